@@ -1,0 +1,1 @@
+"""One module per sales platform: bytes in, values out, no I/O."""

@@ -1,0 +1,1 @@
+"""The `onhand` daemon: one true stock number, on every sales channel."""

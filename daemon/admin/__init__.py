@@ -1,0 +1,1 @@
+"""The local socket: queries, commands, metrics, the event stream."""

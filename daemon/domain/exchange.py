@@ -1,0 +1,65 @@
+"""HTTP as values: what an adapter asks for, what came back, and the sans-I/O conversation between them."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from typing import Literal, TypeVar
+
+from attrs import field, frozen
+
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+
+@frozen
+class Request:
+    """One HTTP request to a channel.
+
+    `url` is absolute. `headers` may be logged; `secret_headers` (authorization) and `secret_query`
+    (credentials some platforms want in the query) never are, and never show in `repr`.
+    `timeout_s` bounds the whole exchange, from connecting to the last byte of the answer.
+    """
+
+    method: Method
+    url: str
+    headers: Mapping[str, str] = field(factory=dict)
+    body: bytes = b""
+    secret_headers: Mapping[str, str] = field(factory=dict, repr=False)
+    secret_query: Mapping[str, str] = field(factory=dict, repr=False)
+    timeout_s: float = 30.0
+
+
+@frozen
+class Response:
+    """An HTTP answer. Header names are lower case; a repeated header keeps every value, joined by ", "."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    sent_us: int = 0
+    """Our clock just before the request left (µs since 1970)."""
+    received_us: int = 0
+    """Our clock just after the last byte came (µs since 1970)."""
+
+
+@frozen
+class NoAnswer:
+    """No usable answer came.
+
+    `reached` is False only where it is certain that the channel never saw the request (no connection could
+    be made): then it is safe to send it again. Otherwise the request may have been, or may yet be, applied.
+    """
+
+    reason: str
+    reached: bool
+
+
+Reply = Response | NoAnswer
+
+T = TypeVar("T")
+
+Exchange = Generator[Request, Response, T]
+"""A sans-I/O conversation: yields requests, is sent their responses, returns a value.
+
+The driver (`daemon.outbound.drive`) does the I/O. A `NoAnswer` never enters the generator: the driver closes
+it and reports the outcome itself, so an adapter only ever reads real answers.
+"""

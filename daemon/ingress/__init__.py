@@ -1,0 +1,1 @@
+"""How facts get in: the listener, the receiver, the pollers."""

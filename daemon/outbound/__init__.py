@@ -1,0 +1,1 @@
+"""How levels get out: dispatchers, budgets, HTTP clients."""

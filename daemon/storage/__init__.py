@@ -1,0 +1,1 @@
+"""What survives: LMDB, the codec, the event log, the outbox."""
