@@ -1,0 +1,273 @@
+"""The channel port: what an adapter promises. Bytes in, values out: no I/O, no clock, no randomness, no async.
+
+An adapter speaks of the channel's own ids and the channel's own clock (`own`, µs since 1970 as the channel
+says it); the daemon puts both into its own terms. It never raises for anything a channel sends: what cannot
+be understood is said as a value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, Protocol
+
+from attrs import field, frozen
+
+from daemon.domain.exchange import Exchange
+from daemon.domain.instants import Span
+from daemon.domain.outcomes import Failure, Outcome
+
+# --- what comes in ------------------------------------------------------------------------------------------
+
+
+@frozen
+class Delivery:
+    """A webhook as it arrived. Header names are lower case; `body` are the exact bytes the signature covers."""
+
+    headers: Mapping[str, str]
+    body: bytes
+    query: str = ""
+    received_us: int = 0
+
+
+@frozen
+class SignatureScheme:
+    """How a platform signs its webhooks, as data.
+
+    The signature in `header` is `prefix` + encoding(HMAC(key, message)); `message` is the concatenation of its
+    parts, where "{timestamp}" stands for the value of `timestamp_header` and "{body}" for the raw body.
+    A delivery whose timestamp is further than `tolerance_s` from now is refused (None: no such window).
+    `secret_key` turns a configured secret into key bytes (default: its UTF-8 bytes).
+    """
+
+    header: str
+    message: tuple[str, ...] = ("{body}",)
+    algorithm: Literal["sha1", "sha256", "sha512"] = "sha256"
+    encoding: Literal["base64", "hex"] = "base64"
+    prefix: str = ""
+    timestamp_header: str = ""
+    tolerance_s: int | None = None
+    secret_key: Callable[[str], bytes] = str.encode
+
+
+@frozen
+class LineSeen:
+    """One line of an order as the channel shows it; quantities in units, absolute (see `OrderLine`).
+
+    `seller_sku` is None where the channel names none; then `listing` decides which SKU it is.
+    """
+
+    line: str
+    listing: str
+    seller_sku: str | None
+    ordered: int
+    cancelled: int = 0
+    restocked: int = 0
+    fulfilled: int = 0
+    location: str = ""
+
+
+@frozen
+class OrderSeen:
+    """One version of an order with all its lines: a known line that is missing here holds nothing any more."""
+
+    order: str
+    version: int
+    """The channel's own version; grows with every change that the channel counts as one."""
+    updated: Span
+    """When this version came to be, on the channel's clock."""
+    lines: tuple[LineSeen, ...]
+    placed: Span | None = None
+    takes_at_placement: bool = False
+
+
+@frozen
+class LevelSeen:
+    """The level a listing shows. None: the channel does not manage a quantity here (unknown, never zero)."""
+
+    listing: str
+    level: int | None
+    own: Span | None
+    seller_sku: str | None = None
+    version: int = 0
+    title: str = ""
+
+
+@frozen
+class Facts:
+    """What a webhook tells.
+
+    identity: equal for redeliveries of one message and for nothing else ("" where the channel gives none)
+    kept: the body without any buyer data, fit to be stored and parsed again by the same adapter
+    look: the message says only that something changed: poll the feeds now
+    refetch: orders to fetch again
+    puzzle: signed, but not understood: why (kept as a dead letter; a retry could not help)
+    """
+
+    topic: str
+    identity: str
+    kept: bytes
+    orders: tuple[OrderSeen, ...] = ()
+    levels: tuple[LevelSeen, ...] = ()
+    refetch: tuple[str, ...] = ()
+    look: bool = False
+    puzzle: str = ""
+
+
+# --- what is read -------------------------------------------------------------------------------------------
+
+
+@frozen
+class OrderPage:
+    """One page of the order feed. `next_page` "" means that this was the last one."""
+
+    orders: tuple[OrderSeen, ...]
+    next_page: str
+    high_water_us: int
+    """The newest stamp on this page, on the channel's clock; 0 for an empty page."""
+    puzzles: tuple[str, ...] = ()
+    """Orders on the page that were not understood: id and why."""
+
+
+@frozen
+class ListingPage:
+    """One page of the catalogue. `next_page` "" means that this was the last one."""
+
+    levels: tuple[LevelSeen, ...]
+    next_page: str
+
+
+@frozen
+class Webhook:
+    """A subscription as the channel shows it."""
+
+    topic: str
+    url: str
+    state: Literal["active", "paused", "disabled"]
+    webhook_id: str
+
+
+# --- what goes out ------------------------------------------------------------------------------------------
+
+
+@frozen
+class Push:
+    """Show `level` at `listing`. `believed` is what we think it shows now (for compare-and-set)."""
+
+    listing: str
+    level: int
+    believed: int | None
+    generation: int
+
+
+@frozen
+class Traits:
+    """What the dispatcher and the poller must know of a platform.
+
+    request_life_s: after this no request that we gave up can still be applied by the channel
+    compare_and_set: a push is refused where the channel shows something else than `believed`
+    feed_lag_s: an order may take so long to appear in the order feed
+    overlap_s: how far each poll reaches back behind its cursor
+    """
+
+    batch_max: int = 1
+    concurrency: int = 2
+    rate_per_s: float = 5.0
+    burst: int = 10
+    compare_and_set: bool = False
+    request_life_s: float = 120.0
+    feed_lag_s: float = 0.0
+    overlap_s: float = 120.0
+    poll_interval_s: float = 60.0
+    catalogue_interval_s: float = 3600.0
+    registers_webhooks: bool = False
+
+
+class Adapter(Protocol):
+    """One platform, one store account. Every method is pure; every generator may be dropped at any point."""
+
+    traits: Traits
+    scheme: SignatureScheme
+
+    def greet(self, delivery: Delivery) -> bool:
+        """Is this the platform's unsigned ping or handshake? It is answered 200 and nothing is stored."""
+        ...
+
+    def parse(self, delivery: Delivery) -> Facts:
+        """Read a delivery whose signature has been verified (or a stored `kept` body). Never raises."""
+        ...
+
+    def orders(self, since_us: int, page: str) -> Exchange[OrderPage | Failure]:
+        """A page of orders changed since `since_us` (channel's clock), oldest change first; "" is the first page."""
+        ...
+
+    def order(self, order: str) -> Exchange[OrderSeen | Failure | None]:
+        """One order as it is now; None if the channel says that it does not exist."""
+        ...
+
+    def listings(self, page: str) -> Exchange[ListingPage | Failure]:
+        """A page of the catalogue with its levels."""
+        ...
+
+    def levels(self, listings: Sequence[str]) -> Exchange[tuple[LevelSeen, ...] | Failure]:
+        """The levels of some listings as they are now, past every cache; listings that are gone are left out."""
+        ...
+
+    def batches(self, pushes: Sequence[Push]) -> list[list[Push]]:
+        """Split into groups that one call can carry, in the given order of urgency."""
+        ...
+
+    def push(self, batch: Sequence[Push], key: str) -> Exchange[Sequence[Outcome]]:
+        """Push one group. One outcome per item, in order. `key` identifies this very call for idempotency."""
+        ...
+
+    def webhooks(self) -> Exchange[tuple[Webhook, ...] | Failure]:
+        """The subscriptions that exist, whatever their state."""
+        ...
+
+    def wanted_topics(self) -> tuple[str, ...]:
+        """The topics that must be subscribed; empty where the platform is told elsewhere."""
+        ...
+
+    def register(self, topic: str, url: str, existing: Webhook | None) -> Exchange[Webhook | Failure]:
+        """Create the subscription, or switch `existing` on again."""
+        ...
+
+
+# --- how an adapter is made ---------------------------------------------------------------------------------
+
+
+@frozen
+class Option:
+    """One key that a channel of this platform takes in config.yaml, beside those every channel takes."""
+
+    name: str
+    meaning: str
+    required: bool = False
+    secret: bool = False
+
+
+@frozen
+class Setup:
+    """Everything an adapter is made from. Secrets are resolved and never show in `repr`."""
+
+    channel: str
+    base_url: str
+    options: Mapping[str, str] = field(factory=dict)
+    secrets: Mapping[str, str] = field(factory=dict, repr=False)
+    webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
+    overrides: Mapping[str, float] = field(factory=dict)
+    """Traits that the configuration overrides, e.g. rate_per_s."""
+
+
+@frozen
+class Platform:
+    """A platform that channels can name as their `adapter`."""
+
+    name: str
+    build: Callable[[Setup], Adapter]
+    options: tuple[Option, ...] = ()
+    needs_base_url: bool = True
+    inline_secrets: bool = False
+    """True for the sandbox alone: its secrets may stand in config.yaml."""
+    local: bool = False
+    """True for the sandbox alone: plain HTTP to loopback addresses is expected."""

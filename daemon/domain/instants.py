@@ -1,0 +1,112 @@
+"""When something happened, as an interval: on our clock, and on the clock of the source that said so.
+
+All times are whole microseconds since 1970 (`_us`). Two stamps of one source compare on that source's own
+clock, exactly as far as its resolution allows; everything else compares on ours.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from attrs import evolve, frozen
+
+SECOND_US = 1_000_000
+MILLISECOND_US = 1_000
+DAY_US = 86_400 * SECOND_US
+
+
+@frozen(order=True)
+class Span:
+    """A closed interval of microseconds: the true instant lies somewhere in `[lo, hi]`."""
+
+    lo: int
+    hi: int
+
+    def __attrs_post_init__(self) -> None:
+        if self.lo > self.hi:
+            raise ValueError(f"span ends before it begins: {self.lo} > {self.hi}")
+
+    def hull(self, other: Span) -> Span:
+        """The smallest span that holds both."""
+        return Span(min(self.lo, other.lo), max(self.hi, other.hi))
+
+    def meet(self, other: Span) -> Span | None:
+        """What both allow, or None where they contradict each other."""
+        lo, hi = max(self.lo, other.lo), min(self.hi, other.hi)
+        return Span(lo, hi) if lo <= hi else None
+
+    def shift(self, offset: Span) -> Span:
+        """This span on a clock that runs behind by `offset` (an interval itself)."""
+        return Span(self.lo - offset.hi, self.hi - offset.lo)
+
+
+@frozen(order=True)
+class Instant:
+    """One moment: `at` on our clock; `own` on the clock of the source that told it, None where it gave no stamp."""
+
+    at: Span
+    own: Span | None = None
+
+    def hull(self, other: Instant) -> Instant:
+        """Two tellings of one moment, joined: order-free, and never narrower than either."""
+        own = self.own.hull(other.own) if self.own and other.own else self.own or other.own
+        return Instant(self.at.hull(other.at), own)
+
+
+def exactly(us: int) -> Instant:
+    """A moment of our own clock, known to the microsecond."""
+    return Instant(Span(us, us))
+
+
+class Order(Enum):
+    """How one moment lies to another."""
+
+    BEFORE = "before"
+    AFTER = "after"
+    UNCLEAR = "unclear"
+
+
+def compare(movement: Instant, count: Instant, *, same_source: bool) -> Order:
+    """Does `movement` lie at or before `count` (then the count holds it already) or after it?
+
+    UNCLEAR where the intervals overlap in more than the one shared end point: nobody can tell.
+    """
+    one, two = movement.at, count.at
+    if same_source and movement.own is not None and count.own is not None:
+        one, two = movement.own, count.own
+    if one.hi <= two.lo:
+        return Order.BEFORE
+    if one.lo > two.hi:
+        return Order.AFTER
+    return Order.UNCLEAR
+
+
+# --- the hybrid logical clock -------------------------------------------------------------------------------
+
+
+def tick(last_us: int, wall_us: int) -> int:
+    """The next stamp of our hybrid logical clock: the wall clock, but never standing still and never going back."""
+    return max(last_us + 1, wall_us)
+
+
+@frozen
+class ClockOffset:
+    """What we know of a channel's clock: how far it runs ahead of ours, as an interval, in microseconds.
+
+    Each answer with a `Date` header narrows it by interval intersection; an answer that contradicts what we
+    believed (the channel's clock was set, or ours was) starts it anew. Before the first answer it is as wide
+    as a careless shop's clock.
+    """
+
+    span: Span = Span(-300 * SECOND_US, 300 * SECOND_US)
+    samples: int = 0
+
+    def learn(self, channel_date: Span, sent_us: int, received_us: int) -> ClockOffset:
+        """One answer: it says `channel_date` and was made somewhere between `sent_us` and `received_us`."""
+        seen = Span(channel_date.lo - max(received_us, sent_us), channel_date.hi - sent_us)
+        met = self.span.meet(seen) if self.samples else None
+        return evolve(self, span=met or seen, samples=self.samples + 1 if met else 1)
+
+    def ours(self, own: Span) -> Span:
+        """A stamp of the channel's clock, on ours."""
+        return own.shift(self.span)

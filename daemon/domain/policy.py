@@ -1,0 +1,44 @@
+"""From stock to the level a listing should show."""
+
+from __future__ import annotations
+
+from attrs import field, frozen, validators
+
+
+@frozen
+class Policy:
+    """One channel's rules, applied in this order: buffer, share, cap, never below zero.
+
+    buffer: units kept back · share: part of what is left that the channel may show, 0 < share <= 1 ·
+    cap: most it may show (None: no cap)
+    """
+
+    buffer: int = field(default=0, validator=validators.ge(0))
+    share: float = field(default=1.0, validator=[validators.gt(0), validators.le(1)])
+    cap: int | None = field(default=None, validator=validators.optional(validators.ge(0)))
+
+
+def level(available: int | None, policy: Policy) -> int | None:
+    """The level to show; None (unknown: hold what is there) while nobody has counted. Never negative."""
+    return explained(available, policy)[0]
+
+
+def explained(available: int | None, policy: Policy) -> tuple[int | None, list[str]]:
+    """The level and the rules that set it, in words a shop owner understands."""
+    if available is None:
+        return None, ["nobody has counted this SKU yet: the channel keeps what it shows"]
+    rules = [f"available {available}"]
+    shown = available
+    if policy.buffer:
+        shown -= policy.buffer
+        rules.append(f"minus the buffer of {policy.buffer} = {shown}")
+    if policy.share < 1:
+        shown = int(max(shown, 0) * policy.share + 1e-9)  # 0.29 * 100 is 28.999… in binary
+        rules.append(f"share of {policy.share:.0%} = {shown}")
+    if policy.cap is not None and shown > policy.cap:
+        shown = policy.cap
+        rules.append(f"capped at {policy.cap}")
+    if shown < 0:
+        rules.append(f"never below 0 ({-shown} short)" if available >= 0 else f"never below 0 (debt of {-available})")
+        shown = 0
+    return shown, rules

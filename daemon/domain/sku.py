@@ -1,0 +1,262 @@
+"""One SKU and its listings: how each message changes them. Pure: the actor calls it, replay calls it again.
+
+`step` is the only way a SKU changes. It never fails for anything a message can say; given the same SKU,
+message, time and policies it does the same, so the state is the fold of the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from attrs import define, field, frozen
+
+from daemon.domain.instants import Instant
+from daemon.domain.observations import Adjustment, LevelReport, OrderLine, StockCount
+from daemon.domain.policy import Policy, level
+from daemon.domain.slot import Slot
+from daemon.domain.stock import LineKey, Stock, Verdict
+
+ListingKey = tuple[str, str]
+"""(channel, listing)"""
+
+MISMATCH_PATIENCE_US = 2_000_000
+"""A level that differs from our belief is looked at again after this: the order that explains it is often
+already on its way."""
+
+
+@frozen
+class Sent:
+    """A push leaves: durable before its request does."""
+
+    channel: str
+    listing: str
+    generation: int
+    level: int
+    believed: int | None
+
+
+@frozen
+class Confirmed:
+    """The channel acknowledged a push and shows `level` as of `at`."""
+
+    channel: str
+    listing: str
+    generation: int
+    level: int
+    at: Instant
+
+
+@frozen
+class Failed:
+    """A push surely did not happen: due again at `retry_us`, or stopped by `dead_letter` (its id, 0 for none)."""
+
+    channel: str
+    listing: str
+    generation: int
+    error: str
+    retry_us: int
+    dead_letter: int = 0
+
+
+@frozen
+class Doubted:
+    """Nobody knows whether a push happened, or will until `alive_until_us`."""
+
+    channel: str
+    listing: str
+    generation: int
+    error: str
+    retry_us: int
+    alive_until_us: int
+
+
+@frozen
+class ReadBack:
+    """A listing was read on purpose, after every order up to then was absorbed: this is the channel's level.
+
+    `level` None: the channel does not manage a quantity for it (unknown, never zero)."""
+
+    channel: str
+    listing: str
+    level: int | None
+    at: Instant
+
+
+@frozen
+class Freeze:
+    """A person froze (or thawed) the SKU: its listings keep their last wish until it is thawed."""
+
+    frozen: bool
+    by: str
+    reason: str = ""
+    until_us: int = 0
+
+
+@frozen
+class Settle:
+    """Fold what is older than `horizon_us` into the anchors."""
+
+    horizon_us: int
+
+
+@frozen
+class Revive:
+    """A person wants a stopped listing pushed again now (also: push it now whatever we believe)."""
+
+    channel: str
+    listing: str
+    anyway: bool = False
+
+
+@frozen
+class Reprice:
+    """The channels' policies changed (a new configuration): wish anew."""
+
+
+PushMessage = Sent | Confirmed | Failed | Doubted | ReadBack | Revive
+Message = OrderLine | StockCount | Adjustment | LevelReport | PushMessage | Freeze | Settle | Reprice
+
+StepVerdict = Verdict | Literal["linked", "frozen", "thawed", "settled"]
+
+
+@frozen
+class Step:
+    """What a message did. `log` is False where nothing durable changed and nothing need be remembered."""
+
+    verdict: StepVerdict
+    before: int | None
+    after: int | None
+    log: bool
+    slots: tuple[Slot, ...] = ()
+    """The slots that changed in any way."""
+
+
+PolicyOf = Callable[[str], Policy | None]
+"""A channel's policy, None for a channel that is not configured any more."""
+
+
+@define
+class Sku:
+    """One SKU: its stock, its listings, and whether a person froze it."""
+
+    sku: str
+    stock: Stock = field(factory=Stock)
+    slots: dict[ListingKey, Slot] = field(factory=dict)
+    freeze: Freeze | None = None
+
+    def step(self, message: Message, now_us: int, policy_of: PolicyOf) -> Step:
+        """Let `message` change this SKU. `now_us` is the log's time of the message."""
+        before = self.stock.available
+        match message:
+            case OrderLine() | StockCount() | Adjustment():
+                return self._observe(message, now_us, policy_of)
+            case LevelReport():
+                return self._report(message, now_us, policy_of)
+            case Freeze():
+                self.freeze = message if message.frozen else None
+                changed = self._wish(now_us, policy_of)
+                verdict: StepVerdict = "frozen" if message.frozen else "thawed"
+                return Step(verdict, before, before, log=True, slots=changed)
+            case Settle():
+                folded = self.stock.settle(message.horizon_us)
+                return Step("settled", before, self.stock.available, log=bool(folded))
+            case Reprice():
+                return Step("applied", before, before, log=False, slots=self._wish(now_us, policy_of))
+            case _:
+                slot = self.slots.get((message.channel, message.listing))
+                done = slot is not None and self._push(slot, message, now_us)
+                return Step("applied" if done else "known", before, before, log=done, slots=(slot,) if slot else ())
+
+    def _observe(self, seen: OrderLine | StockCount | Adjustment, now_us: int, policy_of: PolicyOf) -> Step:
+        applied = self.stock.apply(seen)
+        if applied.verdict in ("known", "late"):
+            return Step(applied.verdict, applied.before, applied.after, log=False)
+        if isinstance(seen, OrderLine) and applied.line_before != applied.line_after:
+            self._touch((seen.channel, seen.order, seen.line), seen, now_us)
+        self._wish(now_us, policy_of)
+        changed = applied.verdict != "conflict" or applied.line_before != applied.line_after
+        return Step(applied.verdict, applied.before, applied.after, log=changed, slots=tuple(self.slots.values()))
+
+    def _touch(self, key: LineKey, seen: OrderLine, now_us: int) -> None:
+        mine = [slot for slot in self.slots.values() if slot.channel == seen.channel]
+        named = [slot for slot in mine if slot.listing == seen.listing]
+        if len(named or mine) == 1:
+            (named or mine)[0].touch(key, self.stock.lines, now_us)
+        else:
+            # One SKU under several listings of a channel, and no word about which one sold: look at them all.
+            for slot in mine:
+                slot.ask_recheck(now_us)
+
+    def _report(self, seen: LevelReport, now_us: int, policy_of: PolicyOf) -> Step:
+        before = self.stock.available
+        key = (seen.channel, seen.listing)
+        slot = self.slots.get(key)
+        if slot is None:
+            slot = self.slots[key] = Slot(seen.channel, seen.listing, self.sku)
+            if seen.level is not None:
+                slot.touched = [key for key in self.stock.lines if key[0] == seen.channel]
+                slot.rebase(seen.level, seen.at, self.stock.lines)
+            self._wish(now_us, policy_of)
+            return Step("linked", before, before, log=True, slots=(slot,))
+        if seen.level is None or slot.in_flight or seen.level == slot.belief or _older(seen.at, slot.base_at):
+            return Step("known", before, before, log=False)
+        slot.ask_recheck(now_us + MISMATCH_PATIENCE_US)
+        return Step("known", before, before, log=False, slots=(slot,))
+
+    def _push(self, slot: Slot, message: PushMessage, now_us: int) -> bool:
+        lines = self.stock.lines
+        match message:
+            case Sent(generation=generation):
+                if slot.in_flight == generation:
+                    return True  # the dispatcher marked it already; this is its record
+                slot.generation = max(slot.generation, generation)
+                slot.in_flight, slot.sent_level, slot.sent_us = generation, message.level, now_us
+                slot.attempt += 1
+                return True
+            case Confirmed():
+                return slot.confirm(message.generation, message.level, message.at, lines, now_us)
+            case Failed():
+                return slot.fail(
+                    message.generation, message.error,
+                    retry_us=message.retry_us, dead_letter=message.dead_letter,
+                )  # fmt: skip
+            case Doubted():
+                return slot.doubt(
+                    message.generation, message.error,
+                    retry_us=message.retry_us, alive_until_us=message.alive_until_us,
+                )  # fmt: skip
+            case ReadBack():
+                if slot.in_flight:
+                    return False
+                if message.level is not None:
+                    slot.rebase(message.level, message.at, lines)
+                slot.rechecked(now_us)
+                return True
+            case Revive():
+                slot.dead_letter = 0
+                slot.attempt = 0
+                slot.due_us = 0
+                if message.anyway:
+                    slot.ask_recheck(now_us)
+                return True
+
+    def _wish(self, now_us: int, policy_of: PolicyOf) -> tuple[Slot, ...]:
+        if self.freeze is not None:
+            return ()
+        available = self.stock.available
+        changed = []
+        for slot in self.slots.values():
+            policy = policy_of(slot.channel)
+            if policy is not None and slot.want(level(available, policy), now_us):
+                changed.append(slot)
+        return tuple(changed)
+
+
+def _older(one: Instant, than: Instant | None) -> bool:
+    """Is `one` surely older evidence than what we have? On the channel's own clock where both are on it."""
+    if than is None:
+        return False
+    if one.own is not None and than.own is not None:
+        return one.own.lo <= than.own.hi
+    return one.at.lo <= than.at.hi

@@ -1,0 +1,212 @@
+"""One outbox slot: what a listing should show, what we believe it shows, and the push between the two.
+
+Invariants: at most one push in flight; what is sent is read when it is sent; an answer settles only the
+generation it answers; a slot is settled only when the belief equals the wish and no older request can still
+be alive at the channel (a timed-out request may be applied after a newer one was confirmed).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from attrs import define, field
+
+from daemon.domain.instants import Instant
+from daemon.domain.lines import Line
+from daemon.domain.stock import LineKey, Plain, dump_instant, load_instant
+
+SlotState = Literal["settled", "pending", "in_flight", "held", "dead", "paused"]
+
+TOUCHED_MAX = 256
+"""Own-channel lines remembered since the last evidence; more of them ask for fresh evidence."""
+
+
+@define
+class Slot:
+    """A listing of a SKU on a channel. `_us` are microseconds of our clock; 0 means "not at all"."""
+
+    channel: str
+    listing: str
+    sku: str
+
+    desired: int | None = None
+    generation: int = 0
+    wanted_us: int = 0
+    """When the present wish came up."""
+
+    base: int | None = None
+    """The level of the newest evidence: an acknowledged push or a read."""
+    base_at: Instant | None = None
+    """When the channel showed it."""
+    belief: int | None = None
+    """What the channel shows now: the evidence, less what it has sold since, plus what it took back."""
+    touched: list[LineKey] = field(factory=list)
+    """Own-channel lines that may have moved the level since the evidence."""
+
+    in_flight: int = 0
+    """The generation under way, 0 for none."""
+    sent_level: int = 0
+    sent_us: int = 0
+    settled_generation: int = 0
+
+    attempt: int = 0
+    due_us: int = 0
+    """Not before this: backoff, or a throttled channel."""
+    recheck_us: int = 0
+    """Read the listing back at this moment, before anything else is pushed."""
+    alive_until_us: int = 0
+    """An older request may still be applied by the channel until then."""
+    error: str = ""
+    dead_letter: int = 0
+    """The dead letter that stopped this slot, 0 for none."""
+    pushed_us: int = 0
+
+    # -- the wish --
+
+    def want(self, level: int | None, now_us: int) -> bool:
+        """The wished level changed? Then a new generation begins, with its own attempts. True if so.
+
+        An unknown level (None) keeps the last wish: unknown is never zero and never a raise.
+        """
+        if level is None or level == self.desired:
+            return False
+        self.desired = level
+        self.generation += 1
+        self.wanted_us = now_us
+        self.attempt = 0
+        self.dead_letter = 0
+        self.error = ""
+        return True
+
+    # -- the evidence --
+
+    def rebase(self, level: int, at: Instant, lines: dict[LineKey, Line]) -> None:
+        """New evidence: the channel showed `level` at `at`. `lines` are the SKU's order lines."""
+        self.base, self.base_at = level, at
+        self.touched = [key for key in self.touched if key in lines and _moved(lines[key], at)[0] is not False]
+        self._believe(lines)
+
+    def touch(self, key: LineKey, lines: dict[LineKey, Line], now_us: int) -> None:
+        """An order line of this very channel changed: its units moved the channel's own level."""
+        if self.base is None or self.base_at is None:
+            return
+        if key not in self.touched:
+            self.touched.append(key)
+        clear = self._believe(lines)
+        if (not clear and not self.in_flight) or len(self.touched) > TOUCHED_MAX:
+            self.ask_recheck(now_us)
+
+    def _believe(self, lines: dict[LineKey, Line]) -> bool:
+        assert self.base is not None
+        assert self.base_at is not None
+        belief, clear = self.base, True
+        for key in self.touched:
+            line = lines.get(key)
+            if line is not None:
+                then = line.taken_as_of(self.base_at, same_source=True)
+                belief -= line.now().taken - then.units
+                clear = clear and not then.ambiguous
+        self.belief = belief
+        return clear
+
+    def ask_recheck(self, at_us: int) -> None:
+        """Read the listing back, at `at_us` or earlier if that was asked before."""
+        self.recheck_us = min(self.recheck_us, at_us) if self.recheck_us else at_us
+
+    # -- the push --
+
+    def needs_push(self) -> bool:
+        """Is there a difference that a push would mend?"""
+        return self.desired is not None and self.belief is not None and self.desired != self.belief
+
+    def open(self) -> bool:
+        """Is there anything left to do for this slot: a push, an answer, or a reading back?"""
+        return not self.dead_letter and bool(
+            self.in_flight or self.recheck_us or self.alive_until_us or self.needs_push()
+        )
+
+    def send(self, now_us: int) -> int:
+        """The push leaves now; returns the level it carries."""
+        assert self.desired is not None
+        assert not self.in_flight
+        self.in_flight = self.generation
+        self.sent_level = self.desired
+        self.sent_us = now_us
+        self.attempt += 1
+        return self.sent_level
+
+    def confirm(self, generation: int, level: int, at: Instant, lines: dict[LineKey, Line], now_us: int) -> bool:
+        """The channel acknowledged `generation` with `level`. False if that is not the one in flight."""
+        if generation != self.in_flight:
+            return False
+        self.in_flight = 0
+        self.settled_generation = generation
+        self.attempt = 0
+        self.error = ""
+        self.due_us = 0
+        self.pushed_us = now_us
+        self.rebase(level, at, lines)
+        if level != self.sent_level:
+            # "Accepted", but the channel shows something else: look again before believing either.
+            self.ask_recheck(now_us)
+        return True
+
+    def fail(self, generation: int, error: str, *, retry_us: int, dead_letter: int) -> bool:
+        """The push surely did not happen. Either it is due again at `retry_us`, or a dead letter stops the slot."""
+        if generation != self.in_flight:
+            return False
+        self.in_flight = 0
+        self.error = error
+        self.due_us = retry_us
+        if generation == self.generation:
+            self.dead_letter = dead_letter
+        return True
+
+    def doubt(self, generation: int, error: str, *, retry_us: int, alive_until_us: int) -> bool:
+        """Nobody knows whether the push happened, or will: read back first, and once more when it must be dead."""
+        if generation != self.in_flight:
+            return False
+        self.in_flight = 0
+        self.error = error
+        self.due_us = retry_us
+        self.alive_until_us = max(self.alive_until_us, alive_until_us)
+        self.recheck_us = retry_us
+        return True
+
+    def rechecked(self, now_us: int) -> None:
+        """The listing was read back at `now_us`; asks for one more look if an older request may be alive."""
+        self.recheck_us = 0
+        self.error = ""
+        if self.alive_until_us > now_us:
+            self.recheck_us = self.alive_until_us
+        else:
+            self.alive_until_us = 0
+
+
+def _moved(line: Line, at: Instant) -> tuple[bool | None, int]:
+    """Did the line move after `at` (None: nobody can tell)? And how many units it took since."""
+    then = line.taken_as_of(at, same_source=True)
+    units = line.now().taken - then.units
+    if then.ambiguous:
+        return None, units
+    return units != 0, units
+
+
+def dump_slot(slot: Slot) -> Plain:
+    """The slot as plain tuples."""
+    return (
+        slot.channel, slot.listing, slot.sku,
+        slot.desired, slot.generation, slot.wanted_us,
+        slot.base, dump_instant(slot.base_at) if slot.base_at else None, slot.belief, tuple(slot.touched),
+        slot.in_flight, slot.sent_level, slot.sent_us, slot.settled_generation,
+        slot.attempt, slot.due_us, slot.recheck_us, slot.alive_until_us,
+        slot.error, slot.dead_letter, slot.pushed_us,
+    )  # fmt: skip
+
+
+def load_slot(plain: Plain) -> Slot:
+    """The inverse of `dump_slot`."""
+    values = list(plain)
+    values[7] = load_instant(values[7]) if values[7] is not None else None  # type: ignore[arg-type]  # the codec checked the seal
+    values[9] = [tuple(key) for key in values[9]]  # type: ignore[attr-defined]  # as above
+    return Slot(*values)  # type: ignore[arg-type]  # as above

@@ -1,0 +1,335 @@
+"""The stock of one SKU: a join of everything that sources told of it, and the one number that follows.
+
+    available = anchor + adjustments after it - units that order lines took after it       (anchor: available)
+    available = anchor + adjustments after it - units taken now + units fulfilled by then  (anchor: on hand)
+    on_hand   = available + held
+
+It may be negative: that is debt, and the next restock pays it. It is None while nobody has counted.
+Any permutation, repetition and splitting of the same observations gives the same stock, byte for byte.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from attrs import define, evolve, field, frozen
+
+from daemon.domain.instants import Instant, Order, Span, compare
+from daemon.domain.lines import Content, Line, Sighting, line_of
+from daemon.domain.observations import Adjustment, CountKind, Observation, OrderLine, StockCount
+
+LineKey = tuple[str, str, str]
+"""(channel, order, line)"""
+
+Verdict = Literal["applied", "known", "superseded", "conflict", "late"]
+"""applied: the stock learned something · known: nothing new · superseded: a newer count holds it already ·
+conflict: learned, but the source contradicts itself, fetch the order again · late: older than what has been
+settled, not applied, to be quarantined."""
+
+
+@frozen
+class Anchor:
+    """The newest count of one location; `settled` units of what moved since are folded into it."""
+
+    quantity: int
+    kind: CountKind
+    at: Instant
+    source: str
+    reference: str
+    settled: int = 0
+
+    def rank(self) -> tuple[Span, str, str, int, str]:
+        """Newest first to whoever wins; total, so that ties break the same way everywhere."""
+        return (self.at.at, self.source, self.reference, -self.quantity, self.kind)
+
+
+@frozen
+class Movement:
+    """An adjustment, kept until a newer count of its own location holds it."""
+
+    quantity: int
+    at: Instant
+    location: str
+
+
+class Share(NamedTuple):
+    """What one line or adjustment contributes. `units` leave what is available; `held` are still on the shelf."""
+
+    units: int
+    held: int
+    ambiguous: bool
+
+
+NOTHING = Share(0, 0, ambiguous=False)
+
+
+@frozen
+class Applied:
+    """What an observation did: its verdict and the numbers on both sides of it."""
+
+    verdict: Verdict
+    before: int | None
+    after: int | None
+    line_before: Line | None = None
+    line_after: Line | None = None
+
+
+@define
+class Stock:
+    """All that is known of one SKU's stock. Mutated only through `apply` and `settle`."""
+
+    anchors: dict[str, Anchor] = field(factory=dict)
+    lines: dict[LineKey, Line] = field(factory=dict)
+    adjustments: dict[tuple[str, str], Movement] = field(factory=dict)
+    settled_us: int = 0
+    """What was placed and last changed before this is folded into the anchors; later news of it is late."""
+    settled_held: int = 0
+    """Units that folded lines still held."""
+    _units: int = field(default=0, eq=False)
+    _held: int = field(default=0, eq=False)
+    _ambiguous: int = field(default=0, eq=False)
+
+    # -- the numbers --
+
+    @property
+    def available(self) -> int | None:
+        """Units that may be sold; negative is debt; None while nobody has counted."""
+        if not self.anchors:
+            return None
+        return sum(anchor.quantity - anchor.settled for anchor in self.anchors.values()) - self._units
+
+    @property
+    def held(self) -> int:
+        """Units sold and not yet handed over."""
+        return self._held + self.settled_held
+
+    @property
+    def on_hand(self) -> int | None:
+        """Units on the shelf."""
+        available = self.available
+        return None if available is None else available + self.held
+
+    @property
+    def debt(self) -> int:
+        """Units sold that are not there."""
+        return max(0, -(self.available or 0))
+
+    @property
+    def ambiguous(self) -> int:
+        """Facts of which nobody can say on which side of a count they fall; the lower number holds."""
+        return self._ambiguous
+
+    # -- learning --
+
+    def apply(self, seen: Observation) -> Applied:
+        """Join one observation into the stock. Never fails; the verdict says what came of it."""
+        before = self.available
+        match seen:
+            case OrderLine():
+                return self._apply_line(seen, before)
+            case StockCount():
+                verdict = self._apply_count(seen)
+            case Adjustment():
+                verdict = self._apply_adjustment(seen)
+        return Applied(verdict, before, self.available)
+
+    def _apply_line(self, seen: OrderLine, before: int | None) -> Applied:
+        key = (seen.channel, seen.order, seen.line)
+        known = self.lines.get(key)
+        if known is None and seen.placed is not None and seen.placed.at.hi < self.settled_us:
+            return Applied("late", before, before)
+        line = line_of(seen) if known is None else known.join(line_of(seen))
+        if line == known:
+            verdict: Verdict = "known" if known.holds(seen) else "conflict"
+            return Applied(verdict, before, before, known, known)
+        self._count_out(self._line_share(key, known) if known else NOTHING)
+        self.lines[key] = line
+        self._count_in(self._line_share(key, line))
+        verdict = "conflict" if line.contradicted_by(seen) else "applied"
+        return Applied(verdict, before, self.available, known, line)
+
+    def _apply_count(self, seen: StockCount) -> Verdict:
+        anchor = Anchor(seen.quantity, seen.kind, seen.at, seen.source, seen.reference)
+        current = self.anchors.get(seen.location)
+        if current is not None and anchor.rank() <= current.rank():
+            return "known" if anchor.rank() == current.rank() else "superseded"
+        if anchor.at.at.hi < self.settled_us:
+            return "late"
+        self.anchors[seen.location] = anchor
+        self.adjustments = {
+            key: movement
+            for key, movement in self.adjustments.items()
+            if not _held_by(anchor, seen.location, movement)
+        }
+        self._recount()
+        return "applied"
+
+    def _apply_adjustment(self, seen: Adjustment) -> Verdict:
+        key = (seen.source, seen.reference)
+        if seen.at.at.hi < self.settled_us:
+            return "late"
+        movement = Movement(seen.quantity, seen.at, seen.location)
+        known = self.adjustments.get(key)
+        if known is not None:
+            # One reference told twice with two contents: the lower number is the safer one, whichever came first.
+            movement = min(known, movement, key=lambda each: (each.quantity, each.at.at, each.location))
+            if movement == known:
+                return "known"
+        anchor = self.anchors.get(movement.location)
+        if anchor is not None and _held_by(anchor, movement.location, movement):
+            return "superseded"
+        self._count_out(self._movement_share(key, known) if known else NOTHING)
+        self.adjustments[key] = movement
+        self._count_in(self._movement_share(key, movement))
+        return "applied"
+
+    def settle(self, horizon_us: int) -> int:
+        """Fold what was placed and last changed before `horizon_us` into the anchors; returns how much was folded.
+
+        The numbers do not change by it; what arrives later about folded facts is late.
+        """
+        if horizon_us <= self.settled_us or not self.anchors:
+            return 0
+        folded = 0
+        for key in [key for key, line in self.lines.items() if _ended_before(line, horizon_us)]:
+            line = self.lines.pop(key)
+            share = self._line_share(key, line)
+            self.settled_held += share.held
+            self._fold(line.now().location, share.units)
+            folded += 1
+        for name in [name for name, each in self.adjustments.items() if each.at.at.hi < horizon_us]:
+            movement = self.adjustments.pop(name)
+            self._fold(movement.location, self._movement_share(name, movement).units)
+            folded += 1
+        self.settled_us = horizon_us
+        self._recount()
+        return folded
+
+    def _fold(self, location: str, units: int) -> None:
+        where, anchor = self._anchor_of(location)
+        self.anchors[where] = evolve(anchor, settled=anchor.settled + units)
+
+    # -- sums --
+
+    def _anchor_of(self, location: str) -> tuple[str, Anchor]:
+        """The anchor that movements at `location` count against: its own, or the primary one."""
+        where = location if location in self.anchors else min(self.anchors)
+        return where, self.anchors[where]
+
+    def _line_share(self, key: LineKey, line: Line) -> Share:
+        now = line.now()
+        held = now.taken - now.fulfilled
+        if not self.anchors:
+            return Share(now.taken, held, ambiguous=False)
+        _, anchor = self._anchor_of(now.location)
+        same_source = key[0] == anchor.source
+        if anchor.kind == "available":
+            then = line.taken_as_of(anchor.at, same_source=same_source)
+        else:
+            then = line.fulfilled_as_of(anchor.at, same_source=same_source)
+        return Share(now.taken - then.units, held, then.ambiguous)
+
+    def _movement_share(self, key: tuple[str, str], movement: Movement) -> Share:
+        if not self.anchors:
+            return Share(-movement.quantity, 0, ambiguous=False)
+        _, anchor = self._anchor_of(movement.location)
+        match compare(movement.at, anchor.at, same_source=key[0] == anchor.source):
+            case Order.BEFORE:
+                return NOTHING
+            case Order.AFTER:
+                return Share(-movement.quantity, 0, ambiguous=False)
+            case Order.UNCLEAR:
+                return Share(max(0, -movement.quantity), 0, ambiguous=True)
+
+    def _count_in(self, share: Share) -> None:
+        self._units += share.units
+        self._held += share.held
+        self._ambiguous += share.ambiguous
+
+    def _count_out(self, share: Share) -> None:
+        self._units -= share.units
+        self._held -= share.held
+        self._ambiguous -= share.ambiguous
+
+    def _recount(self) -> None:
+        self._units = self._held = self._ambiguous = 0
+        for key, line in self.lines.items():
+            self._count_in(self._line_share(key, line))
+        for name, movement in self.adjustments.items():
+            self._count_in(self._movement_share(name, movement))
+
+
+def _held_by(anchor: Anchor, location: str, movement: Movement) -> bool:
+    """Is the movement in this count for good? Only a count of the movement's own location can say so."""
+    if movement.location != location:
+        return False
+    return compare(movement.at, anchor.at, same_source=False) is Order.BEFORE
+
+
+def _ended_before(line: Line, horizon_us: int) -> bool:
+    placed = line.placed or line.sightings[0].at
+    return placed.at.hi < horizon_us and all(sighting.at.at.hi < horizon_us for sighting in line.sightings)
+
+
+# --- the stored form: plain tuples, sorted, so that equal stocks are equal bytes ------------------------------
+
+Plain = tuple[object, ...]
+
+
+def dump(stock: Stock) -> Plain:
+    """The stock as plain nested tuples in one canonical order."""
+    return (
+        stock.settled_us,
+        stock.settled_held,
+        tuple((where, *_dump_anchor(anchor)) for where, anchor in sorted(stock.anchors.items())),
+        tuple((*key, *_dump_line(line)) for key, line in sorted(stock.lines.items())),
+        tuple(
+            (*key, movement.quantity, dump_instant(movement.at), movement.location)
+            for key, movement in sorted(stock.adjustments.items())
+        ),
+    )
+
+
+def load(plain: Plain) -> Stock:
+    """The inverse of `dump`. Raises `ValueError`/`TypeError` on anything else."""
+    settled_us, settled_held, anchors, lines, adjustments = plain
+    stock = Stock(settled_us=settled_us, settled_held=settled_held)  # type: ignore[arg-type]  # the codec checked the seal; shape errors raise below
+    for where, quantity, kind, at, source, reference, settled in anchors:  # type: ignore[attr-defined]  # as above
+        stock.anchors[where] = Anchor(quantity, kind, load_instant(at), source, reference, settled)
+    for channel, order, line, sightings, placed, takes, listing in lines:  # type: ignore[attr-defined]  # as above
+        stock.lines[channel, order, line] = Line(
+            tuple(
+                Sighting(version, read_us, load_instant(at), tuple(Content(*content) for content in contents))
+                for version, read_us, at, contents in sightings
+            ),
+            load_instant(placed) if placed is not None else None,
+            takes,
+            listing,
+        )
+    for source, reference, quantity, at, location in adjustments:  # type: ignore[attr-defined]  # as above
+        stock.adjustments[source, reference] = Movement(quantity, load_instant(at), location)
+    stock._recount()
+    return stock
+
+
+def _dump_anchor(anchor: Anchor) -> Plain:
+    return (anchor.quantity, anchor.kind, dump_instant(anchor.at), anchor.source, anchor.reference, anchor.settled)
+
+
+def _dump_line(line: Line) -> Plain:
+    sightings = tuple((s.version, s.read_us, dump_instant(s.at), s.contents) for s in line.sightings)
+    placed = dump_instant(line.placed) if line.placed is not None else None
+    return (sightings, placed, line.takes_at_placement, line.listing)
+
+
+def dump_instant(instant: Instant) -> Plain:
+    """`(lo, hi)` or `(lo, hi, own lo, own hi)`, microseconds."""
+    if instant.own is None:
+        return (instant.at.lo, instant.at.hi)
+    return (instant.at.lo, instant.at.hi, instant.own.lo, instant.own.hi)
+
+
+def load_instant(plain: Plain) -> Instant:
+    """The inverse of `dump_instant`."""
+    lo, hi, *own = plain
+    return Instant(Span(lo, hi), Span(*own) if own else None)  # type: ignore[arg-type]  # Span compares them
