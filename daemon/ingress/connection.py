@@ -1,0 +1,348 @@
+"""One client connection: read, answer, read on; every wait with a deadline, every ending an orderly one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import suppress
+from enum import Enum, auto
+from typing import Final
+
+import trio
+from attrs import define, field
+
+from daemon.ingress.answers import CONTINUE, LAST_CHUNK, AnswerEncoder, has_no_body
+from daemon.ingress.framing import Refusal, RequestFramer, plain_refusal
+from daemon.ingress.http_types import Handler, HttpRequest, HttpResponse, Limits
+from daemon.ingress.reaper import Reaper
+
+RECEIVE_BYTES: Final = 64 << 10
+
+
+@define
+class Counters:
+    """What `HttpStatistics` is made from; shared by all connections of a server."""
+
+    in_flight: int = 0
+    buffered_bytes: int = 0
+    accepted: int = 0
+    turned_away: int = 0
+    accept_pauses: int = 0
+    requests: int = 0
+    refusals: dict[int, int] = field(factory=dict)
+    handler_errors: int = 0
+    idle_closed: int = 0
+    lost_clients: int = 0
+    cut_off: int = 0
+
+    def count_refusal(self, status: int) -> None:
+        self.refusals[status] = self.refusals.get(status, 0) + 1
+
+
+@define(eq=False)
+class Shared:
+    """What all connections of one server have in common."""
+
+    handler: Handler
+    limits: Limits
+    encoder: AnswerEncoder
+    reaper: Reaper
+    on_error: Callable[[Exception], None]
+    refuse: Callable[[int, str], HttpResponse] = plain_refusal
+    counters: Counters = field(factory=Counters)
+    stopping: bool = False
+
+    def report(self, exc: Exception) -> None:
+        self.counters.handler_errors += 1
+        self.on_error(exc)
+
+    def overloaded(self, reason: str) -> HttpResponse:
+        """503 with the time to wait; nothing was taken in."""
+        answer = self.refuse(503, reason)
+        retry = ("Retry-After", str(self.limits.retry_after_s))
+        return HttpResponse(503, answer.body, (*answer.headers, retry), answer.content_type)
+
+
+class _Wait(Enum):
+    """What a connection is waiting for, which is what its deadline is about."""
+
+    FIRST_REQUEST = auto()
+    REQUEST = auto()
+    HEAD = auto()
+    BODY = auto()
+    HANDLER = auto()
+    WRITE = auto()
+
+
+class Connection:
+    """Serves one stream until either side ends it.
+
+    One cancel scope lasts for the whole conversation; the server's reaper watches `deadline` and calls `expire`.
+    While the handler runs the deadline is infinite and nobody reads, so nothing that a client does or omits
+    cancels a handler: its commit is never abandoned.
+    """
+
+    __slots__ = (
+        "_endless_scope", "_framer", "_held_bytes", "_linger", "_overdue", "_peer_left", "_scope", "_served",
+        "_shared", "_stream", "_waits_for", "deadline",
+    )  # fmt: skip
+
+    def __init__(self, stream: trio.abc.Stream, shared: Shared, peer: str) -> None:
+        self._stream = stream
+        self._shared = shared
+        self._framer = RequestFramer(shared.limits, shared.handler.admit, shared.refuse, peer)
+        self._scope = trio.CancelScope()
+        self._endless_scope: trio.CancelScope | None = None
+        self._waits_for = _Wait.FIRST_REQUEST
+        self._served = 0
+        self._held_bytes = 0
+        self._overdue = False
+        self._linger = False
+        self._peer_left = False
+        self.deadline = math.inf
+        self._set_deadline(shared.limits.header_timeout_s)
+
+    def expire(self) -> None:
+        """The deadline has passed: end the conversation where it stands."""
+        self.deadline = math.inf
+        self._overdue = True
+        self._scope.cancel()
+
+    def prepare_to_stop(self) -> None:
+        """The server stops: leave soon if idle, end an endless stream; anything else begun is finished."""
+        if self._waits_for in (_Wait.FIRST_REQUEST, _Wait.REQUEST):
+            self._await_last_request()
+        elif self._endless_scope is not None and self._waits_for is _Wait.HANDLER:
+            self._endless_scope.cancel()  # in the middle of a write it would cut a chunk; the pump looks afterwards
+
+    async def run(self) -> None:
+        """Serve until the end, then close the stream. Raises nothing, whatever the client does."""
+        shared = self._shared
+        try:
+            with self._scope:
+                await self._converse()
+            if self._overdue:
+                await self._end_overdue()
+            if self._linger:
+                await self._drain()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            shared.counters.lost_clients += 1
+        except Exception as exc:
+            shared.report(exc)  # a fault of `admit` or of this module costs the one connection
+        finally:
+            self._hold_body(0)
+            self._framer.close()
+            await trio.aclose_forcefully(self._stream)
+
+    async def refuse(self, answer: HttpResponse) -> None:
+        """Instead of `run`: give one answer, unasked, and part. Bounded by twice the linger time-out."""
+        try:
+            with trio.move_on_after(self._shared.limits.linger_timeout_s), suppress(trio.BrokenResourceError):
+                await self._stream.send_all(self._shared.encoder.whole(answer, close=True))
+            await self._drain()
+        finally:
+            self._framer.close()
+            await trio.aclose_forcefully(self._stream)
+
+    async def _converse(self) -> None:
+        framer = self._framer
+        receive_some = self._stream.receive_some
+        while True:
+            step = framer.receive(b"") if framer.has_rest else None
+            while step is None:
+                if framer.wants_continue:
+                    framer.wants_continue = False
+                    await self._send(CONTINUE)
+                self._time_reading()
+                data = await receive_some(RECEIVE_BYTES)
+                if not data:
+                    return
+                step = framer.receive(data)
+                if step is None and framer.in_body:
+                    step = self._hold_body(framer.body_bytes)
+            # An expiry may come with the last bytes: no handler must start in a cancelled scope.
+            if self._overdue or not await self._answer(step):
+                return
+
+    # Deadlines.
+
+    def _set_deadline(self, seconds: float) -> None:
+        self.deadline = deadline = trio.current_time() + seconds
+        if deadline < self._shared.reaper.wake_at:
+            self._shared.reaper.wake_by(deadline)
+
+    def _time_reading(self) -> None:
+        """Start the clock of the phase we wait in; within one phase it just runs on."""
+        framer, limits, before = self._framer, self._shared.limits, self._waits_for
+        if framer.in_body:
+            if before is not _Wait.BODY:
+                self._waits_for = _Wait.BODY
+                self._set_deadline(limits.body_timeout_s)
+        elif framer.is_idle:
+            if before is not _Wait.FIRST_REQUEST:
+                self._waits_for = _Wait.REQUEST
+                self._set_deadline(limits.idle_timeout_s)
+                if self._shared.stopping:
+                    self._await_last_request()
+        elif before is not _Wait.HEAD:
+            self._waits_for = _Wait.HEAD
+            if before is not _Wait.FIRST_REQUEST:  # whose clock has run since the connection was accepted
+                self._set_deadline(limits.header_timeout_s)
+
+    def _await_last_request(self) -> None:
+        limits = self._shared.limits
+        self._set_deadline(limits.stop_idle_grace_s if self._served else limits.stop_fresh_grace_s)
+
+    # Answering.
+
+    async def _answer(self, step: HttpRequest | Refusal) -> bool:
+        """Send the answer to one request; True if the connection goes on."""
+        framer, shared = self._framer, self._shared
+        self._served += 1
+        if isinstance(step, Refusal):
+            response = step.answer
+            shared.counters.count_refusal(response.status)
+            complete = step.complete
+        else:
+            response = await self._respond(step)
+            complete = True
+        if self._held_bytes:
+            self._hold_body(0)
+        keep = framer.keep_alive and not shared.stopping
+        keep = keep and self._served < shared.limits.max_requests_per_connection
+        # Where closing is our choice, or input is left unread, the client may be sending: see _drain.
+        self._linger = not keep and (framer.keep_alive or not complete)
+        if response.stream is not None:
+            return await self._answer_streamed(response, response.stream, keep=keep)
+        head_only, http_10 = framer.method == "HEAD", framer.http_10
+        try:
+            payload = shared.encoder.whole(response, close=not keep, http_10=http_10, head_only=head_only)
+        except ValueError as exc:
+            shared.report(exc)
+            response = shared.refuse(500, "internal error")
+            payload = shared.encoder.whole(response, close=not keep, http_10=http_10, head_only=head_only)
+        await self._send(payload)
+        return keep
+
+    async def _respond(self, request: HttpRequest) -> HttpResponse:
+        shared = self._shared
+        counters = shared.counters
+        self._waits_for = _Wait.HANDLER
+        self.deadline = math.inf
+        counters.requests += 1
+        counters.in_flight += 1
+        try:
+            return await shared.handler.respond(request)
+        except Exception as exc:
+            shared.report(exc)
+            return shared.refuse(500, "internal error")
+        finally:
+            counters.in_flight -= 1
+
+    async def _send(self, data: bytes) -> None:
+        self._waits_for = _Wait.WRITE
+        self._set_deadline(self._shared.limits.write_timeout_s)
+        await self._stream.send_all(data)
+
+    async def _answer_streamed(self, response: HttpResponse, pieces: AsyncIterator[bytes], *, keep: bool) -> bool:
+        framer, shared = self._framer, self._shared
+        http_10 = framer.http_10
+        keep = keep and not http_10
+        try:
+            await self._send(shared.encoder.stream_head(response, close=not keep, http_10=http_10))
+            if framer.method == "HEAD" or has_no_body(response.status):
+                return keep
+            whole = await self._pump_watched(pieces, http_10=http_10, endless=response.endless)
+        finally:
+            if isinstance(pieces, AsyncGenerator):
+                await pieces.aclose()
+        if not whole:  # no last chunk: the client can tell
+            self._linger = False
+            return False
+        if not http_10:
+            await self._send(LAST_CHUNK)
+        return keep and not shared.stopping
+
+    async def _pump_watched(self, pieces: AsyncIterator[bytes], *, http_10: bool, endless: bool) -> bool:
+        """Send all pieces while looking out for the client leaving; True if the answer may be ended cleanly."""
+        shared = self._shared
+        whole = False
+        async with trio.open_nursery() as nursery:
+            if endless:
+                self._endless_scope = nursery.cancel_scope
+            nursery.start_soon(self._notice_departure, nursery.cancel_scope)
+            whole = await self._pump(pieces, http_10=http_10, endless=endless)
+            nursery.cancel_scope.cancel()
+        self._endless_scope = None
+        if self._peer_left and not endless:  # leaving is how a client ends an endless stream
+            shared.counters.lost_clients += 1
+        return not self._peer_left and (whole or (endless and shared.stopping))
+
+    async def _pump(self, pieces: AsyncIterator[bytes], *, http_10: bool, endless: bool) -> bool:
+        """Send piece after piece; True if the stream ended by itself. Their errors end here."""
+        while not (endless and self._shared.stopping):
+            self._waits_for = _Wait.HANDLER
+            self.deadline = math.inf
+            try:
+                piece = await anext(pieces)
+            except StopAsyncIteration:
+                return True
+            except Exception as exc:
+                self._shared.report(exc)
+                return False
+            if piece:
+                try:
+                    await self._send(piece if http_10 else b"%x\r\n%b\r\n" % (len(piece), piece))
+                except (trio.BrokenResourceError, trio.ClosedResourceError):
+                    self._peer_left = True
+                    return False
+        return False
+
+    async def _notice_departure(self, pumping: trio.CancelScope) -> None:
+        try:
+            data = await self._stream.receive_some(RECEIVE_BYTES)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            data = b""
+        if data:
+            self._framer.hold(data)  # a pipelined request; one look-ahead is all we take
+        else:
+            self._peer_left = True
+            pumping.cancel()
+
+    # Bounds and endings.
+
+    def _hold_body(self, size: int) -> Refusal | None:
+        """Account for `size` bytes held of an unfinished body; the refusal if all connections hold too much."""
+        shared = self._shared
+        shared.counters.buffered_bytes += size - self._held_bytes
+        grew = size > self._held_bytes
+        self._held_bytes = size
+        if not grew or shared.counters.buffered_bytes <= shared.limits.max_buffered_bytes:
+            return None
+        self._framer.keep_alive = False
+        return Refusal(shared.overloaded("too many unfinished requests"))
+
+    async def _end_overdue(self) -> None:
+        """Tell a slow sender; part silently from an idle client and from one that does not take its answer."""
+        shared = self._shared
+        if self._waits_for in (_Wait.HEAD, _Wait.BODY):
+            refusal = shared.refuse(408, "request too slow")
+            shared.counters.count_refusal(408)
+            self._linger = True
+            with trio.move_on_after(shared.limits.linger_timeout_s):
+                await self._stream.send_all(shared.encoder.whole(refusal, close=True))
+        elif self._waits_for is _Wait.WRITE:
+            self._linger = False
+            shared.counters.lost_clients += 1
+        else:
+            shared.counters.idle_closed += 1
+
+    async def _drain(self) -> None:
+        """Read and throw away what the client still sends: closing on it would reset and lose our last answer."""
+        limits = self._shared.limits
+        left = limits.linger_max_bytes
+        with trio.move_on_after(limits.linger_timeout_s), suppress(trio.BrokenResourceError):
+            if isinstance(self._stream, trio.abc.HalfCloseableStream):
+                await self._stream.send_eof()
+            while left > 0 and (data := await self._stream.receive_some(RECEIVE_BYTES)):
+                left -= len(data)
