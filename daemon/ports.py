@@ -1,0 +1,154 @@
+"""The one ports object: everything the daemon takes from outside itself, handed to `app` as an argument.
+
+This module imports no room of the house, so every room may import it. What needs a room (HTTP clients live in
+`outbound`, sockets in `ingress.listeners`) is given to `production_ports` by the composition root. A simulation
+builds its own `Ports` and no code can tell the difference: a test over the syntax trees of `daemon` and `adapters`
+bans clocks, randomness, threads, files and sockets everywhere else. Waiting is not here: it is Trio's clock alone.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import stat
+import sys
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, Protocol, TypeVar
+
+import trio
+from attrs import field, frozen
+
+from daemon.domain.exchange import Reply, Request
+
+T = TypeVar("T")
+
+
+@frozen
+class FileContents:
+    """A file as it was read: its bytes, and its permission bits (0o600 and the like)."""
+
+    data: bytes
+    mode: int
+
+
+class ReadFile(Protocol):
+    def __call__(self, path: str, max_bytes: int) -> FileContents:
+        """The first `max_bytes` + 1 bytes of a regular file, so that a caller can tell "too big" from "just fits".
+
+        Blocks: for start-up only. Raises `OSError`, whose `strerror` may be shown.
+        """
+        ...
+
+
+class RunBlocking(Protocol):
+    async def __call__(self, fn: Callable[[], T], /) -> T:
+        """Run `fn` to its end in the writer thread, one call at a time, and return or raise what it does.
+
+        Cancelled before `fn` began, nothing happens. Once it began it is never abandoned: the caller waits, gets
+        the result, and meets its cancellation at the next checkpoint. So a commit's fate is always known.
+        """
+        ...
+
+
+class HttpPort(Protocol):
+    """One channel's HTTP client, as far as this module must know it; `daemon.outbound.http` makes the promises."""
+
+    async def send(self, request: Request) -> Reply: ...
+
+    async def aclose(self) -> None: ...
+
+
+@frozen
+class HttpTarget:
+    """What a channel's HTTP client may do. `hosts` are `host` or `host:port`, as `AddressPolicy` reads them."""
+
+    channel: str
+    hosts: frozenset[str]
+    kind: Literal["httpx", "asks"] = "httpx"
+    max_connections: int = 4
+    allow_plain: bool = False
+    allow_private: bool = False
+
+
+class OpenListener(Protocol):
+    async def __call__(self, address: str, /) -> Sequence[trio.abc.Listener[trio.abc.Stream]]:
+        """Listen at `address`: `host:port` (port 0: any free one), or a path for the admin socket (mode 0660).
+
+        Sockets handed over by systemd win. Raises `OSError` where the address cannot be had.
+        """
+        ...
+
+
+@frozen
+class Ports:
+    """Everything from outside. Plain callables, so a test replaces one with a lambda and `attrs.evolve`.
+
+    wall_us: our clock, µs since 1970; may jump · rng: jitter and probes only, never a secret ·
+    new_id: unique across restarts, 32 characters of [0-9a-f] · write_line: one log line, without its newline ·
+    terminal: does a person read those lines?
+    """
+
+    wall_us: Callable[[], int]
+    rng: random.Random
+    new_id: Callable[[], str]
+    run_blocking: RunBlocking
+    open_http: Callable[[HttpTarget], HttpPort]
+    listen_public: OpenListener
+    listen_admin: OpenListener
+    environ: Mapping[str, str] = field(repr=False)  # secrets may be in it
+    read_file: ReadFile
+    write_line: Callable[[str], None]
+    terminal: bool = False
+
+
+def production_ports(
+    *, open_http: Callable[[HttpTarget], HttpPort], listen_public: OpenListener, listen_admin: OpenListener
+) -> Ports:
+    """The real world. The arguments come from the rooms that may touch HTTP clients and sockets."""
+    return Ports(
+        wall_us=wall_us,
+        rng=random.Random(),  # noqa: S311  # spreads retries; nothing secret comes from it
+        new_id=lambda: uuid.uuid4().hex,
+        run_blocking=WriterThread(),
+        open_http=open_http,
+        listen_public=listen_public,
+        listen_admin=listen_admin,
+        environ=dict(os.environ),
+        read_file=read_file,
+        write_line=_write_line,
+        terminal=sys.stdout.isatty(),
+    )
+
+
+def wall_us() -> int:
+    """Our clock: µs since 1970, UTC."""
+    return time.time_ns() // 1000
+
+
+class WriterThread:
+    """`RunBlocking` on a worker thread of Trio's, at most one at a time."""
+
+    def __init__(self) -> None:
+        self._one_at_a_time = trio.CapacityLimiter(1)
+
+    async def __call__(self, fn: Callable[[], T], /) -> T:
+        return await trio.to_thread.run_sync(fn, abandon_on_cancel=False, limiter=self._one_at_a_time)
+
+
+def read_file(path: str, max_bytes: int) -> FileContents:
+    """See `ReadFile`."""
+    # O_NONBLOCK: opening a named pipe by mistake must fail with a sentence, not hang the start.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    with open(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", path)
+        return FileContents(file.read(max_bytes + 1), stat.S_IMODE(status.st_mode))
+
+
+def _write_line(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
