@@ -1,0 +1,56 @@
+"""Small tables written behind: an in-memory layer over LMDB rows that become durable at the next checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from attrs import define, field
+
+from daemon.storage.store import Store
+
+V = TypeVar("V")
+
+
+@define
+class BehindTable(Generic[V]):
+    """Rows of one table by key. `dump` and `load` turn a value into a row's payload and back.
+
+    At most `kept_max` values that are already durable stay in memory.
+    """
+
+    store: Store
+    table: str
+    dump: Callable[[V], bytes]
+    load: Callable[[bytes], V]
+    kept_max: int = 20_000
+    _values: dict[bytes, V] = field(factory=dict)
+    _dirty: set[bytes] = field(factory=set)
+    _leaving: set[bytes] = field(factory=set)
+    """Encoded for the checkpoint under way, but not known to be durable yet."""
+
+    def get(self, key: bytes) -> V | None:
+        """The newest value, durable or not."""
+        if key in self._values:
+            return self._values[key]
+        payload = self.store.env.get(self.table, key)
+        return None if payload is None else self.load(payload)
+
+    def set(self, key: bytes, value: V) -> None:
+        """Remember a value; it is encoded at the next checkpoint, as it is then."""
+        self._values[key] = value
+        if key not in self._dirty:
+            self._dirty.add(key)
+            self.store.behind[self.table, key] = lambda: self._encode(key)
+
+    def _encode(self, key: bytes) -> bytes:
+        self._dirty.discard(key)
+        self._leaving.add(key)
+        return self.dump(self._values[key])
+
+    def checkpointed(self) -> None:
+        """A checkpoint is complete: what it wrote need not be held any longer."""
+        if len(self._values) > self.kept_max:
+            for key in self._leaving - self._dirty:
+                del self._values[key]
+        self._leaving.clear()

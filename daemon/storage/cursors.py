@@ -1,0 +1,64 @@
+"""How far each channel's order feed has been read, and the orders to be fetched again."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from daemon.storage.codec import number, pack, unpack
+from daemon.storage.store import Store
+from daemon.storage.tables import CURSORS, REFETCH, pair
+
+
+@frozen
+class Cursor:
+    """`position_us`: the newest change seen, on the channel's clock; `polled_us`: when the last poll that reached the
+    end of the feed began, on ours. Zero: never."""
+
+    position_us: int = 0
+    polled_us: int = 0
+
+
+class Cursors:
+    """Cursors move only in, or after, the transaction that holds what lies before them."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._known: dict[str, Cursor] = {}
+
+    def get(self, channel: str) -> Cursor:
+        """The channel's cursor; all zero before the first poll."""
+        if channel not in self._known:
+            stored = self.store.env.get(CURSORS, channel.encode())
+            self._known[channel] = Cursor(*unpack(stored)) if stored else Cursor()
+        return self._known[channel]
+
+    def move(self, channel: str, cursor: Cursor) -> None:
+        """Write the cursor with the next commit."""
+        self._known[channel] = cursor
+        self.store.put(CURSORS, channel.encode(), pack((cursor.position_us, cursor.polled_us)))
+
+
+class Refetches:
+    """Orders whose newest version contradicts itself: they are fetched again, also after a restart."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._wanted: dict[str, dict[str, int]] = {}
+        for key, payload in store.env.scan(REFETCH, limit=100_000):
+            channel, _, order = key.decode("utf-8", "replace").partition("\0")
+            self._wanted.setdefault(channel, {})[order] = int.from_bytes(payload, "big")
+
+    def ask(self, channel: str, order: str, now_us: int) -> None:
+        """Fetch this order; durable with the next commit."""
+        self._wanted.setdefault(channel, {})[order] = now_us
+        self.store.put(REFETCH, pair(channel, order), number(now_us))
+
+    def wanted(self, channel: str) -> list[tuple[str, int]]:
+        """(order, asked at) of a channel, in the order they were asked for."""
+        return list(self._wanted.get(channel, {}).items())
+
+    def done(self, channel: str, order: str, asked_us: int) -> None:
+        """It was fetched, by a request that left after `asked_us`; a newer wish for it stays."""
+        if self._wanted.get(channel, {}).get(order) == asked_us:
+            del self._wanted[channel][order]
+            self.store.delete(REFETCH, pair(channel, order))

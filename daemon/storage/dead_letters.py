@@ -1,0 +1,94 @@
+"""What could not be applied or pushed: kept with its cause, its content and what to do next."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from attrs import frozen
+
+from daemon.storage.codec import number, pack, unpack
+from daemon.storage.store import Store
+from daemon.storage.tables import DEAD
+
+DeadKind = Literal["puzzle", "unlinked", "late", "poison", "push"]
+"""puzzle: a signed webhook nobody understands · unlinked: an order line of an unknown SKU · late: older than
+what has been settled · poison: an observation that crashed its actor · push: a level the channel refuses."""
+
+NEXT_ACTION: dict[DeadKind, str] = {
+    "puzzle": "update onhand if the channel changed its format, then retry; discard if it has nothing to do with stock",
+    "unlinked": "give the item a SKU at the channel, reconcile the channel so that it is linked, then retry",
+    "late": "compare with a count of this SKU, enter the count, then discard",
+    "poison": "report it together with this letter; after the fix, retry",
+    "push": "mend the listing at the channel, then retry",
+}
+
+
+@frozen
+class DeadLetter:
+    """One letter. `content` is what a retry needs: the kept body of a delivery, or a packed message."""
+
+    letter: int
+    kind: DeadKind
+    at_us: int
+    channel: str
+    sku: str
+    cause: str
+    subject: str
+    """What it is about, in words: order and line, listing, topic."""
+    content: bytes
+    topic: str = ""
+    delivery: int = 0
+
+    @property
+    def next_action(self) -> str:
+        """What a person should do."""
+        return NEXT_ACTION[self.kind]
+
+
+class DeadLetters:
+    """The stored letters. They are few; every write goes with the transaction of what caused it."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.count = store.env.count(DEAD)
+
+    def add(
+        self, kind: DeadKind, at_us: int, *, channel: str, sku: str, cause: str, subject: str,
+        content: bytes, topic: str = "", delivery: int = 0,
+    ) -> DeadLetter:  # fmt: skip
+        """Keep a letter with the next commit."""
+        letter = DeadLetter(
+            self.store.next_dead_id(), kind, at_us, channel, sku, cause, subject, content, topic, delivery
+        )
+        self.store.put(DEAD, number(letter.letter), _dump(letter))
+        self.count += 1
+        return letter
+
+    def get(self, letter: int) -> DeadLetter | None:
+        """One durable letter."""
+        payload = self.store.env.get(DEAD, number(letter))
+        return None if payload is None else _load(letter, payload)
+
+    def remove(self, letter: int) -> None:
+        """It was retried or discarded."""
+        if self.store.env.get(DEAD, number(letter)) is not None:
+            self.store.delete(DEAD, number(letter))
+            self.count -= 1
+
+    def page(self, after: int = 0, limit: int = 200) -> list[DeadLetter]:
+        """Letters in the order they came."""
+        rows = self.store.env.scan(DEAD, number(after + 1), limit=limit)
+        return [_load(int.from_bytes(key, "big"), payload) for key, payload in rows]
+
+
+def _dump(letter: DeadLetter) -> bytes:
+    return pack(
+        (
+            letter.kind, letter.at_us, letter.channel, letter.sku, letter.cause, letter.subject, letter.content,
+            letter.topic, letter.delivery,
+        )
+    )  # fmt: skip
+
+
+def _load(letter: int, payload: bytes) -> DeadLetter:
+    return DeadLetter(letter, *unpack(payload))

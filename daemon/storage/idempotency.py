@@ -1,0 +1,85 @@
+"""Deliveries seen before: a cheap first filter, never what correctness rests on.
+
+The digest is stored with the delivery in the acknowledging transaction, under the delivery's growing number;
+the look-up by digest is written behind and rebuilt from the newest deliveries at start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import blake2b
+
+from attrs import define, field
+
+from daemon.domain.instants import DAY_US
+from daemon.storage.codec import number, unpack
+from daemon.storage.store import Store
+from daemon.storage.tables import DEDUP, DELIVERIES
+
+KEPT_DAYS = 8
+"""Days that a delivery is remembered: longer than the most patient sender retries (3 days), and than a week."""
+
+
+def digest(channel: str, identity: str) -> bytes:
+    """16 bytes that stand for one delivery of one channel."""
+    return blake2b(f"{channel}\0{identity}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+@define
+class SeenDeliveries:
+    """The deliveries of the last days."""
+
+    store: Store
+    _recent: dict[bytes, int] = field(factory=dict)
+    _waiting: dict[bytes, int] = field(factory=dict)
+
+    def load(self) -> None:
+        """Know again the deliveries that the written-behind table may not hold."""
+        _, after = self.store.checkpointed()
+        while rows := self.store.env.scan(DELIVERIES, number(after + 1), limit=1_000):
+            for key, payload in rows:
+                after = int.from_bytes(key, "big")
+                self._add(unpack(payload)[2], after)
+
+    def known(self, key: bytes) -> int:
+        """The number of the delivery seen before, or 0."""
+        if key in self._recent:
+            return self._recent[key]
+        stored = self.store.env.get(DEDUP, key)
+        return int.from_bytes(stored, "big") if stored else 0
+
+    def add(self, key: bytes, delivery: int) -> None:
+        """This delivery is being stored."""
+        self._add(key, delivery)
+
+    def _add(self, key: bytes, delivery: int) -> None:
+        if key:
+            self._recent[key] = delivery
+            self.store.behind[DEDUP, key] = self._encoder(key, delivery)
+
+    def _encoder(self, key: bytes, delivery: int) -> Callable[[], bytes]:
+        def encode() -> bytes:
+            self._waiting[key] = delivery
+            return number(delivery)
+
+        return encode
+
+    def checkpointed(self) -> None:
+        """A checkpoint is complete: the table knows what it wrote."""
+        for key, delivery in self._waiting.items():
+            if self._recent.get(key) == delivery:
+                del self._recent[key]
+        self._waiting.clear()
+
+    def expire(self, now_us: int, limit: int = 500) -> int:
+        """Delete up to `limit` deliveries older than `KEPT_DAYS`, oldest first; returns how many."""
+        gone = 0
+        for key, payload in self.store.env.scan(DELIVERIES, limit=limit):
+            _, _, name, received_us, _ = unpack(payload)
+            if received_us > now_us - KEPT_DAYS * DAY_US:
+                break
+            self.store.delete(DELIVERIES, key)
+            if name:
+                self.store.delete(DEDUP, name)
+            gone += 1
+        return gone

@@ -1,0 +1,328 @@
+"""The one seam between Trio and LMDB: what is appended is durable when its ticket says so, many at a time.
+
+Everything written since the last commit forms the next one: while one transaction is being written (one call,
+on one thread, never abandoned), the next fills up. A transaction that fails for want of room is tried again
+until it succeeds, and meanwhile `trouble` says why nothing new is accepted; nothing that was accepted is
+dropped. Any other failure of the file stops the process: what is on disk is the truth.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from hashlib import blake2b
+from typing import Any
+
+import lmdb
+import trio
+from attrs import define, evolve, field, frozen
+
+from daemon.domain.instants import tick
+from daemon.storage.codec import Cause, EmptyOrder, Record, dump_record, load_record, number, pack, unpack
+from daemon.storage.environment import MIB, Batch, Environment, Head, StoreError
+from daemon.storage.tables import CHAIN, CHAIN_EVERY, DELIVERIES, HISTORY, LOG, META
+
+RunBlocking = Callable[[Callable[[], Any]], Awaitable[Any]]
+"""Runs a function to its end on the writer's thread; never abandoned when the caller is cancelled."""
+
+RETRY_S = 0.25
+"""Seconds between two tries of a commit that had no room."""
+
+LOG_PAGE = 1_000
+"""Records read in one snapshot."""
+
+
+@frozen
+class Notices:
+    """How the store says what happens to it (no logging here)."""
+
+    full: Callable[[str], None] = lambda reason: None  # noqa: ARG005 - a silent default
+    healed: Callable[[], None] = lambda: None
+    grown: Callable[[int], None] = lambda map_bytes: None  # noqa: ARG005 - a silent default
+
+
+@define
+class _Pending:
+    """The commit that is filling up."""
+
+    puts: dict[str, list[tuple[bytes, bytes]]] = field(factory=dict)
+    deletes: dict[str, list[bytes]] = field(factory=dict)
+    done: trio.Event = field(factory=trio.Event)
+    rows: int = 0
+
+    def put(self, table: str, key: bytes, payload: bytes) -> None:
+        self.puts.setdefault(table, []).append((key, payload))
+        self.rows += 1
+
+    def delete(self, table: str, key: bytes) -> None:
+        self.deletes.setdefault(table, []).append(key)
+        self.rows += 1
+
+
+@frozen
+class Statistics:
+    """What the store has done and holds."""
+
+    events: int
+    commits: int
+    pending_rows: int
+    map_bytes: int
+    used_bytes: int
+    readers: int
+    trouble: str
+
+
+@define
+class Store:
+    """The durable state. All methods but `run`, `checkpoint` and `flush` are synchronous and return at once."""
+
+    env: Environment
+    run_blocking: RunBlocking
+    wall_us: Callable[[], int]
+    notices: Notices = field(factory=Notices)
+    disk_floor_bytes: int = 64 * MIB
+    pending_max: int = 50_000
+    """Rows waiting for a commit at which new work is refused."""
+    head: Head = field(init=False)
+    trouble: str = ""
+    """Why nothing new can be accepted now; empty when all is well."""
+    tail: deque[Record] = field(factory=deque)
+    """Events since the last checkpoint, oldest first: the part that the tables written behind may not know."""
+    behind: dict[tuple[str, bytes], Callable[[], bytes | None]] = field(factory=dict)
+    """Rows to be written at the next checkpoint: how to encode them then (None: delete the row)."""
+    commits: int = 0
+    growing: trio.Lock = field(factory=trio.Lock)
+    """Held while the file is copied or its map grows: never both."""
+    _next: _Pending = field(factory=_Pending)
+    _wake: trio.Event = field(factory=trio.Event)
+    _stopping: bool = False
+    _floor_checked_us: int = 0
+    _news: trio.Event = field(factory=trio.Event)
+    _committing: trio.Event | None = None
+
+    def __attrs_post_init__(self) -> None:
+        self.head = self.env.head()
+
+    # -- writing --
+
+    def now_us(self) -> int:
+        """The next stamp of the log's hybrid logical clock."""
+        self.head = evolve(self.head, hlc_us=tick(self.head.hlc_us, self.wall_us()))
+        return self.head.hlc_us
+
+    def append(
+        self,
+        sku: str,
+        message: Any,
+        cause: Cause,
+        *,
+        at_us: int,
+        before: int | None = None,
+        after: int | None = None,
+        note: str = "",
+    ) -> Record:
+        """Add one event to the log; durable with the next commit."""
+        head = self.head
+        record = Record(head.seq + 1, at_us, sku, message, cause, before, after, note)
+        key, payload = number(record.seq), dump_record(record)
+        chain = blake2b(head.chain + key + payload, digest_size=16).digest()
+        self.head = evolve(head, seq=record.seq, chain=chain, records=head.records + 1)
+        self._next.put(LOG, key, payload)
+        if record.seq % CHAIN_EVERY == 0:
+            self._next.put(CHAIN, key, chain)
+        if not isinstance(message, EmptyOrder):
+            self.behind[HISTORY, sku.encode() + b"\0" + key] = lambda: b""
+        self.tail.append(record)
+        self._ring()
+        return record
+
+    def add_delivery(self, channel: str, topic: str, digest: bytes, received_us: int, kept: bytes) -> int:
+        """Keep a webhook's body; returns its delivery number."""
+        delivery = self.head.delivery + 1
+        self.head = evolve(self.head, delivery=delivery)
+        self.put(DELIVERIES, number(delivery), pack((channel, topic, digest, received_us, zlib.compress(kept, 1))))
+        return delivery
+
+    def next_dead_id(self) -> int:
+        """The number of a new dead letter."""
+        self.head = evolve(self.head, dead=self.head.dead + 1)
+        return self.head.dead
+
+    def put(self, table: str, key: bytes, payload: bytes) -> None:
+        """Write a row with the next commit."""
+        self._next.put(table, key, payload)
+        self._ring()
+
+    def delete(self, table: str, key: bytes) -> None:
+        """Delete a row with the next commit."""
+        self._next.delete(table, key)
+        self._ring()
+
+    async def flush(self) -> None:
+        """Return when everything written so far is durable."""
+        if self._next.rows:
+            await self._next.done.wait()
+        elif self._committing is not None:
+            await self._committing.wait()
+
+    def refuses(self) -> str:
+        """Why new work must be refused now; empty if it is welcome. Looks at the disk at most once a second."""
+        if self.trouble:
+            return self.trouble
+        if self._next.rows >= self.pending_max:
+            return "the store is busy"
+        now = self.wall_us()
+        if not 0 <= now - self._floor_checked_us < 1_000_000:
+            self._floor_checked_us = now
+            free = self.env.free_disk_bytes()
+            if free < self.disk_floor_bytes:
+                self._in_trouble(
+                    f"the disk has {free // MIB} MiB left, less than the floor of {self.disk_floor_bytes // MIB} MiB"
+                )
+        return self.trouble
+
+    def _in_trouble(self, reason: str) -> None:
+        if not self.trouble:
+            self.notices.full(reason)
+        self.trouble = reason
+
+    def _ring(self) -> None:
+        self._wake.set()
+
+    # -- the committer --
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Commit, batch after batch, until `stop` was called and nothing is left. Raises only to stop the process."""
+        task_status.started()
+        while True:
+            if not self._next.rows:
+                if self._stopping:
+                    return
+                if self.trouble:
+                    await self._recover()
+                    continue
+                self._wake = trio.Event()
+                await self._wake.wait()
+                continue
+            batch, self._next = self._next, _Pending()
+            self._committing = batch.done
+            with trio.CancelScope(shield=True):  # a commit is never abandoned half-way
+                await self._commit(batch)
+            self._committing = None
+            batch.done.set()
+            self.commits += 1
+            self._news.set()
+            self._news = trio.Event()
+
+    def stop(self) -> None:
+        """Let `run` finish after what is written so far is durable."""
+        self._stopping = True
+        self._wake.set()
+
+    async def _recover(self) -> None:
+        with trio.move_on_after(RETRY_S):
+            self._wake = trio.Event()
+            await self._wake.wait()
+        if self.env.free_disk_bytes() >= self.disk_floor_bytes:
+            self._healed()
+
+    def _healed(self) -> None:
+        if self.trouble:
+            self.trouble = ""
+            self.notices.healed()
+
+    async def _commit(self, pending: _Pending) -> None:
+        batch = Batch(self.head, pending.puts, pending.deletes)
+        while True:
+            try:
+                await self.run_blocking(lambda: self.env.write(batch))
+            except lmdb.MapFullError:
+                await self._grow()
+            except (lmdb.PanicError, lmdb.CorruptedError, lmdb.BadTxnError, lmdb.InvalidError) as error:
+                raise StoreError(
+                    f"the database failed for good ({error}); the daemon stops here, start it again to check it"
+                ) from error
+            except (lmdb.Error, OSError) as error:
+                # A full disk is EIO or ENOSPC here; the transaction left no trace, so it may simply be repeated.
+                self._in_trouble(f"the database cannot be written ({error})")
+                await trio.sleep(RETRY_S)
+            else:
+                if self.env.free_disk_bytes() >= self.disk_floor_bytes:
+                    self._healed()
+                return
+
+    async def _grow(self) -> None:
+        async with self.growing:
+            try:
+                self.notices.grown(self.env.grow())
+            except StoreError as error:
+                self._in_trouble(str(error))
+                await trio.sleep(RETRY_S)
+
+    # -- writing behind --
+
+    async def checkpoint(self) -> int:
+        """Write every row that lags behind the log, in slices between other commits; returns how many."""
+        seq, delivery = self.head.seq, self.head.delivery
+        behind, self.behind = self.behind, {}
+        for place, ((table, key), encode) in enumerate(behind.items()):
+            payload = encode()
+            if payload is None:
+                self.delete(table, key)
+            else:
+                self.put(table, key, payload)
+            if place % 256 == 255:
+                await self.flush()
+        self.put(META, b"checkpoint", pack((seq, delivery)))
+        await self.flush()
+        while self.tail and self.tail[0].seq <= seq:
+            self.tail.popleft()
+        return len(behind)
+
+    def checkpointed(self) -> tuple[int, int]:
+        """(event, delivery) up to which the tables written behind are complete."""
+        stored = self.env.get(META, b"checkpoint")
+        seq, delivery = unpack(stored) if stored else (0, 0)
+        return seq, delivery
+
+    # -- reading --
+
+    def records(self, after: int, limit: int = LOG_PAGE) -> list[Record]:
+        """Up to `limit` durable events after sequence number `after`, in order."""
+        rows = self.env.scan(LOG, number(after + 1), limit=limit)
+        return [load_record(int.from_bytes(key, "big"), payload) for key, payload in rows]
+
+    def record(self, seq: int) -> Record | None:
+        """One durable event."""
+        payload = self.env.get(LOG, number(seq))
+        return None if payload is None else load_record(seq, payload)
+
+    def history(self, sku: str, *, before: int = 1 << 62, limit: int = 100) -> list[Record]:
+        """The newest events of a SKU below sequence number `before`, newest first."""
+        newest = [record for record in reversed(self.tail) if record.sku == sku and record.seq < before][:limit]
+        oldest_known = newest[-1].seq if newest else before
+        prefix = sku.encode() + b"\0"
+        rows = self.env.scan(HISTORY, prefix + number(oldest_known - 1), limit=limit, prefix=prefix, reverse=True)
+        for key, _ in rows[: limit - len(newest)]:
+            if len(key) == len(prefix) + 8 and (found := self.record(int.from_bytes(key[-8:], "big"))):
+                newest.append(found)
+        return newest
+
+    def replay(self) -> Iterator[Record]:
+        """Every durable event after the last checkpoint, in order."""
+        after, _ = self.checkpointed()
+        while page := self.records(after):
+            yield from page
+            after = page[-1].seq
+
+    async def wait_news(self) -> None:
+        """Return after the next commit."""
+        await self._news.wait()
+
+    def statistics(self) -> Statistics:
+        """Numbers for `status` and metrics."""
+        map_bytes, used_bytes = self.env.sizes()
+        return Statistics(
+            self.head.seq, self.commits, self._next.rows, map_bytes, used_bytes, self.env.readers(), self.trouble
+        )

@@ -1,0 +1,61 @@
+"""The LMDB tables, their keys and what a row holds. This page is the data format.
+
+Acknowledging transactions write only tables whose keys grow (random keys cost ten times as much there); the
+tables marked "behind" are written after the fact and repeated from the log's tail at start, so they may lag
+but never lie: every row carries the sequence number up to which it is true.
+
+table        key                        value (msgpack, sealed)
+meta         name                       format, genesis, head, checkpoint (see `environment`)
+log          seq                        one event (codec.Record)
+chain        seq                        digest of the hash chain after that event, every CHAIN_EVERY events
+deliveries   delivery number            (channel, topic, dedup digest, received_us, kept body zlib-compressed)
+dead         id                         a dead letter (dead_letters.DeadLetter)
+cursors      channel                    (cursor_us on the channel's clock, our time of the last finished poll)
+refetch      channel NUL order          our time when it was asked for
+stocks       sku            behind      (seq, stock.dump)
+slots        sku            behind      (seq, freeze or None, [slot.dump_slot ...])
+links        channel NUL listing behind sku
+orders       channel NUL order behind   (seq, [[line, sku, listing] ...], [[version, read_us, instant] ...])
+history      sku NUL seq    behind      empty: which events concern a SKU
+dedup        digest         behind      delivery number
+open         sku            behind      empty: SKUs with a listing that needs work
+"""
+
+from __future__ import annotations
+
+import zlib
+
+META = "meta"
+LOG = "log"
+CHAIN = "chain"
+DELIVERIES = "deliveries"
+DEAD = "dead"
+CURSORS = "cursors"
+REFETCH = "refetch"
+STOCKS = "stocks"
+SLOTS = "slots"
+LINKS = "links"
+ORDERS = "orders"
+HISTORY = "history"
+DEDUP = "dedup"
+OPEN = "open"
+
+TABLES = (
+    META, LOG, CHAIN, DELIVERIES, DEAD, CURSORS, REFETCH, STOCKS, SLOTS, LINKS, ORDERS, HISTORY, DEDUP, OPEN,
+)  # fmt: skip
+
+BEHIND = frozenset({STOCKS, SLOTS, LINKS, ORDERS, HISTORY, DEDUP, OPEN})
+
+CHAIN_EVERY = 256
+"""Events between two stored links of the hash chain."""
+
+
+def pair(left: str, right: str) -> bytes:
+    """The key of (channel, name): NUL cannot be part of a channel's name.
+
+    A name too long for an LMDB key (511 bytes) is cut and told apart by its length and checksum.
+    """
+    key = f"{left}\0{right}".encode("utf-8", "surrogatepass")
+    if len(key) <= 500:
+        return key
+    return key[:480] + zlib.crc32(key).to_bytes(4, "big") + len(key).to_bytes(8, "big")
