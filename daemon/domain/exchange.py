@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Literal, TypeVar
 
 from attrs import field, frozen
@@ -17,6 +17,10 @@ class Request:
     `url` is absolute. `headers` may be logged; `secret_headers` (authorization) and `secret_query`
     (credentials some platforms want in the query) never are, and never show in `repr`.
     `timeout_s` bounds the whole exchange, from connecting to the last byte of the answer.
+    `sign`, where set, finishes the request just before each sending: an adapter has neither clock nor randomness,
+    yet some signatures and cache-proof reads need both. It is called with this request, our clock (µs since 1970)
+    and a fresh nonce ([A-Za-z0-9], at least 16 characters, never the same twice), and what it returns is sent in
+    place of this request, its own `sign` not called again. Pure; never raises.
     """
 
     method: Method
@@ -26,6 +30,7 @@ class Request:
     secret_headers: Mapping[str, str] = field(factory=dict, repr=False)
     secret_query: Mapping[str, str] = field(factory=dict, repr=False)
     timeout_s: float = 30.0
+    sign: Callable[[Request, int, str], Request] | None = field(default=None, repr=False, eq=False)
 
 
 @frozen
