@@ -1,0 +1,259 @@
+"""The fixtures of the shared adapter contract, loaded; and the few independent means to judge an adapter by them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+import yaml
+from attrs import frozen
+
+from adapters import PLATFORMS
+from adapters.stamps import rfc3339_span
+from daemon.domain.channel import (
+    Adapter, Delivery, ListingPage, OrderPage, OrderSeen, LevelSeen, Platform, Push, Setup, SignatureScheme, Webhook,
+)  # fmt: skip
+from daemon.domain.exchange import Request, Response
+from daemon.domain.instants import Span
+from daemon.domain.outcomes import Failure, Outcome
+
+ROOT = Path(__file__).parent
+SPAN_KEYS = ("updated", "placed", "own")
+STEPS_MAX = 40
+"""After so many arbitrary answers a conversation is told 500: it must then come to its end."""
+
+READS: dict[str, Any] = {
+    "orders": OrderPage,
+    "order": OrderSeen | None,
+    "listings": ListingPage,
+    "levels": tuple[LevelSeen, ...],
+    "webhooks": tuple[Webhook, ...],
+    "register": Webhook,
+}
+
+
+@frozen
+class Fixture:
+    """One fixture file of one platform."""
+
+    platform: str
+    path: Path
+    content: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        return f"{self.platform}-{self.path.stem}"
+
+    def body(self) -> bytes:
+        return body_of(self.content, self.path.parent)
+
+    def delivery(self) -> Delivery:
+        headers = {name.lower(): value for name, value in self.content.get("headers", {}).items()}
+        return Delivery(headers, self.body(), self.content.get("query", ""), self.content.get("received_us", 0))
+
+
+def body_of(content: Mapping[str, Any], folder: Path) -> bytes:
+    """The bytes that `body` or `body_file` stand for."""
+    if "body_file" in content:
+        return (folder / content["body_file"]).read_bytes()
+    body = content.get("body", "")
+    return body.encode() if isinstance(body, str) else json.dumps(body, separators=(",", ":")).encode()
+
+
+def fixtures(kind: str) -> list[Fixture]:
+    """Every fixture of one kind, of all platforms, in a stable order."""
+    return [
+        Fixture(name, path, json.loads(path.read_text("utf-8")))
+        for name in sorted(PLATFORMS)
+        for path in sorted((ROOT / name / kind).glob("*.json"))
+    ]
+
+
+def setup_of(platform: str) -> dict[str, Any]:
+    """The platform's setup.yaml."""
+    loaded: dict[str, Any] = yaml.safe_load((ROOT / platform / "setup.yaml").read_text("utf-8"))
+    return loaded
+
+
+def setup(platform: str, overrides: Mapping[str, float] | None = None) -> Setup:
+    content = setup_of(platform)
+    return Setup(
+        channel="shop",
+        base_url=content["base_url"],
+        options=content.get("options") or {},
+        secrets=content.get("secrets") or {},
+        webhook_secrets=tuple(content.get("webhook_secrets") or ()),
+        overrides=overrides or {},
+    )
+
+
+def build(platform: str, overrides: Mapping[str, float] | None = None) -> Adapter:
+    return known(platform).build(setup(platform, overrides))
+
+
+def known(platform: str) -> Platform:
+    return PLATFORMS[platform]
+
+
+# --- expected values ----------------------------------------------------------------------------------------
+
+
+def stamp_us(text: str) -> int:
+    """The very microsecond a stamp names."""
+    span = rfc3339_span(text)
+    assert span is not None, f"{text!r} is no stamp with a zone"
+    return span.lo
+
+
+def span_of(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    lo, _, hi = value.partition("/")
+    return {"lo": stamp_us(lo), "hi": stamp_us(hi or lo)}
+
+
+def plain(value: Any) -> Any:
+    """Fixture JSON with its span texts read, ready for `msgspec.convert`."""
+    match value:
+        case dict():
+            return {key: span_of(plain(part)) if key in SPAN_KEYS else plain(part) for key, part in value.items()}
+        case list():
+            return [plain(part) for part in value]
+        case _:
+            return value
+
+
+def expected(value: Any, shape: Any) -> Any:
+    """What a fixture says, as the domain's own type."""
+    return msgspec.convert(plain(value), shape)
+
+
+def check_outcome(outcome: Outcome, wanted: Mapping[str, Any]) -> None:
+    """Compare the fields that the fixture names."""
+    for name, value in wanted.items():
+        actual = getattr(outcome, name)
+        if name == "reason":
+            assert value in actual
+        elif name == "own":
+            assert actual == (None if value is None else Span(**span_of(value)))
+        else:
+            assert actual == value, f"{name} of {outcome}"
+
+
+# --- signatures, computed independently of the daemon -------------------------------------------------------
+
+
+def verifies(scheme: SignatureScheme, delivery: Delivery, secret: str) -> bool:
+    """Does the delivery carry the signature that `scheme` asks for?"""
+    given = delivery.headers.get(scheme.header.lower(), "")
+    stamp = delivery.headers.get(scheme.timestamp_header.lower(), "") if scheme.timestamp_header else ""
+    message = b"".join(
+        delivery.body if part == "{body}" else part.replace("{timestamp}", stamp).encode() for part in scheme.message
+    )
+    digest = hmac.new(scheme.secret_key(secret), message, getattr(hashlib, scheme.algorithm)).digest()
+    text = digest.hex() if scheme.encoding == "hex" else base64.b64encode(digest).decode()
+    return given == scheme.prefix + text
+
+
+# --- conversations ------------------------------------------------------------------------------------------
+
+
+def start(adapter: Adapter, call: str, args: Sequence[Any]) -> Generator[Request, Response, Any]:
+    """Begin the read that a fixture names."""
+    arguments = list(args)
+    if call == "register" and arguments[2] is not None:
+        arguments[2] = msgspec.convert(arguments[2], Webhook)
+    conversation: Generator[Request, Response, Any] = getattr(adapter, call)(*arguments)
+    return conversation
+
+
+def converse(talk: Generator[Request, Response, Any], answers: Iterator[Response]) -> tuple[Any, list[Request]]:
+    """Run a conversation to its end. When the answers run out, it hears 500 until it gives up."""
+    asked: list[Request] = []
+    try:
+        request = next(talk)
+        while True:
+            asked.append(request)
+            assert len(asked) <= 3 * STEPS_MAX, "the conversation goes on for ever"
+            request = talk.send(next(answers, Response(500, {}, b"")))
+    except StopIteration as end:
+        return end.value, asked
+
+
+def responses(steps: Sequence[Mapping[str, Any]], folder: Path) -> list[Response]:
+    """The canned answers of a fixture."""
+    found = []
+    for step in steps:
+        canned = step["response"]
+        headers = {name.lower(): value for name, value in canned.get("headers", {}).items()}
+        found.append(
+            Response(
+                canned.get("status", 200), headers, body_of(canned, folder),
+                canned.get("sent_us", 0), canned.get("received_us", 0),
+            )
+        )  # fmt: skip
+    return found
+
+
+def check_request(request: Request, wanted: Mapping[str, Any], base_url: str) -> None:
+    """Is it the request that the fixture expects?"""
+    parts, base = urlsplit(request.url), urlsplit(base_url)
+    assert (parts.scheme, parts.netloc) == (base.scheme, base.netloc)
+    assert (request.method, parts.path) == (wanted["method"], wanted["path"])
+    assert parse_qs(parts.query, keep_blank_values=True) == wanted.get("query", {})
+    if "body" in wanted:
+        assert json.loads(request.body) == wanted["body"]
+    else:
+        assert request.body == b""
+    sent = {name.lower(): value for name, value in request.headers.items()}
+    for name, value in wanted.get("headers", {}).items():
+        assert sent.get(name.lower()) == value
+    for name in wanted.get("secret_headers", ()):
+        assert name.lower() in {secret.lower() for secret in request.secret_headers}
+    for name in wanted.get("secret_query", ()):
+        assert name in request.secret_query
+
+
+def check_discreet(request: Request, config: Setup) -> None:
+    """The request goes to the configured store, and no secret stands where it could be logged."""
+    asked, base = urlsplit(request.url), urlsplit(config.base_url)
+    assert (asked.scheme, asked.netloc) == (base.scheme, base.netloc), request.url
+    assert asked.path.startswith(base.path.rstrip("/") + "/"), request.url
+    assert "/../" not in asked.path
+    assert not asked.fragment
+    assert request.url.isascii()
+    assert not any(letter <= " " for letter in request.url)
+    assert 0 < request.timeout_s <= 120
+    shown = f"{request!r} {dict(request.headers)}".encode() + request.body
+    for secret in (*config.secrets.values(), *config.webhook_secrets):
+        assert secret.encode() not in shown
+
+
+def pushes_of(fixture: Fixture) -> list[Push]:
+    return msgspec.convert(fixture.content["batch"], list[Push])
+
+
+def is_outcome(value: Any) -> bool:
+    """A well-formed outcome: a known kind, and no level that cannot be one."""
+    return (
+        isinstance(value, Outcome)
+        and value.kind in ("ok", "conflict", "superseded", "throttled", "transient", "permanent", "unknown")
+        and (value.level is None or (type(value.level) is int))
+        and (value.kind != "ok" or value.level is not None)
+        and (value.retry_after_s is None or value.retry_after_s >= 0)
+    )
+
+
+def is_read(call: str, value: Any) -> bool:
+    """A well-formed result of a read: its type, or a `Failure` that is not "ok"."""
+    if isinstance(value, Failure):
+        return is_outcome(value.outcome) and value.outcome.kind != "ok"
+    shape = {"orders": OrderPage, "order": OrderSeen, "listings": ListingPage, "register": Webhook}.get(call, tuple)
+    return isinstance(value, shape) or (call == "order" and value is None)
