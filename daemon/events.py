@@ -1,0 +1,122 @@
+"""The one list of event names: every line the daemon can log, how serious it is, and when it is written.
+
+Whoever tails the log reads this file. A name, once shipped, keeps its meaning.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, IntEnum
+
+
+class Severity(IntEnum):
+    """How much a line wants a person. Called severity because `level` is a quantity in this house."""
+
+    DEBUG = 10
+    INFO = 20
+    WARNING = 30
+    ERROR = 40
+
+
+_DEBUG, _INFO, _WARNING, _ERROR = Severity.DEBUG, Severity.INFO, Severity.WARNING, Severity.ERROR
+
+
+class Event(Enum):
+    """name as logged · severity · when it is written (`once` events: when it breaks, then again when it heals)."""
+
+    # --- life of the process ---
+    STARTED = "daemon.started", _INFO, "the configuration is read, the store is about to be opened"
+    READY = "daemon.ready", _INFO, "state is complete and webhooks are answered"
+    STOPPING = "daemon.stopping", _INFO, "a stop was asked for; nothing new is accepted"
+    STOPPED = "daemon.stopped", _INFO, "everything in flight is finished or safely on disk"
+    FAILED = "daemon.failed", _ERROR, "the daemon cannot go on and stops; what is on disk is the truth"
+    TASK_CRASHED = "daemon.task_crashed", _ERROR, "a background task raised and is started again"
+    LISTENING = "listener.opened", _INFO, "a public or admin listener accepts connections"
+    HANDLER_FAILED = "listener.handler_failed", _ERROR, "a request ended in a 500: a bug of ours"
+    SECRET_MISSING = "secret.missing", _ERROR, "a channel's secret cannot be had; its webhooks get 503 meanwhile"
+    SECRET_EXPIRED = "secret.expired", _WARNING, "the last webhook secret of a channel has passed its end"
+
+    # --- webhooks ---
+    DELIVERY_ACCEPTED = "delivery.accepted", _DEBUG, "a webhook and its effects are committed"
+    DELIVERY_DUPLICATE = "delivery.duplicate", _DEBUG, "a webhook that was committed before came again"
+    DELIVERY_REJECTED = "delivery.rejected", _WARNING, "a signature was wrong or missing; nothing stored", True
+    DELIVERY_PUZZLE = "delivery.puzzle", _WARNING, "signed but not understood; kept as a dead letter"
+    DELIVERY_OVERLOADED = (
+        "delivery.overloaded",
+        _WARNING,
+        "answered 503 with Retry-After; the sender tries again",
+        True,
+    )
+
+    # --- observations and stock ---
+    OBSERVATION_APPLIED = "observation.applied", _DEBUG, "an observation changed the state of its SKU"
+    OBSERVATION_CONFLICT = (
+        "observation.conflict",
+        _WARNING,
+        "one version with two contents; the order is fetched again",
+    )
+    OBSERVATION_LATE = "observation.late", _WARNING, "older than the settlement horizon; quarantined with its cause"
+    OBSERVATION_UNLINKED = "observation.unlinked", _WARNING, "its listing is linked to no SKU yet; kept until it is"
+    ORDER_AMBIGUOUS = "observation.ambiguous", _INFO, "count or sale first cannot be told; the lower result is taken"
+    SKU_CRASHED = "sku.crashed", _WARNING, "an actor raised and is started again"
+    SKU_QUARANTINED = "sku.quarantined", _ERROR, "an actor raised too often; its SKU waits for a person"
+    SKU_RELEASED = "sku.released", _INFO, "a quarantined SKU works again"
+    DEBT_OPENED = "debt.opened", _WARNING, "more units are sold than there are"
+    DEBT_PAID = "debt.paid", _INFO, "a restock or a cancellation ended a debt"
+    FIRST_COUNT = "stock.first_count", _INFO, "an uncounted SKU took its first anchor from a channel's catalogue"
+    LISTING_LINKED = "listing.linked", _INFO, "a listing was linked to its SKU by equal seller SKU"
+    LISTING_GONE = "listing.gone", _WARNING, "a linked listing is no longer in the channel's catalogue"
+
+    # --- pushes ---
+    PUSH_SENT = "push.sent", _DEBUG, "a level left for a channel"
+    PUSH_CONFIRMED = "push.confirmed", _INFO, "the channel shows the level"
+    PUSH_SUPERSEDED = "push.superseded", _DEBUG, "a newer level was there already"
+    PUSH_CONFLICT = "push.conflict", _INFO, "compare-and-set refused: the channel knows of a sale that we do not"
+    PUSH_FAILED = "push.failed", _WARNING, "surely not done; it is tried again"
+    PUSH_DOUBTED = "push.doubted", _WARNING, "it may have been done; the listing is read back before it counts"
+    PUSH_SPLIT = "push.split", _INFO, "a rejected batch is halved to find the bad row"
+    PUSH_DEAD = "push.dead", _ERROR, "given up; it is a dead letter with its cause and next action"
+    READ_BACK = "push.read_back", _INFO, "a doubted level was read at the channel"
+    DEAD_LETTER_RETRIED = "dead_letter.retried", _INFO, "a dead letter was sent round again"
+    DEAD_LETTER_DISCARDED = "dead_letter.discarded", _INFO, "a person gave a dead letter up"
+
+    # --- channels ---
+    POLL_FAILED = "poll.failed", _WARNING, "reading orders or the catalogue failed (once)"
+    POLL_RECOVERED = "poll.recovered", _INFO, "reading works again (once)"
+    DRIFT_FOUND = "drift.found", _WARNING, "a listing shows something else than we believed; named with its cause"
+    DRIFT_HEALED = "drift.healed", _INFO, "a drifted listing shows the right level again"
+    BREAKER_OPENED = "breaker.opened", _WARNING, "a channel fails so often that calls to it pause"
+    BREAKER_HALF_OPEN = "breaker.half_open", _INFO, "one probe goes to a paused channel"
+    BREAKER_CLOSED = "breaker.closed", _INFO, "a channel answers again"
+    CHANNEL_THROTTLED = "channel.throttled", _WARNING, "a channel says we are too fast (once)"
+    CHANNEL_UNTHROTTLED = "channel.unthrottled", _INFO, "a channel takes calls again (once)"
+    CHANNEL_PAUSED = "channel.paused", _INFO, "a person paused a channel"
+    CHANNEL_RESUMED = "channel.resumed", _INFO, "a person resumed a channel"
+    CLOCK_OFFSET_JUMPED = "clock.offset_jumped", _WARNING, "a channel's clock moved against ours"
+    CLOCK_JUMPED = "clock.jumped", _WARNING, "our own wall clock moved against the time that passed"
+    WEBHOOK_REGISTERED = "webhook.registered", _INFO, "a subscription was made at the channel"
+    WEBHOOK_DISABLED = "webhook.disabled", _WARNING, "the channel switched a subscription off; polling covers for it"
+    WEBHOOK_FAILED = "webhook.failed", _WARNING, "a subscription could not be made or checked (once)"
+
+    # --- storage ---
+    STORAGE_CHECKED = "storage.checked", _INFO, "the last stop was unclean; the files were verified before opening"
+    STORAGE_FULL = "storage.full", _ERROR, "disk or map is at its floor; webhooks get 503 (once)"
+    STORAGE_HEALED = "storage.healed", _INFO, "there is room again (once)"
+    STORAGE_SLOW = "storage.slow", _WARNING, "a commit took longer than senders wait", True
+    MAP_GROWN = "storage.map_grown", _INFO, "the memory map was made larger"
+    CHECKPOINT = "storage.checkpoint", _DEBUG, "states are written up to a sequence number"
+    PRUNED = "storage.pruned", _INFO, "what is past its retention was removed"
+    BACKED_UP = "storage.backed_up", _INFO, "a verified copy was written"
+    BACKUP_FAILED = "storage.backup_failed", _ERROR, "a copy could not be written or did not verify"
+    REBUILT = "storage.rebuilt", _INFO, "state was folded anew from the log"
+
+    # --- people ---
+    ADMIN_COMMAND = "admin.command", _INFO, "a person changed something over the admin socket; by whom"
+    ADMIN_REFUSED = "admin.refused", _WARNING, "a command over the admin socket was refused; by whom"
+    IMPORTED = "admin.imported", _INFO, "a file of counts and links was applied"
+
+    def __init__(self, text: str, severity: Severity, when: str, strangers: bool = False) -> None:
+        self.text = text
+        self.severity = severity
+        self.when = when
+        self.strangers = strangers
+        """Outsiders or overload can cause it at will: counted always, written once a second at most."""

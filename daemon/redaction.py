@@ -1,0 +1,106 @@
+"""What a log line may say: no secrets, no buyers, one line, and not too much of it."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from urllib.parse import quote
+
+HIDDEN = "[redacted]"
+
+MAX_CHARS = 512
+MAX_ITEMS = 20
+MAX_DEPTH = 3
+
+_MAX_READ_CHARS = 16 * MAX_CHARS
+_MIN_SECRET_CHARS = 4
+"""A shorter value would blank out half of every sentence, and guards nothing."""
+_MAX_INT = 2**63
+
+_TOLD_KEYS = re.compile(
+    r"authori[sz]ation|signature|hmac|token|secret|passw|cookie|api_?key|consumer_?key|credential|private_?key"
+    r"|customer|buyer|email|phone|address|first_?name|last_?name|full_?name|billing|shipping|recipient|post_?code",
+    re.IGNORECASE,
+)
+_SCHEMES = re.compile(r"\b(basic|bearer) +[^\s\"',;]{4,}", re.IGNORECASE)
+_PAIRS = re.compile(
+    r"(authorization|signature|hmac|token|secret|password|cookie|api_?key|consumer_?key)"
+    r"""(["']? ?[=:] ?["']?)[^\s&"',;}]+""",
+    re.IGNORECASE,
+)
+_EMAILS = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
+# Control characters, and those that reverse or hide text on a screen: a log line must look like what it is.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff]")
+
+
+class Redactor:
+    """Makes any value fit to be logged. Knows the secrets it was told by value, wherever they turn up."""
+
+    def __init__(self) -> None:
+        self._secrets: set[str] = set()
+        self._pattern: re.Pattern[str] | None = None
+
+    def protect(self, secret: str) -> None:
+        """Hide `secret` from now on: as it is, percent-encoded, and line by line where it has several."""
+        forms = {secret, quote(secret, safe=""), *secret.splitlines()}
+        self._secrets |= {form for form in forms if len(form) >= _MIN_SECRET_CHARS}
+        # Longest first, so that a secret inside another one does not leave the rest of it standing.
+        ordered = sorted(self._secrets, key=lambda form: (-len(form), form))
+        self._pattern = re.compile("|".join(map(re.escape, ordered))) if ordered else None
+
+    def fields(self, fields: Mapping[str, object], depth: int = 0) -> dict[str, object]:
+        """`fields` with every value fit to be logged; whole values of telling names are hidden."""
+        clean: dict[str, object] = {}
+        for key, value in list(fields.items())[: MAX_ITEMS if depth else None]:
+            told = _TOLD_KEYS.search(str(key)) is not None and value is not None
+            clean[self.text(str(key))] = HIDDEN if told else self.value(value, depth)
+        return clean
+
+    def value(self, value: object, depth: int = 0) -> object:
+        """`value` as JSON can say it. Objects say their type alone: their `repr` could hold anything."""
+        match value:
+            case None | bool():
+                return value
+            case Enum():
+                return self.text(value.name)
+            case str():
+                return self.text(value)
+            case int():
+                return value if -_MAX_INT < value < _MAX_INT else "<a huge number>"
+            case float():
+                return value if math.isfinite(value) else str(value)
+            case bytes():
+                return f"<{len(value)} bytes>"
+            case BaseException():
+                return self.text(f"{type(value).__name__}: {value}")
+            case Mapping() if depth < MAX_DEPTH:
+                return self.fields(value, depth + 1)
+            case list() | tuple() if depth < MAX_DEPTH:
+                return self._items(value, depth + 1)
+        return f"<{type(value).__name__}>"
+
+    def text(self, text: str) -> str:
+        """One line of at most `MAX_CHARS` characters and a remark on what was cut; controls are shown escaped."""
+        whole = len(text)
+        text = text[:_MAX_READ_CHARS]
+        if self._pattern is not None:
+            text = self._pattern.sub(HIDDEN, text)
+        text = _PAIRS.sub(rf"\1\2{HIDDEN}", _SCHEMES.sub(rf"\1 {HIDDEN}", text))
+        if "@" in text:
+            text = _EMAILS.sub(HIDDEN, text)
+        if len(text) > MAX_CHARS:
+            text = f"{text[:MAX_CHARS]}… ({whole} characters)"
+        return _UNSAFE.sub(_escaped, text)
+
+    def _items(self, items: Iterable[object], depth: int) -> list[object]:
+        shown = list(items)
+        rest = len(shown) - MAX_ITEMS
+        kept = [self.value(item, depth) for item in shown[:MAX_ITEMS]]
+        return [*kept, f"… ({rest} more)"] if rest > 0 else kept
+
+
+def _escaped(match: re.Match[str]) -> str:
+    character = match.group()
+    return {"\n": "\\n", "\r": "\\r", "\t": "\\t"}.get(character, f"\\u{ord(character):04x}")
