@@ -150,11 +150,13 @@ async def _resolve(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
 
 
-def _system_reason(exc: Exception) -> str:
-    """The operating system's words. trio hides the error number of a failed connect in the cause."""
-    for error in (exc, exc.__cause__):
-        if isinstance(error, socket.gaierror):
-            return str(error.strerror)
-        if isinstance(error, OSError) and error.errno:
-            return os.strerror(error.errno).lower()
+def _system_reason(exc: BaseException) -> str:
+    """The operating system's own words, which trio keeps in the cause of a failed connect."""
+    match exc:
+        case socket.gaierror():
+            return str(exc.strerror)
+        case OSError() if exc.errno:
+            return os.strerror(exc.errno).lower()
+        case OSError(__cause__=BaseExceptionGroup(exceptions=(first, *_))):
+            return _system_reason(first)
     return type(exc).__name__

@@ -22,7 +22,8 @@ from asks.request_object import RequestProcessor
 
 from daemon.domain.exchange import Response
 from daemon.outbound.address import DEFAULT_PORTS, AddressPolicy, connect, secure
-from daemon.outbound.bounded import AnswerBody, Attempt, BoundedClient, ExchangeError, Outgoing, joined
+from daemon.outbound.bounded import Attempt, BoundedClient
+from daemon.outbound.message import AnswerBody, ExchangeError, Outgoing, joined
 
 KEEPALIVE_S = 15.0
 READ_BYTES = 64 * 1024

@@ -7,20 +7,17 @@ with the whole URL all belong to `httpx.AsyncClient`, so here there is nothing t
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Iterable
-from typing import Any, cast
+from collections.abc import AsyncIterator, Callable
+from typing import cast
 
-import httpcore
 import httpx
-import trio
 from attrs import define
 
 from daemon.domain.exchange import Response
-from daemon.outbound.address import AddressPolicy, connect, secure
-from daemon.outbound.bounded import AnswerBody, Attempt, BoundedClient, ExchangeError, Outgoing, joined
-
-KEEPALIVE_S = 15.0
-"""How long an idle connection is kept. httpcore measures it with `time.monotonic`, not with Trio's clock."""
+from daemon.outbound.address import AddressPolicy
+from daemon.outbound.bounded import Attempt, BoundedClient
+from daemon.outbound.httpx_wire import CheckedTransport
+from daemon.outbound.message import AnswerBody, ExchangeError, Outgoing, joined
 
 POOL_PATIENCE_S = 1.0
 """The limiter leaves the pool always room, so a pool that makes us wait longer than this is broken."""
@@ -33,75 +30,19 @@ _TRACED = {
 }
 
 
-class Wire(httpcore.AsyncNetworkStream):
-    """One connection, closed abruptly.
+class OneBody(httpx.AsyncByteStream):
+    """A request body in one piece. httpx's own is a generator, left suspended where a request is cancelled."""
 
-    httpcore closes under a shield; a polite TLS goodbye to a peer that has stopped reading would then outlive
-    every deadline. Deadlines are the caller's cancel scope, so the time-outs httpcore passes are ignored.
-    """
+    def __init__(self, body: bytes) -> None:
+        self._pieces = [body] if body else []
 
-    # ruff: noqa: ARG002  # httpcore's signatures
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
 
-    def __init__(self, tcp: trio.SocketStream, host: str, tls: trio.abc.Stream | None = None) -> None:
-        self._tcp = tcp
-        self._host = host
-        self._stream = tls or tcp
-        self.unfit = False
-        """Set it to keep the pool from using this connection again."""
-
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        try:
-            return bytes(await self._stream.receive_some(max_bytes))
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            raise httpcore.ReadError from None
-
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        try:
-            await self._stream.send_all(buffer)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            raise httpcore.WriteError from None
-
-    async def aclose(self) -> None:
-        await trio.aclose_forcefully(self._stream)
-
-    async def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> Wire:
-        return Wire(self._tcp, self._host, await secure(self._tcp, ssl_context, server_hostname or self._host))
-
-    def get_extra_info(self, info: str) -> Any:
-        # httpcore asks this of an idle connection: readable then means closed by the peer, or unasked-for bytes.
-        return (self.unfit or self._tcp.socket.is_readable()) if info == "is_readable" else None
-
-
-class CheckedBackend(httpcore.AsyncNetworkBackend):
-    """Opens connections under the address policy: what was judged is what is connected to."""
-
-    def __init__(self, policy: AddressPolicy) -> None:
-        self._policy = policy
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> Wire:
-        return Wire(await connect(self._policy, host, port), host)
-
-
-class CheckedTransport(httpx.AsyncHTTPTransport):
-    """httpx's transport over `CheckedBackend`; httpx itself offers no argument for a backend."""
-
-    def __init__(self, policy: AddressPolicy, ssl_context: ssl.SSLContext, max_connections: int) -> None:
-        super().__init__(verify=ssl_context, trust_env=False)
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=ssl_context,
-            max_connections=max_connections,
-            keepalive_expiry=KEEPALIVE_S,
-            network_backend=CheckedBackend(policy),
-        )
+    async def __anext__(self) -> bytes:
+        if not self._pieces:
+            raise StopAsyncIteration
+        return self._pieces.pop()
 
 
 @define(eq=False)
@@ -208,19 +149,20 @@ def _httpx_request(out: Outgoing, attempt: Attempt) -> httpx.Request:
         if event in _TRACED:
             _TRACED[event](attempt)
 
+    url = httpx.URL(out.url)
+    framing = [("host", url.netloc.decode("ascii"))]
+    if out.body or out.method != "GET":
+        framing.append(("content-length", str(len(out.body))))
     request = httpx.Request(
         out.method,
-        out.url,
-        headers=out.headers,
-        content=out.body,
+        url,
+        headers=[*framing, *out.headers],
+        stream=OneBody(out.body),
         extensions={"trace": trace, "timeout": {"pool": min(POOL_PATIENCE_S, out.timeout_s / 2)}},
     )
     # The secret query goes into the request target alone, so that no URL object anywhere can show it.
-    path = request.url.raw_path.partition(b"?")[0]
-    query = request.url.query
-    secret = out.secret_query.encode("ascii")
-    full = b"&".join(part for part in (query, secret) if part)
-    request.extensions["target"] = path + (b"?" + full if full else b"")
+    query = b"&".join(part for part in (url.query, out.secret_query.encode("ascii")) if part)
+    request.extensions["target"] = url.raw_path.partition(b"?")[0] + (b"?" + query if query else b"")
     return request
 
 
