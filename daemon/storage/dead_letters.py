@@ -15,7 +15,7 @@ DeadKind = Literal["puzzle", "unlinked", "late", "poison", "push"]
 what has been settled · poison: an observation that crashed its actor · push: a level the channel refuses."""
 
 NEXT_ACTION: dict[DeadKind, str] = {
-    "puzzle": "update onhand if the channel changed its format, then retry; discard if it has nothing to do with stock",
+    "puzzle": "if the channel changed its format, update onhand and retry; discard what does not concern stock",
     "unlinked": "give the item a SKU at the channel, reconcile the channel so that it is linked, then retry",
     "late": "compare with a count of this SKU, enter the count, then discard",
     "poison": "report it together with this letter; after the fix, retry",

@@ -19,7 +19,7 @@ import lmdb.verify
 from attrs import define, evolve, field, frozen
 
 from daemon.storage.codec import DamagedError, pack, seal, unpack, unseal
-from daemon.storage.tables import BEHIND, META, TABLES
+from daemon.storage.tables import META, TABLES
 
 FORMAT = 1
 """The version of the on-disk format; a newer one is refused."""
@@ -217,14 +217,6 @@ class Environment:
             os.fsync(fd)
         finally:
             os.close(fd)
-
-    def wipe_behind(self) -> None:
-        """Empty every table that follows from the log (before it is rebuilt)."""
-        with self.env.begin(write=True) as txn:
-            for table in sorted(BEHIND - {"dedup", "slots", "open"}):
-                txn.drop(self.tables[table], delete=False)
-            key = b"checkpoint"
-            txn.put(key, seal(key, pack((0, 0))), db=self.tables[META])
 
 
 def _rows(cursor: Any, start: bytes, *, reverse: bool) -> Iterator[tuple[bytes, bytes]]:

@@ -37,9 +37,9 @@ class OrderEntry:
         """One version of the order lists exactly `told`; returns these lines and every zero that follows."""
         out = list(told)
         listed = {line.line for line in told}
-        for line, (sku, listing) in self.lines.items():
-            if line not in listed:
-                out.append(_nothing(channel, order, line, sku, listing, version, at))
+        for name, (sku, listing) in self.lines.items():
+            if name not in listed:
+                out.append(_nothing(channel, order, name, sku, listing, version, at))
         for line in told:
             if line.line not in self.lines:
                 self.lines[line.line] = (line.sku, line.listing)

@@ -12,8 +12,7 @@ deliveries   delivery number            (channel, topic, dedup digest, received_
 dead         id                         a dead letter (dead_letters.DeadLetter)
 cursors      channel                    (cursor_us on the channel's clock, our time of the last finished poll)
 refetch      channel NUL order          our time when it was asked for
-stocks       sku            behind      (seq, stock.dump)
-slots        sku            behind      (seq, freeze or None, [slot.dump_slot ...])
+skus         sku            behind      (seq, stock.dump, freeze or None, [slot.dump_slot ...])
 links        channel NUL listing behind sku
 orders       channel NUL order behind   (seq, [[line, sku, listing] ...], [[version, read_us, instant] ...])
 history      sku NUL seq    behind      empty: which events concern a SKU
@@ -32,8 +31,7 @@ DELIVERIES = "deliveries"
 DEAD = "dead"
 CURSORS = "cursors"
 REFETCH = "refetch"
-STOCKS = "stocks"
-SLOTS = "slots"
+SKUS = "skus"
 LINKS = "links"
 ORDERS = "orders"
 HISTORY = "history"
@@ -41,10 +39,10 @@ DEDUP = "dedup"
 OPEN = "open"
 
 TABLES = (
-    META, LOG, CHAIN, DELIVERIES, DEAD, CURSORS, REFETCH, STOCKS, SLOTS, LINKS, ORDERS, HISTORY, DEDUP, OPEN,
+    META, LOG, CHAIN, DELIVERIES, DEAD, CURSORS, REFETCH, SKUS, LINKS, ORDERS, HISTORY, DEDUP, OPEN,
 )  # fmt: skip
 
-BEHIND = frozenset({STOCKS, SLOTS, LINKS, ORDERS, HISTORY, DEDUP, OPEN})
+BEHIND = frozenset({SKUS, LINKS, ORDERS, HISTORY, DEDUP, OPEN})
 
 CHAIN_EVERY = 256
 """Events between two stored links of the hash chain."""

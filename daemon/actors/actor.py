@@ -1,0 +1,85 @@
+"""One SKU's actor: its state, its mailbox, and how it is stored and loaded."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, NamedTuple
+
+from attrs import define, field
+
+from daemon.domain.sku import Freeze, Message, Sku
+from daemon.domain.slot import dump_slot, load_slot
+from daemon.domain.stock import dump, load
+from daemon.storage.codec import Cause, EmptyOrder, pack, unpack
+
+
+@define
+class Unit:
+    """What one source told at once: all of it is applied, and made durable in one transaction, or none.
+
+    `finish` is called when everything is applied, in the same turn: it adds what must be durable with it.
+    """
+
+    parts: list[Part]
+    finish: Any = None
+    left: int = 0
+    verdicts: list[str] = field(factory=list)
+    done: Any = None
+    """Set when the unit is applied; a `trio.Event`."""
+
+
+class Part(NamedTuple):
+    """One message for one SKU, and where it came from."""
+
+    sku: str
+    message: Message | EmptyOrder
+    cause: Cause
+
+
+@define
+class Actor:
+    """An active SKU. It owns a place in the registry's run queue only while its mailbox holds something."""
+
+    state: Sku
+    seq: int = 0
+    """The newest event that is in the state."""
+    mailbox: deque[tuple[Part, Unit]] | None = None
+    last_us: int = 0
+    crashes: list[int] = field(factory=list)
+    dirty: bool = False
+
+    def post(self, part: Part, unit: Unit) -> bool:
+        """Put a message into the mailbox; True if it was empty, so that the actor must be queued."""
+        if self.mailbox is None:
+            self.mailbox = deque()
+        self.mailbox.append((part, unit))
+        return len(self.mailbox) == 1
+
+    def idle(self) -> bool:
+        """Nothing waits, nothing is unsaved, no listing needs anything: it may leave memory."""
+        return not self.mailbox and not self.dirty and not any(slot.open() for slot in self.state.slots.values())
+
+
+def dump_actor(actor: Actor) -> bytes:
+    """The stored row of a SKU."""
+    state = actor.state
+    freeze = state.freeze
+    return pack(
+        (
+            actor.seq,
+            dump(state.stock),
+            (freeze.by, freeze.reason, freeze.until_us) if freeze else None,
+            [dump_slot(slot) for _, slot in sorted(state.slots.items())],
+        )
+    )
+
+
+def load_actor(sku: str, payload: bytes) -> Actor:
+    """The inverse of `dump_actor`. Raises `DamagedError`, `ValueError` or `TypeError` on anything else."""
+    seq, stock, freeze, slots = unpack(payload)
+    state = Sku(sku, load(stock), freeze=Freeze(frozen=True, by=freeze[0], reason=freeze[1], until_us=freeze[2])
+                if freeze else None)  # fmt: skip
+    for plain in slots:
+        slot = load_slot(plain)
+        state.slots[slot.channel, slot.listing] = slot
+    return Actor(state, seq)

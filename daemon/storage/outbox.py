@@ -1,0 +1,184 @@
+"""The outbox: one slot per listing, found by when it is due and how much it matters. Where actors and
+dispatchers meet: actors wish, dispatchers claim, and the answer comes back to the actor as a message.
+
+Slots are served by risk, never in the order they came: what must show zero first, then what must show less
+and is nearly gone, then everything that lowers, and what raises last. A channel that is down for a day costs
+one slot a listing, not a queue.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Literal
+
+import trio
+from attrs import define, field, frozen
+
+from daemon.domain.sku import Sent
+from daemon.domain.slot import Slot
+from daemon.storage.codec import Cause
+from daemon.storage.store import Store
+
+SlotKey = tuple[str, str]
+"""(sku, listing)"""
+
+Work = Literal["push", "recheck"]
+
+NEARLY_GONE = 5
+"""A level up to this is nearly sold out: a sale there cannot wait."""
+
+
+def urgency(slot: Slot) -> int:
+    """0 is served first. Only a handful of classes, so that a waiting slot is queued a handful of times at most."""
+    if slot.desired is None or slot.belief is None or slot.desired >= slot.belief:
+        return 3
+    if slot.desired == 0:
+        return 0
+    return 1 if slot.desired <= NEARLY_GONE else 2
+
+
+def ready_at(slot: Slot) -> int | None:
+    """The moment (our clock, µs) from which this slot wants work; None while there is nothing to do."""
+    if slot.in_flight or slot.dead_letter:
+        return None
+    push = max(slot.due_us, 1) if slot.needs_push() else None
+    if slot.recheck_us and (push is None or slot.recheck_us < push):
+        return slot.recheck_us
+    return push
+
+
+def work_of(slot: Slot, now_us: int) -> Work | None:
+    """What to do with this slot now. A reading back that is due comes before any push."""
+    moment = ready_at(slot)
+    if moment is None or moment > now_us:
+        return None
+    if slot.recheck_us and slot.recheck_us <= now_us:
+        return "recheck"
+    return "push"
+
+
+@frozen
+class OutboxStatistics:
+    """Slots by what they wait for."""
+
+    pending: int
+    in_flight: int
+    dead: int
+
+
+@define
+class Lane:
+    """The open slots of one channel."""
+
+    slots: dict[SlotKey, Slot] = field(factory=dict)
+    changed: trio.Event = field(factory=trio.Event)
+    _ready: list[tuple[int, int, SlotKey]] = field(factory=list)
+    _later: list[tuple[int, int, SlotKey]] = field(factory=list)
+    _queued: dict[SlotKey, int] = field(factory=dict)
+    _scheduled: dict[SlotKey, int] = field(factory=dict)
+    _number: Iterator[int] = field(factory=count)
+
+    def refresh(self, slot: Slot, now_us: int) -> None:
+        """The slot changed: put it where it belongs now."""
+        key = (slot.sku, slot.listing)
+        if not slot.open() and not slot.dead_letter:
+            self.slots.pop(key, None)
+            return
+        self.slots[key] = slot
+        moment = ready_at(slot)
+        if moment is None:
+            return
+        if moment > now_us:
+            if self._scheduled.get(key, moment + 1) > moment:
+                self._scheduled[key] = moment
+                heapq.heappush(self._later, (moment, next(self._number), key))
+        elif self._queued.get(key, 9) > urgency(slot):
+            self._queued[key] = urgency(slot)
+            heapq.heappush(self._ready, (urgency(slot), next(self._number), key))
+        self.changed.set()
+
+    def take(self, now_us: int, wanted: Callable[[Slot, Work], bool], limit: int) -> list[tuple[Slot, Work]]:
+        """Up to `limit` slots that want work now and that `wanted` accepts, most urgent first.
+
+        What `wanted` declines stays and is offered again.
+        """
+        self._ripen(now_us)
+        found: list[tuple[Slot, Work]] = []
+        declined: list[tuple[int, int, SlotKey]] = []
+        while self._ready and len(found) < limit:
+            entry = heapq.heappop(self._ready)
+            key = entry[2]
+            slot = self.slots.get(key)
+            work = work_of(slot, now_us) if slot else None
+            if slot is None or work is None or self._queued.get(key) != entry[0]:
+                self._forget(entry, slot, now_us)
+            elif wanted(slot, work):
+                del self._queued[key]
+                found.append((slot, work))
+            else:
+                declined.append(entry)
+        for entry in declined:
+            heapq.heappush(self._ready, entry)
+        return found
+
+    def _forget(self, entry: tuple[int, int, SlotKey], slot: Slot | None, now_us: int) -> None:
+        if self._queued.get(entry[2]) == entry[0]:
+            del self._queued[entry[2]]
+            if slot is not None:
+                self.refresh(slot, now_us)
+
+    def _ripen(self, now_us: int) -> None:
+        while self._later and self._later[0][0] <= now_us:
+            moment, _, key = heapq.heappop(self._later)
+            if self._scheduled.get(key) == moment:
+                del self._scheduled[key]
+            if key in self.slots:
+                self.refresh(self.slots[key], now_us)
+
+    def next_due(self, now_us: int) -> int | None:
+        """The earliest moment at which a slot becomes ready; None if none is waiting for a moment."""
+        self._ripen(now_us)
+        return self._later[0][0] if self._later else None
+
+    async def wait_changed(self) -> None:
+        """Return when a slot of this lane changed since the last time."""
+        await self.changed.wait()
+        self.changed = trio.Event()
+
+
+@define
+class Outbox:
+    """All lanes. `claimed` is told the SKU and event of every push that leaves, so that its row is written."""
+
+    store: Store
+    claimed: Callable[[str, int], None] = lambda sku, seq: None  # noqa: ARG005 - set by the registry
+    lanes: dict[str, Lane] = field(factory=dict)
+
+    def lane(self, channel: str) -> Lane:
+        """The lane of a channel; made on first use."""
+        if channel not in self.lanes:
+            self.lanes[channel] = Lane()
+        return self.lanes[channel]
+
+    def refresh(self, slot: Slot, now_us: int) -> None:
+        """A slot changed."""
+        self.lane(slot.channel).refresh(slot, now_us)
+
+    def claim(self, slot: Slot, *, by: str = "push") -> Sent:
+        """Take this slot for one push: what it should show is read now. Durable with the next commit, and
+        the request must not leave before."""
+        now_us = self.store.now_us()
+        believed = slot.belief
+        sent = Sent(slot.channel, slot.listing, slot.generation, slot.send(now_us), believed)
+        record = self.store.append(slot.sku, sent, Cause(by, slot.channel), at_us=now_us)
+        self.claimed(slot.sku, record.seq)
+        return sent
+
+    def statistics(self) -> OutboxStatistics:
+        """How many slots wait, are under way, are stopped."""
+        slots = [slot for lane in self.lanes.values() for slot in lane.slots.values()]
+        dead = sum(1 for slot in slots if slot.dead_letter)
+        flying = sum(1 for slot in slots if slot.in_flight)
+        return OutboxStatistics(len(slots) - dead - flying, flying, dead)
