@@ -1,0 +1,137 @@
+"""What the admin room sees of the daemon: the seams that queries and commands go through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal, Protocol
+
+from attrs import frozen
+
+from daemon.actors.registry import Registry
+from daemon.domain.channel import Webhook
+from daemon.domain.policy import Policy
+from daemon.storage.dead_letters import DeadLetters
+from daemon.storage.outbox import Outbox
+from daemon.storage.store import Store
+
+
+@frozen
+class Lag:
+    """Milliseconds over the recent past; None before the first measurement."""
+
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    count: int
+
+
+@frozen
+class ChannelView:
+    """One channel's present state."""
+
+    name: str
+    platform: str
+    state: Literal["live", "paused", "down", "throttled"]
+    breaker: Literal["closed", "open", "half_open"]
+    push_lag: Lag
+    """From the wish to the acknowledged push."""
+    webhook_lag: Lag
+    """From the event (channel's clock, put on ours) to its receipt."""
+    commit_lag: Lag
+    """From receipt to durable."""
+    pending: int
+    in_flight: int
+    dead: int
+    watermark_us: int
+    """Every order up to here (our clock) is absorbed; 0 before the first poll."""
+    clock_offset_ms: tuple[float, float]
+    """How far the channel's clock runs ahead of ours: at least, at most."""
+    last_error: str
+    pushes: int
+    polls: int
+    webhooks: int
+
+
+@frozen
+class ReconcileReport:
+    """What one comparison with the live channel found."""
+
+    channel: str
+    listings: int
+    linked: int
+    mismatched: int
+    error: str = ""
+
+
+class ChannelControl(Protocol):
+    """One configured channel."""
+
+    name: str
+
+    def view(self) -> ChannelView: ...
+
+    def policy(self) -> Policy: ...
+
+    def pause(self) -> None:
+        """Stop pushing; everything else goes on. Survives until `resume` or a restart."""
+
+    def resume(self) -> None: ...
+
+    async def reconcile(self) -> ReconcileReport:
+        """Pull the catalogue, compare, ask for correction of what differs."""
+        ...
+
+    async def webhooks(self) -> list[Webhook] | str:
+        """The subscriptions at the channel, or why they cannot be read."""
+        ...
+
+    async def register_webhooks(self) -> list[str] | str:
+        """Put missing or switched-off subscriptions right; what was done, or why it failed."""
+        ...
+
+    def wanted_topics(self) -> tuple[str, ...]: ...
+
+
+class Maintenance(Protocol):
+    """Commands that concern the whole store."""
+
+    async def backup(self, directory: Path) -> int:
+        """Copy the state, hot, into an empty directory; returns bytes. Raises `StoreError` with a sentence."""
+        ...
+
+    async def rebuild(self, *, verify_only: bool) -> RebuildReport:
+        """Fold the whole log again and compare with the stored state, byte for byte."""
+        ...
+
+    async def retry_letter(self, letter: int) -> str:
+        """Apply a dead letter again; what came of it, as a sentence."""
+        ...
+
+
+@frozen
+class RebuildReport:
+    """events folded, SKUs compared, SKUs that differ (at most 100 named), first broken event (0: none)."""
+
+    events: int
+    skus: int
+    different: tuple[str, ...]
+    first_broken: int
+    repaired: bool
+
+
+@frozen
+class Inside:
+    """Everything the admin room may touch."""
+
+    store: Store
+    registry: Registry
+    outbox: Outbox
+    dead_letters: DeadLetters
+    channels: Mapping[str, ChannelControl]
+    maintenance: Maintenance
+    counters: Mapping[str, int]
+    """Live view: acked, duplicates, rejected, overloaded, puzzles ..."""
+    since_us: int
+    not_ready: Callable[[], str]
+    """Why the daemon is not ready; empty when it is."""
