@@ -1,11 +1,13 @@
 """The HTTP port on asks: asks builds and drives one request, everything it does unasked stays out.
 
-asks's `Session` repeats requests by itself after a lost connection, so it is not used: its `RequestProcessor`
+asks's `Session` is written to repeat a request whose connection was lost, so it is not used: its `RequestProcessor`
 carries exactly one request over exactly one connection, which is ours, opened under our address policy. What asks
 would lose of an answer (interim answers, repeated headers, a body without a length, bytes beyond a bound) is taken
-from h11 before asks sees it; asks is handed the status alone. Because asks is frozen at 3.0.0, so is its shape.
+from h11 before asks sees it; asks is handed the status alone. As asks is frozen at 3.0.0, so is the shape this
+rests on; and since the connection is ours, the anyio that asks was written for never runs.
+
 Two habits stay visible on the wire: a GET carries `Content-Length: 0`, and unreserved characters that came
-percent-encoded in a path leave decoded.
+percent-encoded in a URL leave decoded (`%7E` as `~`), which matters only to a channel that signs the raw URL.
 """
 
 from __future__ import annotations

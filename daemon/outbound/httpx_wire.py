@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 from collections.abc import Iterable
 from typing import Any
@@ -13,6 +14,9 @@ import httpx
 import trio
 
 from daemon.outbound.address import AddressPolicy, connect, secure
+
+# At DEBUG httpcore logs the headers of every answer, and what it could not parse; either may hold a token.
+logging.getLogger("httpcore").setLevel(logging.WARNING)
 
 KEEPALIVE_S = 15.0
 """How long an idle connection is kept. httpcore measures it with `time.monotonic`, not with Trio's clock."""
