@@ -84,11 +84,14 @@ class WebhookSecret:
 
 
 def name_problem(kind: str, name: str) -> str | None:
-    """Why `name` cannot be the name of such a reference, as a sentence; None where it can."""
+    """Why `name` cannot be the name of such a reference, as a sentence; None where it can.
+
+    The name is not repeated: who puts the secret itself here by mistake shall not find it in a log.
+    """
     if kind == "credential" and not _NAME.fullmatch(name):
-        return f"{name!r} cannot be a credential's name: use letters, digits, '_', '-' and '.', and no '/'"
+        return "this cannot be a credential's name: use letters, digits, '_', '-' and '.', and no '/'"
     if kind == "env" and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-        return f"{name!r} cannot be the name of an environment variable: use letters, digits and '_'"
+        return "this cannot be the name of an environment variable: use letters, digits and '_'"
     if not name or "\0" in name:
         return "name the file that holds the secret"
     return None

@@ -73,12 +73,21 @@ class HttpTarget:
     allow_private: bool = False
 
 
-class OpenListener(Protocol):
-    async def __call__(self, address: str, /) -> Sequence[trio.abc.Listener[trio.abc.Stream]]:
-        """Listen at `address`: `host:port` (port 0: any free one), or a path for the admin socket (mode 0660).
+Listeners = Sequence[trio.abc.Listener[trio.abc.Stream]]
+
+
+class ListenPublic(Protocol):
+    async def __call__(self, host: str, port: int, /) -> Listeners:
+        """Accept webhooks at `host` ("": every interface) and `port` (0: any free one).
 
         Sockets handed over by systemd win. Raises `OSError` where the address cannot be had.
         """
+        ...
+
+
+class ListenAdmin(Protocol):
+    async def __call__(self, path: str, /) -> Listeners:
+        """Accept the admin's connections at a Unix socket of mode 0660. Otherwise like `ListenPublic`."""
         ...
 
 
@@ -96,8 +105,8 @@ class Ports:
     new_id: Callable[[], str]
     run_blocking: RunBlocking
     open_http: Callable[[HttpTarget], HttpPort]
-    listen_public: OpenListener
-    listen_admin: OpenListener
+    listen_public: ListenPublic
+    listen_admin: ListenAdmin
     environ: Mapping[str, str] = field(repr=False)  # secrets may be in it
     read_file: ReadFile
     write_line: Callable[[str], None]
@@ -105,7 +114,7 @@ class Ports:
 
 
 def production_ports(
-    *, open_http: Callable[[HttpTarget], HttpPort], listen_public: OpenListener, listen_admin: OpenListener
+    *, open_http: Callable[[HttpTarget], HttpPort], listen_public: ListenPublic, listen_admin: ListenAdmin
 ) -> Ports:
     """The real world. The arguments come from the rooms that may touch HTTP clients and sockets."""
     return Ports(
