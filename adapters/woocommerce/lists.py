@@ -1,0 +1,34 @@
+"""Lists of the store: how long a page is, whether there is another, and rows that are still to be read."""
+
+from __future__ import annotations
+
+import msgspec
+
+from adapters.woocommerce.payloads import UnreadableError, decode
+from adapters.woocommerce.refusals import failed_read, garbled
+from daemon.domain.exchange import Response
+from daemon.domain.outcomes import Failure
+
+PER_PAGE = 100
+"""The most a list gives; asking for more is refused (recording 11)."""
+
+Rows = list[msgspec.Raw]
+
+
+def rows_of(response: Response) -> Rows | Failure:
+    """The rows of a list's answer, each still to be read."""
+    failure = failed_read(response)
+    if failure is not None:
+        return failure
+    try:
+        return decode(response.body, Rows)
+    except UnreadableError:
+        return Failure(garbled(response, write=False))
+
+
+def more_pages(response: Response, page: int, rows: int) -> bool:
+    """Is there another page? `X-WP-TotalPages` says so; without it (a proxy dropped it) a full page does."""
+    total = response.headers.get("x-wp-totalpages", "")
+    if total.isascii() and total.isdigit() and len(total) <= 9:
+        return rows > 0 and page < int(total)
+    return rows >= PER_PAGE
