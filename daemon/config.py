@@ -31,7 +31,7 @@ class ConfigError(Exception):
     """The configuration cannot be used. `problems` are in the order of the file; its text has one a line."""
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
-        self.problems = tuple(sorted(problems, key=lambda problem: problem.line))
+        self.problems = tuple(sorted(problems, key=lambda problem: (not problem.line, problem.line)))
         super().__init__("\n".join(map(str, self.problems)))
 
 

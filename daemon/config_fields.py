@@ -41,9 +41,10 @@ class Section:
     `finish` notes every key that nobody asked for. Keys are never empty; a key without a value is a problem.
     """
 
-    def __init__(self, node: Node | None, path: str, problems: Problems) -> None:
+    def __init__(self, node: Node | None, path: str, problems: Problems, line: int = 0) -> None:
+        """`line` is where the section would stand, for the case that it is not there."""
         self.path = path
-        self.line = node.line if node is not None else 0
+        self.line = node.line if node is not None else line
         self._problems = problems
         self._entries: dict[str, Node] = {}
         self._asked: list[str] = []
@@ -83,7 +84,9 @@ class Section:
 
     def section(self, name: str) -> Section:
         """The mapping at `name`; an empty one where there is none."""
-        return Section(self.node(name), self.at(name), self._problems)
+        entry = self._entries.get(name)
+        line = self.line if entry is None else entry.line
+        return Section(self.node(name), self.at(name), self._problems, line)
 
     def each(self, name: str) -> list[tuple[str, Node]]:
         """Path and node of every item of the list at `name`; a single value counts as a list of one."""
