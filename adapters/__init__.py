@@ -1,1 +1,11 @@
 """One module per sales platform: bytes in, values out, no I/O."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from adapters import sandbox
+from daemon.domain.channel import Platform
+
+PLATFORMS: Final[dict[str, Platform]] = {platform.name: platform for platform in (sandbox.PLATFORM,)}
+"""What a channel may name as its `adapter`."""
