@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from adapters import sandbox
+from adapters import sandbox, woocommerce
 from daemon.domain.channel import Platform
 
-PLATFORMS: Final[dict[str, Platform]] = {platform.name: platform for platform in (sandbox.PLATFORM,)}
+PLATFORMS: Final[dict[str, Platform]] = {
+    platform.name: platform for platform in (sandbox.PLATFORM, woocommerce.PLATFORM)
+}
 """What a channel may name as its `adapter`."""

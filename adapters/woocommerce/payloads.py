@@ -68,7 +68,7 @@ class Product(msgspec.Struct):
     sku: str | None = None
     parent_id: int = 0
     manage_stock: bool | Literal["parent"] | UnsetType = UNSET
-    stock_quantity: int | float | str | None | UnsetType = UNSET
+    stock_quantity: int | float | str | UnsetType | None = UNSET
     date_modified_gmt: str | None = None
     variations: list[int] = []
 
