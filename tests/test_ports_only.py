@@ -67,7 +67,7 @@ def reaches(source: str) -> Iterator[tuple[int, str, str]]:
             bound[name] = stands_for
             yield from _judged(node, whole)
     for node in nodes:
-        if isinstance(node, ast.Attribute | ast.Name):
+        if isinstance(node, ast.Attribute | ast.Name) and isinstance(node.ctx, ast.Load):
             yield from _judged(node, _dotted(node, bound))
         if isinstance(node, ast.Attribute) and node.attr in FILE_METHODS:
             yield node.lineno, "files", f".{node.attr}"
@@ -165,6 +165,7 @@ def test_each_way_out_is_seen(source: str, kind: str) -> None:
         "from random import Random\nRandom(7)",
         "import trio\ntrio.current_time()",
         "import os\nos.getpid()",
+        "class Row:\n    id: int",
         "slot.open()\nself.time\nrow.id\nmodule.socket",
         "from daemon.clock import time_of_day",
         "from pathlib import Path\nPath('x') / 'y'",
