@@ -141,6 +141,16 @@ def _tls_reason(exc: trio.BrokenResourceError) -> str:
     return str(cause.reason) if isinstance(cause, ssl.SSLError) else "the connection was lost"
 
 
+def has_input(tcp: trio.SocketStream, tls: trio.SSLStream[trio.SocketStream] | None) -> bool:
+    """Whether an idle connection has something to read: its peer closed it, or sent what nobody asked for.
+
+    TLS records may have been fetched and not read yet; only a private buffer of trio's tells. If that ever moves,
+    a TLS connection always seems to have input, and none is used twice.
+    """
+    fetched = tls is not None and (tls._incoming.pending if hasattr(tls, "_incoming") else True)
+    return bool(fetched) or tcp.socket.is_readable()
+
+
 async def _resolve(host: str, port: int) -> list[str]:
     try:
         found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)

@@ -23,7 +23,7 @@ import trio
 from asks.request_object import RequestProcessor
 
 from daemon.domain.exchange import Response
-from daemon.outbound.address import DEFAULT_PORTS, AddressPolicy, connect, secure
+from daemon.outbound.address import DEFAULT_PORTS, AddressPolicy, connect, has_input, secure
 from daemon.outbound.bounded import Attempt, BoundedClient
 from daemon.outbound.message import AnswerBody, ExchangeError, Outgoing, joined
 
@@ -38,11 +38,12 @@ class Wire:
 
     _active = True  # asks reads it before it would close a connection
 
-    def __init__(self, origin: Origin, tcp: trio.SocketStream, stream: trio.abc.Stream) -> None:
+    def __init__(self, origin: Origin, tcp: trio.SocketStream, tls: trio.SSLStream[trio.SocketStream] | None) -> None:
         self.origin = origin
         self.idle_since = 0.0
         self._tcp = tcp
-        self._stream = stream
+        self._tls = tls
+        self._stream: trio.abc.Stream = tls or tcp
 
     async def send(self, item: bytes) -> None:
         try:
@@ -62,7 +63,7 @@ class Wire:
 
     def usable(self, now: float) -> bool:
         """An idle connection with something to read was closed by its peer, or holds what nobody asked for."""
-        return now - self.idle_since < KEEPALIVE_S and not self._tcp.socket.is_readable()
+        return now - self.idle_since < KEEPALIVE_S and not has_input(self._tcp, self._tls)
 
 
 class OneRequest(RequestProcessor):  # type: ignore[misc]  # asks has no types
@@ -180,7 +181,7 @@ class AsksClient(BoundedClient):
         attempt.connecting()
         scheme, host, port = origin
         tcp = await connect(self._policy, host, port)
-        return Wire(origin, tcp, tcp if scheme == "http" else await secure(tcp, self._ssl_context, host))
+        return Wire(origin, tcp, await secure(tcp, self._ssl_context, host) if scheme == "https" else None)
 
     async def _put_back(self, wire: Wire, *, keep: bool) -> None:
         if keep:

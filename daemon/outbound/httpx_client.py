@@ -112,9 +112,10 @@ class HttpxClient(BoundedClient):
         try:
             body = await self._bounded_body(answer)
         finally:
+            # Judged before the pool may give the connection to somebody else.
+            if _left_over(answer):
+                answer.extensions["network_stream"].unfit = True
             await answer.aclose()
-        if _left_over(answer):
-            answer.extensions["network_stream"].unfit = True
         return Response(
             status=answer.status_code,
             headers=joined(answer.headers.raw),

@@ -13,7 +13,7 @@ import httpcore
 import httpx
 import trio
 
-from daemon.outbound.address import AddressPolicy, connect, secure
+from daemon.outbound.address import AddressPolicy, connect, has_input, secure
 
 # At DEBUG httpcore logs the headers of every answer, and what it could not parse; either may hold a token.
 logging.getLogger("httpcore").setLevel(logging.WARNING)
@@ -25,14 +25,17 @@ KEEPALIVE_S = 15.0
 class Wire(httpcore.AsyncNetworkStream):
     """One connection, closed abruptly.
 
-    httpcore closes under a shield; a polite TLS goodbye to a peer that has stopped reading would then outlive
+    httpcore closes under a shield; a polite TLS goodbye to a peer that has stopped reading could then outlive
     every deadline. Deadlines are the caller's cancel scope, so the time-outs httpcore passes are ignored.
     """
 
-    def __init__(self, tcp: trio.SocketStream, host: str, tls: trio.abc.Stream | None = None) -> None:
+    def __init__(
+        self, tcp: trio.SocketStream, host: str, tls: trio.SSLStream[trio.SocketStream] | None = None
+    ) -> None:
         self._tcp = tcp
+        self._tls = tls
         self._host = host
-        self._stream = tls or tcp
+        self._stream: trio.abc.Stream = tls or tcp
         self.unfit = False
         """Set it to keep the pool from using this connection again."""
 
@@ -59,7 +62,7 @@ class Wire(httpcore.AsyncNetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         # httpcore asks this of an idle connection: readable then means closed by the peer, or unasked-for bytes.
-        return (self.unfit or self._tcp.socket.is_readable()) if info == "is_readable" else None
+        return (self.unfit or has_input(self._tcp, self._tls)) if info == "is_readable" else None
 
 
 class CheckedBackend(httpcore.AsyncNetworkBackend):

@@ -25,10 +25,35 @@ class Seen:
         return next((value for key, value in self.headers if key == name), None)
 
 
+class Corked(trio.abc.Stream):
+    """A transport that can hold its output back, so that several TLS records leave as one piece."""
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        self._stream = stream
+        self._held = bytearray()
+        self.holding = False
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        self._held += data
+        if not self.holding:
+            data, self._held = self._held, bytearray()
+            await self._stream.send_all(data)
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        return await self._stream.receive_some(max_bytes)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
 class Conversation:
     """One accepted connection, in the hands of a script."""
 
-    def __init__(self, server: HostileServer, stream: trio.abc.Stream, tcp: trio.SocketStream) -> None:
+    def __init__(self, server: HostileServer, stream: trio.abc.Stream, tcp: trio.SocketStream, cork: Corked) -> None:
+        self.cork = cork
         self._server = server
         self._stream = stream
         self._tcp = tcp
@@ -107,10 +132,11 @@ class HostileServer:
         self.connections += 1
         self.open_now += 1
         self.open_most = max(self.open_most, self.open_now)
-        stream = trio.SSLStream(tcp, self.tls, server_side=True, https_compatible=True) if self.tls else tcp
+        cork = Corked(tcp)
+        stream = trio.SSLStream(cork, self.tls, server_side=True, https_compatible=True) if self.tls else cork
         try:
             with contextlib.suppress(EOFError, trio.BrokenResourceError, trio.ClosedResourceError):
-                await self.script(Conversation(self, stream, tcp))
+                await self.script(Conversation(self, stream, tcp, cork))
         finally:
             self.open_now -= 1
             await trio.aclose_forcefully(stream)

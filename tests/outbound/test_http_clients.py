@@ -424,7 +424,7 @@ async def test_a_malformed_answer_is_doubt(serve: Serve, open_client: Open, raw:
 async def test_a_server_that_stalls_meets_the_deadline(serve: Serve, open_client: Open, raw: bytes) -> None:
     server = await serve(always(raw))
     client = open_client(server)
-    with trio.fail_after(1):
+    with trio.fail_after(3):
         assert "deadline" in reason_of(await post(client, server, timeout_s=SOON), reached=True)
     await closed_by_server(server)
     assert len(server.requests) == 1
@@ -444,20 +444,23 @@ async def test_a_server_that_drips_meets_the_deadline(serve: Serve, open_client:
 
 async def test_a_server_that_never_reads_meets_the_deadline(serve: Serve, open_client: Open) -> None:
     server = await serve(Conversation.stall)
-    with trio.fail_after(1):
+    with trio.fail_after(3):
         reply = await post(open_client(server), server, body=bytes(8 << 20), timeout_s=SOON)
     assert "sending the request" in reason_of(reply, reached=True)
 
 
-async def test_an_answer_that_comes_before_the_body_was_read_is_heard(serve: Serve, open_client: Open) -> None:
+@pytest.mark.parametrize("hangs_up", [False, True])
+async def test_an_answer_that_comes_before_the_body_was_read_is_heard(
+    serve: Serve, open_client: Open, hangs_up: bool
+) -> None:
     async def impatient(conversation: Conversation) -> None:
         await conversation.head_only()
         await conversation.send(b"HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
-        while True:
+        while not hangs_up:
             await conversation.head_only()
 
     server = await serve(impatient)
-    assert answer_of(await post(open_client(server), server, body=bytes(1 << 20))).status == 413
+    assert answer_of(await post(open_client(server), server, body=bytes(8 << 20))).status == 413
 
 
 async def test_a_refused_connection_reached_nobody(open_client: Open) -> None:
@@ -616,7 +619,6 @@ async def test_forty_tasks_on_ten_connections_cancelled_by_deadlines_leave_it_he
     statistics = client.statistics()
     assert (statistics.rebuilt, statistics.in_flight) == (0, 0)
     assert statistics.answered + statistics.unanswered + statistics.unreached == 332
-    assert statistics.unanswered > 0
 
 
 async def test_closing_ends_what_is_in_flight_and_refuses_what_comes_later(serve: Serve, open_client: Open) -> None:

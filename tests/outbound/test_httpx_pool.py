@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import httpcore
 import httpx
@@ -44,6 +44,24 @@ async def client(server: HostileServer) -> AsyncIterator[HttpxClient]:
     await opened.aclose()
 
 
+async def storm(ask: Callable[[], Awaitable[object]], rounds: int) -> None:
+    """Two at a time want the one connection, and one of them is cancelled at every possible moment."""
+
+    async def ask_until_cancelled(steps: int) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask)
+            for _ in range(steps):
+                await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+
+    for turn in range(rounds):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask)
+            nursery.start_soon(ask_until_cancelled, 5 + turn % 40)
+        await ask()
+
+
+@pytest.mark.slow
 async def test_the_bare_pool_loses_connections_to_cancelled_waiters(server: HostileServer) -> None:
     """Why the limiter is there: should this fail one day, the pool was mended, and the limiter is a bound alone."""
     transport = CheckedTransport(policy_for(server), ssl.create_default_context(), max_connections=1)
@@ -54,32 +72,29 @@ async def test_the_bare_pool_loses_connections_to_cancelled_waiters(server: Host
             server.url,
             headers={"host": f"127.0.0.1:{server.port}"},
             stream=OneBody(b""),
-            extensions={"timeout": {"pool": 0.05}},
+            extensions={"timeout": {"pool": 0.2}},
         )
         answer = await transport.handle_async_request(request)
         await answer.aread()
         await answer.aclose()
 
-    async def ask_until_cancelled(steps: int) -> None:
-        with trio.CancelScope() as scope:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(ask)
-                for _ in range(steps):
-                    await trio.lowlevel.checkpoint()
-                scope.cancel()
-
-    async def until_the_pool_is_dead() -> None:
-        for steps in range(200):
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(ask)
-                nursery.start_soon(ask_until_cancelled, 5 + steps % 40)
-            await ask()
-
     with pytest.raises(httpx.PoolTimeout):
-        await until_the_pool_is_dead()
+        await storm(ask, 200)
     with pytest.raises(httpx.PoolTimeout):
         await ask()
     await transport.aclose()
+
+
+@pytest.mark.slow
+async def test_behind_the_limiter_the_same_storm_does_no_harm(server: HostileServer) -> None:
+    client = open_http_client("httpx", policy=policy_for(server), max_connections=1, clock_us=lambda: 0)
+
+    async def ask() -> None:
+        assert isinstance(await client.send(Request("GET", server.url, timeout_s=2)), Response)
+
+    await storm(ask, 80)
+    assert client.statistics().rebuilt == 0
+    await client.aclose()
 
 
 def lose_connections(client: HttpxClient, server: HostileServer, count: int) -> None:

@@ -101,7 +101,7 @@ async def test_a_peer_that_stops_reading_cannot_hold_a_closing_connection(
     tls, trust = certified(tmp_path, "127.0.0.1")
     server = await serve(deaf, tls=tls)
     client = open_client(server, ssl_context=trust)
-    with trio.fail_after(1):
+    with trio.fail_after(3):
         reply = await client.send(Request("PUT", server.url, body=bytes(8 << 20), timeout_s=0.1))
     assert isinstance(reply, NoAnswer)
     assert reply.reached
@@ -113,3 +113,24 @@ async def test_plain_tls_truncation_is_no_whole_answer(serve: Serve, open_client
     reply = await open_client(server, ssl_context=trust).send(Request("PUT", server.url, body=b"1", timeout_s=2))
     assert isinstance(reply, NoAnswer)
     assert reply.reached
+
+
+async def test_a_record_behind_an_answer_never_becomes_the_next_answer(
+    serve: Serve, open_client: Open, tmp_path: Path
+) -> None:
+    async def two_records(conversation: Conversation) -> None:
+        while True:
+            await conversation.request()
+            conversation.cork.holding = True
+            await conversation.answer(200, b"ok")
+            conversation.cork.holding = False
+            await conversation.answer(200, b"evil")
+
+    tls, trust = certified(tmp_path, "127.0.0.1")
+    server = await serve(two_records, tls=tls)
+    client = open_client(server, ssl_context=trust)
+    for _ in range(3):
+        reply = await client.send(Request("PUT", server.url, body=b"1", timeout_s=2))
+        assert isinstance(reply, Response)
+        assert reply.body == b"ok"
+    assert server.connections == 3
