@@ -5,18 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import suppress
-from enum import Enum, auto
 from typing import Final
 
 import trio
 from attrs import define, field
 
 from daemon.ingress.answers import CONTINUE, LAST_CHUNK, AnswerEncoder, has_no_body
+from daemon.ingress.direct import RECEIVE_BYTES, DirectStream
 from daemon.ingress.framing import Refusal, RequestFramer, plain_refusal
-from daemon.ingress.http_types import Handler, HttpRequest, HttpResponse, Limits
+from daemon.ingress.http_types import Handler, HttpRequest, HttpResponse, Limits, RequestHead
 from daemon.ingress.reaper import Reaper
 
-RECEIVE_BYTES: Final = 64 << 10
+_LOST: Final = (trio.BrokenResourceError, trio.ClosedResourceError)
+"""What a stream, or the socket under it, says when the client is gone."""
 
 
 @define
@@ -51,10 +52,24 @@ class Shared:
     refuse: Callable[[int, str], HttpResponse] = plain_refusal
     counters: Counters = field(factory=Counters)
     stopping: bool = False
+    fatal: bool = False
+    now: Callable[[], float] = trio.current_time
+    """Trio's clock; while serving, without the look-up of the running one."""
+
+    def admit(self, head: RequestHead) -> HttpResponse | int:
+        """The handler's verdict; a fault in it is a 500."""
+        try:
+            return self.handler.admit(head)
+        except Exception as exc:
+            self.report(exc)
+            return self.refuse(500, "internal error")
 
     def report(self, exc: Exception) -> None:
+        """Tell `on_error`. If that raises, the error is to end the server, and must not be reported again."""
         self.counters.handler_errors += 1
+        self.fatal = True
         self.on_error(exc)
+        self.fatal = False
 
     def overloaded(self, reason: str) -> HttpResponse:
         """503 with the time to wait; nothing was taken in."""
@@ -63,15 +78,13 @@ class Shared:
         return HttpResponse(503, answer.body, (*answer.headers, retry), answer.content_type)
 
 
-class _Wait(Enum):
-    """What a connection is waiting for, which is what its deadline is about."""
-
-    FIRST_REQUEST = auto()
-    REQUEST = auto()
-    HEAD = auto()
-    BODY = auto()
-    HANDLER = auto()
-    WRITE = auto()
+# What a connection is waiting for, which is what its deadline is about. Plain numbers: set several times a request.
+_FIRST_REQUEST: Final = 1
+_REQUEST: Final = 2
+_HEAD: Final = 3
+_BODY: Final = 4
+_HANDLER: Final = 5
+_WRITE: Final = 6
 
 
 class Connection:
@@ -88,12 +101,12 @@ class Connection:
     )  # fmt: skip
 
     def __init__(self, stream: trio.abc.Stream, shared: Shared, peer: str) -> None:
-        self._stream = stream
+        self._stream = DirectStream(stream) if isinstance(stream, trio.SocketStream) else stream
         self._shared = shared
-        self._framer = RequestFramer(shared.limits, shared.handler.admit, shared.refuse, peer)
+        self._framer = RequestFramer(shared.limits, shared.admit, shared.refuse, peer)
         self._scope = trio.CancelScope()
         self._endless_scope: trio.CancelScope | None = None
-        self._waits_for = _Wait.FIRST_REQUEST
+        self._waits_for = _FIRST_REQUEST
         self._served = 0
         self._held_bytes = 0
         self._overdue = False
@@ -110,9 +123,9 @@ class Connection:
 
     def prepare_to_stop(self) -> None:
         """The server stops: leave soon if idle, end an endless stream; anything else begun is finished."""
-        if self._waits_for in (_Wait.FIRST_REQUEST, _Wait.REQUEST):
+        if self._waits_for in (_FIRST_REQUEST, _REQUEST):
             self._await_last_request()
-        elif self._endless_scope is not None and self._waits_for is _Wait.HANDLER:
+        elif self._endless_scope is not None and self._waits_for is _HANDLER:
             self._endless_scope.cancel()  # in the middle of a write it would cut a chunk; the pump looks afterwards
 
     async def run(self) -> None:
@@ -125,30 +138,39 @@ class Connection:
                 await self._end_overdue()
             if self._linger:
                 await self._drain()
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
+        except _LOST:
             shared.counters.lost_clients += 1
         except Exception as exc:
-            shared.report(exc)  # a fault of `admit` or of this module costs the one connection
+            if shared.fatal:
+                raise
+            shared.report(exc)  # a fault of this module costs the one connection
         finally:
             self._hold_body(0)
-            self._framer.close()
-            await trio.aclose_forcefully(self._stream)
+            await self._close()
 
     async def refuse(self, answer: HttpResponse) -> None:
         """Instead of `run`: give one answer, unasked, and part. Bounded by twice the linger time-out."""
         try:
-            with trio.move_on_after(self._shared.limits.linger_timeout_s), suppress(trio.BrokenResourceError):
+            with trio.move_on_after(self._shared.limits.linger_timeout_s), suppress(*_LOST):
                 await self._stream.send_all(self._shared.encoder.whole(answer, close=True))
             await self._drain()
         finally:
-            self._framer.close()
+            await self._close()
+
+    async def _close(self) -> None:
+        self._framer.close()
+        # A forced close does not wait. Unshielded, its Cancelled would take the place of an error on its way out.
+        with trio.CancelScope(shield=True):
             await trio.aclose_forcefully(self._stream)
 
     async def _converse(self) -> None:
         framer = self._framer
         receive_some = self._stream.receive_some
         while True:
-            step = framer.receive(b"") if framer.has_rest else None
+            step = None
+            if framer.has_rest:
+                await trio.lowlevel.checkpoint()  # neither handler nor send must be one, and a burst may be long
+                step = framer.receive(b"")
             while step is None:
                 if framer.wants_continue:
                     framer.wants_continue = False
@@ -167,7 +189,7 @@ class Connection:
     # Deadlines.
 
     def _set_deadline(self, seconds: float) -> None:
-        self.deadline = deadline = trio.current_time() + seconds
+        self.deadline = deadline = self._shared.now() + seconds
         if deadline < self._shared.reaper.wake_at:
             self._shared.reaper.wake_by(deadline)
 
@@ -175,18 +197,18 @@ class Connection:
         """Start the clock of the phase we wait in; within one phase it just runs on."""
         framer, limits, before = self._framer, self._shared.limits, self._waits_for
         if framer.in_body:
-            if before is not _Wait.BODY:
-                self._waits_for = _Wait.BODY
+            if before is not _BODY:
+                self._waits_for = _BODY
                 self._set_deadline(limits.body_timeout_s)
         elif framer.is_idle:
-            if before is not _Wait.FIRST_REQUEST:
-                self._waits_for = _Wait.REQUEST
+            if before is not _FIRST_REQUEST:
+                self._waits_for = _REQUEST
                 self._set_deadline(limits.idle_timeout_s)
                 if self._shared.stopping:
                     self._await_last_request()
-        elif before is not _Wait.HEAD:
-            self._waits_for = _Wait.HEAD
-            if before is not _Wait.FIRST_REQUEST:  # whose clock has run since the connection was accepted
+        elif before is not _HEAD:
+            self._waits_for = _HEAD
+            if before is not _FIRST_REQUEST:  # whose clock has run since the connection was accepted
                 self._set_deadline(limits.header_timeout_s)
 
     def _await_last_request(self) -> None:
@@ -227,7 +249,7 @@ class Connection:
     async def _respond(self, request: HttpRequest) -> HttpResponse:
         shared = self._shared
         counters = shared.counters
-        self._waits_for = _Wait.HANDLER
+        self._waits_for = _HANDLER
         self.deadline = math.inf
         counters.requests += 1
         counters.in_flight += 1
@@ -240,7 +262,7 @@ class Connection:
             counters.in_flight -= 1
 
     async def _send(self, data: bytes) -> None:
-        self._waits_for = _Wait.WRITE
+        self._waits_for = _WRITE
         self._set_deadline(self._shared.limits.write_timeout_s)
         await self._stream.send_all(data)
 
@@ -281,7 +303,7 @@ class Connection:
     async def _pump(self, pieces: AsyncIterator[bytes], *, http_10: bool, endless: bool) -> bool:
         """Send piece after piece; True if the stream ended by itself. Their errors end here."""
         while not (endless and self._shared.stopping):
-            self._waits_for = _Wait.HANDLER
+            self._waits_for = _HANDLER
             self.deadline = math.inf
             try:
                 piece = await anext(pieces)
@@ -293,7 +315,7 @@ class Connection:
             if piece:
                 try:
                     await self._send(piece if http_10 else b"%x\r\n%b\r\n" % (len(piece), piece))
-                except (trio.BrokenResourceError, trio.ClosedResourceError):
+                except _LOST:
                     self._peer_left = True
                     return False
         return False
@@ -301,7 +323,7 @@ class Connection:
     async def _notice_departure(self, pumping: trio.CancelScope) -> None:
         try:
             data = await self._stream.receive_some(RECEIVE_BYTES)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
+        except _LOST:
             data = b""
         if data:
             self._framer.hold(data)  # a pipelined request; one look-ahead is all we take
@@ -325,13 +347,13 @@ class Connection:
     async def _end_overdue(self) -> None:
         """Tell a slow sender; part silently from an idle client and from one that does not take its answer."""
         shared = self._shared
-        if self._waits_for in (_Wait.HEAD, _Wait.BODY):
+        if self._waits_for in (_HEAD, _BODY):
             refusal = shared.refuse(408, "request too slow")
             shared.counters.count_refusal(408)
             self._linger = True
             with trio.move_on_after(shared.limits.linger_timeout_s):
                 await self._stream.send_all(shared.encoder.whole(refusal, close=True))
-        elif self._waits_for is _Wait.WRITE:
+        elif self._waits_for is _WRITE:
             self._linger = False
             shared.counters.lost_clients += 1
         else:
@@ -341,7 +363,7 @@ class Connection:
         """Read and throw away what the client still sends: closing on it would reset and lose our last answer."""
         limits = self._shared.limits
         left = limits.linger_max_bytes
-        with trio.move_on_after(limits.linger_timeout_s), suppress(trio.BrokenResourceError):
+        with trio.move_on_after(limits.linger_timeout_s), suppress(*_LOST):
             if isinstance(self._stream, trio.abc.HalfCloseableStream):
                 await self._stream.send_eof()
             while left > 0 and (data := await self._stream.receive_some(RECEIVE_BYTES)):

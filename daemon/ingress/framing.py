@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Final
 
@@ -113,7 +114,7 @@ class RequestFramer:
         """Take what the connection brought; give the next request, its refusal, or None if bytes are missing.
 
         After a request or a `complete` refusal the next call goes on with the next request; after any other
-        refusal this object is done for. Raises what `admit` raises; it is done for then, too.
+        refusal this object is done for. `admit` must not raise.
         """
         if self._rest:
             data = self._rest + data
@@ -283,8 +284,9 @@ def split_target(target: str) -> tuple[str, str]:
     if not target.startswith("/"):
         _, scheme_end, rest = target.partition("://")
         if scheme_end:
-            slash = rest.find("/")
-            target = rest[slash:] if slash >= 0 else "/"
+            authority = re.match("[^/?#]*", rest)
+            target = rest[authority.end() :] if authority else rest
+            target = target if target.startswith("/") else "/" + target
     if "#" in target:
         target = target[: target.index("#")]
     path, _, query = target.partition("?")

@@ -93,6 +93,7 @@ class HttpServer:
         Cancelling it cuts everything at once, handlers too. An error of a listener other than exhaustion is raised.
         """
         self._started = True
+        self._shared.now = trio.lowlevel.current_clock().current_time
         try:
             async with trio.open_nursery() as background:
                 background.start_soon(self._reaper.run)

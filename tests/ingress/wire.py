@@ -35,17 +35,22 @@ class Echo:
 
 
 class MemoryListener(trio.abc.Listener[trio.StapledStream]):
-    """Accepts what `connect` makes: both ends live in this process and know no time but Trio's."""
+    """Accepts what `connect` makes: both ends live in this process and know no time but Trio's.
+
+    With `lockstep` a send waits until the other end has taken everything.
+    """
 
     def __init__(self) -> None:
+        self.lockstep = False
         self._send, self._receive = trio.open_memory_channel[trio.StapledStream](1024)
 
-    def connect(self) -> trio.StapledStream:
-        ours, theirs = trio.testing.memory_stream_pair()
+    def connect(self) -> trio.StapledStream[Any, Any]:
+        pair = trio.testing.lockstep_stream_pair if self.lockstep else trio.testing.memory_stream_pair
+        ours, theirs = pair()
         self._send.send_nowait(theirs)
         return ours
 
-    async def accept(self) -> trio.StapledStream:
+    async def accept(self) -> trio.StapledStream[Any, Any]:
         return await self._receive.receive()
 
     async def aclose(self) -> None:
