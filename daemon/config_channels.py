@@ -12,7 +12,7 @@ from attrs import field, frozen
 from daemon.config_addresses import is_loopback, is_private, read_url
 from daemon.config_fields import Problems, Section
 from daemon.config_secrets import read_secret
-from daemon.credentials import Secret, SecretRef
+from daemon.credentials import Secret, SecretRef, WebhookSecret
 from daemon.domain.channel import Option, Platform, Setup
 from daemon.domain.policy import Policy
 
@@ -30,6 +30,12 @@ NUMBER_TRAITS: Final = {
     "catalogue_interval_s": (0.0, 7 * DAY_S),
 }
 """What a channel may override of its platform's `Traits`: bounds of each; numbers must be above the lower one."""
+
+COMMON_KEYS: Final = frozenset(
+    ("adapter", "base_url", "webhook_secrets", "buffer", "share", "cap", "authority", "http_client", "allow_private")
+    + ("timeout_s", *WHOLE_TRAITS, *NUMBER_TRAITS)
+)
+"""What every channel takes; a platform's own options must have other names."""
 
 
 def _no_adapter(setup: Setup) -> NoReturn:
@@ -69,18 +75,27 @@ class ChannelConfig:
         return self.base_url.startswith("http:")
 
     def setup(self, resolve: Callable[[SecretRef, str], Secret]) -> Setup:
-        """What the adapter is built from. `resolve` is given each reference and the path of its key."""
+        """What the adapter is built from. `resolve` is given each reference and the path of its key.
+
+        Raises what `resolve` does, e.g. `CredentialError`. For checking signatures take `webhook_keys`, which
+        knows when each ends.
+        """
         path = f"channels.{self.name}"
         return Setup(
             channel=self.name,
             base_url=self.base_url,
             options=self.options,
             secrets={name: resolve(ref, f"{path}.{name}").reveal() for name, ref in self.secrets.items()},
-            webhook_secrets=tuple(
-                resolve(ref, f"{path}.webhook_secrets[{index}]").reveal()
-                for index, ref in enumerate(self.webhook_secrets)
-            ),
+            webhook_secrets=tuple(key.secret.reveal() for key in self.webhook_keys(resolve)),
             overrides=self.overrides,
+        )
+
+    def webhook_keys(self, resolve: Callable[[SecretRef, str], Secret]) -> tuple[WebhookSecret, ...]:
+        """The secrets webhooks may be signed with, newest first, each with its end. Raises like `setup`."""
+        path = f"channels.{self.name}.webhook_secrets"
+        return tuple(
+            WebhookSecret(resolve(ref, f"{path}[{index}]"), ref.until_us)
+            for index, ref in enumerate(self.webhook_secrets)
         )
 
 

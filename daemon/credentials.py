@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal, NoReturn
 
 from attrs import field, frozen
@@ -114,6 +114,19 @@ def resolve(ref: SecretRef, environ: Mapping[str, str], read_file: ReadFile, *, 
     if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
         raise CredentialError(f"{user}: the secret {ref} is not UTF-8 text: write it anew")
     return Secret(text)
+
+
+def resolver(
+    environ: Mapping[str, str], read_file: ReadFile, tell: Callable[[Secret], None]
+) -> Callable[[SecretRef, str], Secret]:
+    """`resolve` as a function of reference and user alone. `tell` hears every value: `Telemetry.protect`, say."""
+
+    def resolve_one(ref: SecretRef, user: str) -> Secret:
+        secret = resolve(ref, environ, read_file, user=user)
+        tell(secret)
+        return secret
+
+    return resolve_one
 
 
 def _from_environment(ref: SecretRef, environ: Mapping[str, str], user: str) -> str:

@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters import PLATFORMS as REAL_PLATFORMS
 from daemon.config import Config, ConfigError, HostPort, LimitSettings, load_config, read_config
-from daemon.config_channels import NUMBER_TRAITS, WHOLE_TRAITS, ChannelConfig
+from daemon.config_channels import COMMON_KEYS, NUMBER_TRAITS, WHOLE_TRAITS, ChannelConfig
 from daemon.config_yaml import MAX_CONFIG_BYTES, MAX_PROBLEMS
-from daemon.credentials import Secret, SecretRef
+from daemon.credentials import Secret, SecretRef, WebhookSecret
 from daemon.domain.channel import Option, Platform, Setup, Traits
 from daemon.domain.policy import Policy
 from daemon.events import Severity
@@ -74,7 +75,7 @@ def channel_problems(entry: str) -> dict[str, str]:
 
 def test_the_example_at_the_top_of_the_repository_is_taken() -> None:
     path = Path(__file__).parent.parent / "config.yaml"
-    config = load_config(str(path), environ={}, platforms=PLATFORMS, read_file=read_file)
+    config = load_config(str(path), environ={}, platforms=REAL_PLATFORMS, read_file=read_file)
     assert list(config.channels) == ["north", "south", "outlet"]
     assert config.listen == HostPort("127.0.0.1", 8480)
 
@@ -84,7 +85,7 @@ def test_what_the_example_shows_commented_out_is_taken_too() -> None:
     head, tail = text.split("channels:", 1)
     # A commented setting starts with one "# " and a key, or goes on with an indented line.
     uncommented = re.sub(r"^( *)# (?=[a-z_]+:|  )", r"\1", head + "channels:" + tail, flags=re.MULTILINE)
-    config = read(uncommented)
+    config = read_config(uncommented, {}, REAL_PLATFORMS)
     assert list(config.channels) == ["north", "south", "outlet", "site"]
     assert config.limits == LimitSettings()
     assert config.public_url == "https://sync.example.com"
@@ -151,6 +152,19 @@ def test_a_channel_becomes_the_setup_of_its_adapter() -> None:
     assert setup.secrets == {"token": "value of t"}
     assert setup.webhook_secrets == ("value of w",)
     assert asked == ["channels.a.token", "channels.a.webhook_secrets[0]"]
+
+
+def test_webhook_keys_know_their_end() -> None:
+    entry = SHOPIFY.replace("{credential: w}", "{env: NEW}, {env: OLD, until: 1970-01-01T00:00:01+00:00}")
+    keys = one(entry).webhook_keys(lambda ref, user: Secret(ref.name))
+    assert keys == (WebhookSecret(Secret("NEW")), WebhookSecret(Secret("OLD"), until_us=1_000_000))
+
+
+def test_no_platform_takes_a_key_that_every_channel_takes() -> None:
+    for platform in REAL_PLATFORMS.values():
+        assert not COMMON_KEYS & {option.name for option in platform.options}, platform.name
+    listed = channel_problems(f"{SANDBOX}, qqqqqqqq: 1")["qqqqqqqq"].rpartition("are ")[2]
+    assert set(listed.split(", ")) == COMMON_KEYS
 
 
 def test_whatever_may_be_overridden_is_a_trait() -> None:

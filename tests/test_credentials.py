@@ -16,6 +16,7 @@ from daemon.credentials import (
     SecretRef,
     WebhookSecret,
     resolve,
+    resolver,
 )
 from daemon.ports import FileContents, ReadFile, read_file
 
@@ -135,6 +136,15 @@ def test_a_webhook_secret_counts_until_its_end() -> None:
     assert WebhookSecret(Secret("a")).live(10**18)
     ending = WebhookSecret(Secret("a"), until_us=100)
     assert (ending.live(99), ending.live(100)) == (True, False)
+
+
+def test_every_value_a_resolver_finds_is_told_so_that_the_log_can_hide_it() -> None:
+    told: list[Secret] = []
+    find = resolver({"T": "abc"}, files(), told.append)
+    assert find(SecretRef("env", "T"), USER) == Secret("abc")
+    with pytest.raises(CredentialError, match=r"^channels\.shop\.token: "):
+        find(SecretRef("env", "U"), USER)
+    assert told == [Secret("abc")]
 
 
 def test_a_reference_says_where_and_nothing_else() -> None:
