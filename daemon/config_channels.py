@@ -32,8 +32,12 @@ NUMBER_TRAITS: Final = {
 """What a channel may override of its platform's `Traits`: bounds of each; numbers must be above the lower one."""
 
 COMMON_KEYS: Final = frozenset(
-    ("adapter", "base_url", "webhook_secrets", "buffer", "share", "cap", "authority", "http_client", "allow_private")
-    + ("timeout_s", *WHOLE_TRAITS, *NUMBER_TRAITS)
+    (
+        *("adapter", "base_url", "webhook_secrets", "buffer", "share", "cap"),
+        *("authority", "http_client", "allow_private", "timeout_s"),
+        *WHOLE_TRAITS,
+        *NUMBER_TRAITS,
+    )
 )
 """What every channel takes; a platform's own options must have other names."""
 

@@ -50,7 +50,7 @@ ALLOWED = {
     "daemon/ingress/listeners.py": ({"sockets", "files"}, "behind ports.listen_public and ports.listen_admin"),
     "daemon/notify.py": ({"sockets"}, "one datagram to systemd; without $NOTIFY_SOCKET it opens nothing"),
     "daemon/app.py": ({"signals"}, "SIGTERM and SIGINT begin the orderly stop"),
-    "daemon/cli.py": ({"files", "sockets", "environment", "signals"}, "a client of the daemon, not part of it"),
+    "daemon/cli": ({"files", "sockets", "environment", "signals"}, "a client of the daemon, not part of it"),
     "daemon/theatre/": (
         {"clock", "files", "sockets", "threads", "signals"},
         "storefronts, bursts and measurements around a daemon, in real time; their dice are seeded",
