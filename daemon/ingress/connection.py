@@ -3,80 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
 from typing import Final
 
 import trio
-from attrs import define, field
 
-from daemon.ingress.answers import CONTINUE, LAST_CHUNK, AnswerEncoder, has_no_body
-from daemon.ingress.direct import RECEIVE_BYTES, DirectStream
-from daemon.ingress.framing import Refusal, RequestFramer, plain_refusal
-from daemon.ingress.http_types import Handler, HttpRequest, HttpResponse, Limits, RequestHead
-from daemon.ingress.reaper import Reaper
-
-_LOST: Final = (trio.BrokenResourceError, trio.ClosedResourceError)
-"""What a stream, or the socket under it, says when the client is gone."""
-
-
-@define
-class Counters:
-    """What `HttpStatistics` is made from; shared by all connections of a server."""
-
-    in_flight: int = 0
-    buffered_bytes: int = 0
-    accepted: int = 0
-    turned_away: int = 0
-    accept_pauses: int = 0
-    requests: int = 0
-    refusals: dict[int, int] = field(factory=dict)
-    handler_errors: int = 0
-    idle_closed: int = 0
-    lost_clients: int = 0
-    cut_off: int = 0
-
-    def count_refusal(self, status: int) -> None:
-        self.refusals[status] = self.refusals.get(status, 0) + 1
-
-
-@define(eq=False)
-class Shared:
-    """What all connections of one server have in common."""
-
-    handler: Handler
-    limits: Limits
-    encoder: AnswerEncoder
-    reaper: Reaper
-    on_error: Callable[[Exception], None]
-    refuse: Callable[[int, str], HttpResponse] = plain_refusal
-    counters: Counters = field(factory=Counters)
-    stopping: bool = False
-    fatal: bool = False
-    now: Callable[[], float] = trio.current_time
-    """Trio's clock; while serving, without the look-up of the running one."""
-
-    def admit(self, head: RequestHead) -> HttpResponse | int:
-        """The handler's verdict; a fault in it is a 500."""
-        try:
-            return self.handler.admit(head)
-        except Exception as exc:
-            self.report(exc)
-            return self.refuse(500, "internal error")
-
-    def report(self, exc: Exception) -> None:
-        """Tell `on_error`. If that raises, the error is to end the server, and must not be reported again."""
-        self.counters.handler_errors += 1
-        self.fatal = True
-        self.on_error(exc)
-        self.fatal = False
-
-    def overloaded(self, reason: str) -> HttpResponse:
-        """503 with the time to wait; nothing was taken in."""
-        answer = self.refuse(503, reason)
-        retry = ("Retry-After", str(self.limits.retry_after_s))
-        return HttpResponse(503, answer.body, (*answer.headers, retry), answer.content_type)
-
+from daemon.ingress.answers import CONTINUE, has_no_body
+from daemon.ingress.direct import LOST, RECEIVE_BYTES, DirectStream
+from daemon.ingress.framing import Refusal, RequestFramer
+from daemon.ingress.http_types import HttpRequest, HttpResponse
+from daemon.ingress.shared import Shared
+from daemon.ingress.streamed import StreamPump
 
 # What a connection is waiting for, which is what its deadline is about. Plain numbers: set several times a request.
 _FIRST_REQUEST: Final = 1
@@ -96,8 +34,8 @@ class Connection:
     """
 
     __slots__ = (
-        "_endless_scope", "_framer", "_held_bytes", "_linger", "_overdue", "_peer_left", "_scope", "_served",
-        "_shared", "_stream", "_waits_for", "deadline",
+        "_framer", "_held_bytes", "_linger", "_overdue", "_pump", "_scope", "_served", "_shared", "_stream",
+        "_waits_for", "deadline",
     )  # fmt: skip
 
     def __init__(self, stream: trio.abc.Stream, shared: Shared, peer: str) -> None:
@@ -105,13 +43,12 @@ class Connection:
         self._shared = shared
         self._framer = RequestFramer(shared.limits, shared.admit, shared.refuse, peer)
         self._scope = trio.CancelScope()
-        self._endless_scope: trio.CancelScope | None = None
+        self._pump: StreamPump | None = None
         self._waits_for = _FIRST_REQUEST
         self._served = 0
         self._held_bytes = 0
         self._overdue = False
         self._linger = False
-        self._peer_left = False
         self.deadline = math.inf
         self._set_deadline(shared.limits.header_timeout_s)
 
@@ -125,8 +62,8 @@ class Connection:
         """The server stops: leave soon if idle, end an endless stream; anything else begun is finished."""
         if self._waits_for in (_FIRST_REQUEST, _REQUEST):
             self._await_last_request()
-        elif self._endless_scope is not None and self._waits_for is _HANDLER:
-            self._endless_scope.cancel()  # in the middle of a write it would cut a chunk; the pump looks afterwards
+        elif self._pump is not None:
+            self._pump.prepare_to_stop()
 
     async def run(self) -> None:
         """Serve until the end, then close the stream. Raises nothing, whatever the client does."""
@@ -138,7 +75,7 @@ class Connection:
                 await self._end_overdue()
             if self._linger:
                 await self._drain()
-        except _LOST:
+        except LOST:
             shared.counters.lost_clients += 1
         except Exception as exc:
             if shared.fatal:
@@ -151,7 +88,7 @@ class Connection:
     async def refuse(self, answer: HttpResponse) -> None:
         """Instead of `run`: give one answer, unasked, and part. Bounded by twice the linger time-out."""
         try:
-            with trio.move_on_after(self._shared.limits.linger_timeout_s), suppress(*_LOST):
+            with trio.move_on_after(self._shared.limits.linger_timeout_s), suppress(*LOST):
                 await self._stream.send_all(self._shared.encoder.whole(answer, close=True))
             await self._drain()
         finally:
@@ -249,8 +186,7 @@ class Connection:
     async def _respond(self, request: HttpRequest) -> HttpResponse:
         shared = self._shared
         counters = shared.counters
-        self._waits_for = _HANDLER
-        self.deadline = math.inf
+        self._wait_unbounded()
         counters.requests += 1
         counters.in_flight += 1
         try:
@@ -274,62 +210,19 @@ class Connection:
             await self._send(shared.encoder.stream_head(response, close=not keep, http_10=http_10))
             if framer.method == "HEAD" or has_no_body(response.status):
                 return keep
-            whole = await self._pump_watched(pieces, http_10=http_10, endless=response.endless)
+            self._pump = StreamPump(self._stream, shared, self._send, self._wait_unbounded, framer.hold)
+            whole = await self._pump.run(pieces, chunked=not http_10, endless=response.endless)
         finally:
+            self._pump = None
             if isinstance(pieces, AsyncGenerator):
                 await pieces.aclose()
-        if not whole:  # no last chunk: the client can tell
-            self._linger = False
-            return False
-        if not http_10:
-            await self._send(LAST_CHUNK)
-        return keep and not shared.stopping
+        self._linger = self._linger and whole
+        return whole and keep and not shared.stopping
 
-    async def _pump_watched(self, pieces: AsyncIterator[bytes], *, http_10: bool, endless: bool) -> bool:
-        """Send all pieces while looking out for the client leaving; True if the answer may be ended cleanly."""
-        shared = self._shared
-        whole = False
-        async with trio.open_nursery() as nursery:
-            if endless:
-                self._endless_scope = nursery.cancel_scope
-            nursery.start_soon(self._notice_departure, nursery.cancel_scope)
-            whole = await self._pump(pieces, http_10=http_10, endless=endless)
-            nursery.cancel_scope.cancel()
-        self._endless_scope = None
-        if self._peer_left and not endless:  # leaving is how a client ends an endless stream
-            shared.counters.lost_clients += 1
-        return not self._peer_left and (whole or (endless and shared.stopping))
-
-    async def _pump(self, pieces: AsyncIterator[bytes], *, http_10: bool, endless: bool) -> bool:
-        """Send piece after piece; True if the stream ended by itself. Their errors end here."""
-        while not (endless and self._shared.stopping):
-            self._waits_for = _HANDLER
-            self.deadline = math.inf
-            try:
-                piece = await anext(pieces)
-            except StopAsyncIteration:
-                return True
-            except Exception as exc:
-                self._shared.report(exc)
-                return False
-            if piece:
-                try:
-                    await self._send(piece if http_10 else b"%x\r\n%b\r\n" % (len(piece), piece))
-                except _LOST:
-                    self._peer_left = True
-                    return False
-        return False
-
-    async def _notice_departure(self, pumping: trio.CancelScope) -> None:
-        try:
-            data = await self._stream.receive_some(RECEIVE_BYTES)
-        except _LOST:
-            data = b""
-        if data:
-            self._framer.hold(data)  # a pipelined request; one look-ahead is all we take
-        else:
-            self._peer_left = True
-            pumping.cancel()
+    def _wait_unbounded(self) -> None:
+        """From here on the handler, or the stream it gave, takes the time it takes."""
+        self._waits_for = _HANDLER
+        self.deadline = math.inf
 
     # Bounds and endings.
 
@@ -363,7 +256,7 @@ class Connection:
         """Read and throw away what the client still sends: closing on it would reset and lose our last answer."""
         limits = self._shared.limits
         left = limits.linger_max_bytes
-        with trio.move_on_after(limits.linger_timeout_s), suppress(*_LOST):
+        with trio.move_on_after(limits.linger_timeout_s), suppress(*LOST):
             if isinstance(self._stream, trio.abc.HalfCloseableStream):
                 await self._stream.send_eof()
             while left > 0 and (data := await self._stream.receive_some(RECEIVE_BYTES)):

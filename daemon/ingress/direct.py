@@ -8,6 +8,8 @@ from typing import Final
 import trio
 
 RECEIVE_BYTES: Final = 64 << 10
+LOST: Final = (trio.BrokenResourceError, trio.ClosedResourceError)
+"""What a stream says when the client is gone."""
 
 
 class DirectStream(trio.abc.HalfCloseableStream):

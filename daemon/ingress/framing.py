@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Final
 
 from attrs import frozen
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
+from daemon.ingress.head_rules import body_objection, head_objection, split_target
 from daemon.ingress.http_types import Headers, HttpRequest, HttpResponse, Limits, RequestHead, index_of
 
 _BLANK_LINE: Final = b"\r\n\r\n"
@@ -162,72 +162,39 @@ class RequestFramer:
         """Everything that can be decided before the body; called after each piece until the head is whole."""
         if not self._has_head:
             return None
-        pairs = self._pairs
-        index = index_of(pairs)
-        refusal = self._check_framing(index)
-        if refusal is not None:
-            return refusal
-        method = self.method
-        headers = Headers.from_wire(pairs, index)
+        index = index_of(self._pairs)
+        self._chunked = b"transfer-encoding" in index
+        objection = head_objection(self.method, self._version, self._target, self._pairs, index, self._limits)
+        if objection is None:
+            objection = self._check_length(index)
+        if objection is not None:
+            return self._refused(*objection)
         target = self._target.decode("latin-1")
         path, query = split_target(target)
-        head = RequestHead(method, target, path, query, headers, self._peer)
+        head = RequestHead(self.method, target, path, query, Headers.from_wire(self._pairs, index), self._peer)
         verdict = self._admit(head)
         if not isinstance(verdict, int):
-            if self._complete:
+            complete = self._complete
+            self.keep_alive = self.keep_alive and complete
+            if complete:
                 self._begin()
-                return Refusal(verdict, complete=True)
-            self.keep_alive = False
-            return Refusal(verdict)
+            return Refusal(verdict, complete)
         self._head = head
         self._allowed = min(verdict, self._limits.max_body_bytes)
-        return self._check_body_headers(index)
+        objection = body_objection(self._version, self._body_left, self._allowed, index)
+        if objection is not None:
+            return self._refused(*objection)
+        self.wants_continue = not self._complete and b"expect" in index and self._version == "1.1"
+        return None
 
-    def _check_framing(self, index: dict[bytes, bytes]) -> Refusal | None:
-        """What must hold of any request, so that its end is where everybody else sees it."""
-        if len(self._pairs) > self._limits.max_headers:
-            return self._refused(431, "too many request headers")
-        if len(self._target) > self._limits.max_target_bytes:
-            return self._refused(414, "request target too long")
-        if self._version not in ("1.0", "1.1"):
-            return self._refused(505, "HTTP version not supported")
-        if self.method == "CONNECT":
-            return self._refused(501, "CONNECT is not supported")
-        hosts = 1 if b"host" in index else 0
-        if hosts and len(index) != len(self._pairs):
-            hosts = sum(name == b"host" for name, _ in self._pairs)
-        if hosts > 1 or (not hosts and self._version == "1.1"):
-            return self._refused(400, "not exactly one Host header")
-        if b"transfer-encoding" in index and (refusal := self._check_coding(index)) is not None:
-            return refusal
+    def _check_length(self, index: dict[bytes, bytes]) -> tuple[int, str] | None:
+        """Do the parser and we read the same length? Where not, the next request would begin somewhere else."""
         self._body_left = int(index.get(b"content-length", b"0"))
         if self._complete and b"upgrade" in index:
             self.keep_alive = False  # answered as the plain request it also is; what follows may be another protocol
         if self._complete == bool(self._body_left or self._chunked):
-            # The parser ends an upgrade request at its head, so its body would be read as the next request.
-            return self._refused(400, "request body does not fit its headers")
-        return None
-
-    def _check_coding(self, index: dict[bytes, bytes]) -> Refusal | None:
-        # The parser refuses most of this itself; a proxy in front may read such a request otherwise than we do.
-        if b"content-length" in index or self._version == "1.0":
-            return self._refused(400, "Transfer-Encoding does not fit here")
-        if index[b"transfer-encoding"].lower() != b"chunked":
-            return self._refused(501, "unknown transfer coding")
-        self._chunked = True
-        return None
-
-    def _check_body_headers(self, index: dict[bytes, bytes]) -> Refusal | None:
-        """Of an admitted request: can its body be taken?"""
-        if index.get(b"content-encoding", b"identity").lower() != b"identity":
-            return self._refused(415, "content codings are not accepted")
-        if self._body_left > self._allowed:
-            return self._refused(413, "request body too large")
-        expect = index.get(b"expect")
-        if expect is not None and self._version == "1.1":
-            if expect.lower() != b"100-continue":
-                return self._refused(417, "unknown expectation")
-            self.wants_continue = not self._complete
+            # Such as an upgrade request with a body: the parser ends those at their head.
+            return 400, "request body does not fit its headers"
         return None
 
     def _judge_body(self, added: int) -> Refusal | None:
@@ -277,17 +244,3 @@ class RequestFramer:
 
     def on_message_complete(self) -> None:
         self._complete = True
-
-
-def split_target(target: str) -> tuple[str, str]:
-    """Path and query of a request target, still percent-encoded; an absolute form loses scheme and authority."""
-    if not target.startswith("/"):
-        _, scheme_end, rest = target.partition("://")
-        if scheme_end:
-            authority = re.match("[^/?#]*", rest)
-            target = rest[authority.end() :] if authority else rest
-            target = target if target.startswith("/") else "/" + target
-    if "#" in target:
-        target = target[: target.index("#")]
-    path, _, query = target.partition("?")
-    return path, query

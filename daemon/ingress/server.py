@@ -10,7 +10,7 @@ from typing import Any, Final
 import trio
 
 from daemon.ingress.answers import AnswerEncoder
-from daemon.ingress.connection import Connection, Shared
+from daemon.ingress.connection import Connection
 from daemon.ingress.framing import plain_refusal
 from daemon.ingress.http_types import (
     Handler,
@@ -22,6 +22,7 @@ from daemon.ingress.http_types import (
     RequestHead,
 )
 from daemon.ingress.reaper import Reaper
+from daemon.ingress.shared import Shared
 
 __all__ = [
     "Handler", "Headers", "HttpRequest", "HttpResponse", "HttpServer", "HttpStatistics", "Limits", "RequestHead",
@@ -54,9 +55,7 @@ class HttpServer:
     ) -> None:
         self._connections: dict[Connection, None] = {}  # a dict for its order: no decision may depend on hashes
         self._reaper = Reaper(self._connections.keys())
-        self._shared = Shared(
-            handler, limits or Limits(), AnswerEncoder(wall_clock), self._reaper, on_error, refuse
-        )
+        self._shared = Shared(handler, limits or Limits(), AnswerEncoder(wall_clock), self._reaper, on_error, refuse)
         self._farewells = 0
         self._accepting = trio.CancelScope()
         self._serving = trio.CancelScope()

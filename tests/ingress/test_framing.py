@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from daemon.ingress.framing import Refusal, RequestFramer, split_target
+from daemon.ingress.framing import Refusal, RequestFramer
+from daemon.ingress.head_rules import split_target
 from daemon.ingress.http_types import Headers, HttpRequest, HttpResponse, Limits
 from tests.ingress.wire import chunked, get, request
 
