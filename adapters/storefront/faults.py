@@ -1,0 +1,92 @@
+"""How the storefront misbehaves: the settings, and the fate of each call drawn from them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from attrs import frozen
+from msgspec import Meta, Struct
+
+from adapters.storefront.dice import Dice
+
+Probability = Annotated[float, Meta(ge=0, le=1)]
+
+HOLD_S = 20.0
+"""How long an answer is held that the client is not meant to get."""
+LATE_S = (0.5, 8.0)
+"""When a write whose answer never came is applied after all, counted from its arrival."""
+
+FateKind = Literal[
+    "as_usual", "throttle", "fail_before", "fail_after", "hold", "hold_applied", "hold_late", "lose", "lie"
+]
+
+
+class WebhookFaults(Struct, frozen=True, forbid_unknown_fields=True):
+    """Probabilities per webhook; `delay_s` is the longest delay, drawn evenly from 0."""
+
+    duplicate: Probability = 0.0
+    drop: Probability = 0.0
+    delay_s: Annotated[float, Meta(ge=0, le=3600)] = 0.0
+    reorder: Probability = 0.0
+
+
+class ApiFaults(Struct, frozen=True, forbid_unknown_fields=True):
+    """Probabilities per call of the daemon-facing API."""
+
+    error_500: Probability = 0.0
+    throttle_429: Probability = 0.0
+    timeout: Probability = 0.0
+    lose_answer: Probability = 0.0
+    lie_ok: Probability = 0.0
+
+
+class Faults(Struct, frozen=True, forbid_unknown_fields=True):
+    """All settings. A set replaces the one before: what it leaves out is off."""
+
+    webhook: WebhookFaults = WebhookFaults()
+    api: ApiFaults = ApiFaults()
+    clock_offset_s: Annotated[float, Meta(ge=-864_000, le=864_000)] = 0.0
+    seed: Annotated[int, Meta(ge=-(2**53), le=2**53)] | None = None
+
+
+@frozen
+class Fate:
+    """What happens to one call.
+
+    `seconds`: when to come back (throttle), how late it is applied (hold_late); `honest`: an error before the
+    effect that says so.
+    """
+
+    kind: FateKind = "as_usual"
+    seconds: float = 0.0
+    honest: bool = False
+
+
+def read_faults(body: bytes) -> Faults | str:
+    """The settings, or why they are none; never raises."""
+    try:
+        return msgspec.json.decode(body, type=Faults)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
+        return str(problem)
+
+
+def draw(faults: ApiFaults, dice: Dice) -> Fate:
+    """The fate of one call. Always draws as often, so that the same seed meets the same calls."""
+    throttled, failed, timed_out = dice.hit(faults.throttle_429), dice.hit(faults.error_500), dice.hit(faults.timeout)
+    lost, lied, which, how_long = dice.hit(faults.lose_answer), dice.hit(faults.lie_ok), dice.chance(), dice.chance()
+    if throttled:
+        return Fate("throttle", 1 + int(how_long * 3))
+    if failed:
+        return Fate("fail_after") if which < 0.5 else Fate("fail_before", honest=how_long < 0.5)
+    if timed_out:
+        if which < 1 / 3:
+            return Fate("hold")
+        return (
+            Fate("hold_applied")
+            if which < 2 / 3
+            else Fate("hold_late", LATE_S[0] + how_long * (LATE_S[1] - LATE_S[0]))
+        )
+    if lost:
+        return Fate("lose")
+    return Fate("lie") if lied else Fate()

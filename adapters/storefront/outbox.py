@@ -1,0 +1,129 @@
+"""The storefront's webhooks: signed, sent when due, retried with growing patience, and mistreated on request."""
+
+from __future__ import annotations
+
+import hmac
+from base64 import b64encode
+from collections import deque
+from heapq import heappop, heappush
+from typing import Final, Literal
+
+from attrs import define, field, frozen
+
+from adapters.storefront.dice import Dice
+from adapters.storefront.faults import WebhookFaults
+from daemon.domain.instants import SECOND_US
+
+ATTEMPTS_MAX: Final = 10
+BACKOFF_MAX_S: Final = 64.0
+"""Waits of 1, 2, 4 … 64 s between attempts: about four minutes in all."""
+WAITING_MAX: Final = 100_000
+RECORDS_MAX: Final = 200_000
+
+SendingState = Literal["waiting", "in_flight", "delivered", "dropped", "given_up"]
+
+
+@frozen
+class Hook:
+    """One webhook to be sent now. `sending` names this sending, `delivery` the message (a duplicate shares it)."""
+
+    sending: int
+    delivery: str
+    headers: dict[str, str]
+    body: bytes = field(repr=False)
+
+
+@define
+class Sending:
+    """One message on its way, and each attempt at it: (host's clock, status; None where no answer came)."""
+
+    number: int
+    delivery: str
+    topic: str
+    body: bytes = field(repr=False)
+    duplicate: bool = False
+    state: SendingState = "waiting"
+    attempts: list[tuple[int, int | None]] = field(factory=list)
+
+
+class Outbox:
+    """Messages waiting for their time. `_us` are microseconds of the host's clock."""
+
+    def __init__(self, secret: str, epoch: str, dice: Dice) -> None:
+        self.faults = WebhookFaults()
+        self.records: deque[Sending] = deque(maxlen=RECORDS_MAX)
+        self._secret = secret.encode()
+        self._epoch = epoch
+        self._dice = dice
+        self._due: list[tuple[int, int]] = []
+        self._open: dict[int, Sending] = {}
+        self._messages = 0
+        self._sendings = 0
+
+    def reseed(self, seed: int) -> None:
+        """Begin the chances anew."""
+        self._dice.seed(seed)
+
+    def post(self, topic: str, body: bytes, now_us: int) -> None:
+        """Send a message as soon as the faults allow."""
+        faults, dice = self.faults, self._dice
+        dropped, overtaken, doubled = dice.hit(faults.drop), dice.hit(faults.reorder), dice.hit(faults.duplicate)
+        delay_s = faults.delay_s * dice.chance() + (dice.between(0.05, 1.0) if overtaken else 0.0)
+        self._messages += 1
+        delivery = f"D-{self._epoch}{self._messages:07d}"
+        self._add(delivery, topic, body, now_us, delay_s, dropped=dropped)
+        if doubled and not dropped:
+            self._add(delivery, topic, body, now_us, delay_s + dice.between(0.0, 1.0), duplicate=True)
+
+    def _add(
+        self, delivery: str, topic: str, body: bytes, now_us: int, delay_s: float,
+        *, dropped: bool = False, duplicate: bool = False,
+    ) -> None:  # fmt: skip
+        self._sendings += 1
+        sending = Sending(self._sendings, delivery, topic, body, duplicate)
+        self.records.append(sending)
+        if dropped or len(self._open) >= WAITING_MAX:
+            sending.state = "dropped"
+            return
+        self._open[sending.number] = sending
+        heappush(self._due, (now_us + int(delay_s * SECOND_US), sending.number))
+
+    def next_due_us(self) -> int | None:
+        """When the next message is to be sent; None while nothing waits."""
+        return self._due[0][0] if self._due else None
+
+    def take_due(self, now_us: int, limit: int, stamp_s: int) -> list[Hook]:
+        """The messages to send now, signed at `stamp_s` of the shop's clock; each must come back to `delivered`."""
+        hooks: list[Hook] = []
+        while self._due and self._due[0][0] <= now_us and len(hooks) < limit:
+            sending = self._open[heappop(self._due)[1]]
+            sending.state = "in_flight"
+            hooks.append(Hook(sending.number, sending.delivery, self._headers(sending, stamp_s), sending.body))
+        return hooks
+
+    def delivered(self, number: int, status: int | None, now_us: int) -> None:
+        """What came of a sending: the answer's status, None where there was none in time."""
+        sending = self._open.get(number)
+        if sending is None or sending.state != "in_flight":
+            return
+        sending.attempts.append((now_us, status))
+        if status is not None and 200 <= status < 300:
+            sending.state = "delivered"
+        elif len(sending.attempts) >= ATTEMPTS_MAX:
+            sending.state = "given_up"
+        else:
+            sending.state = "waiting"
+            wait_s = min(2.0 ** (len(sending.attempts) - 1), BACKOFF_MAX_S)
+            heappush(self._due, (now_us + int(wait_s * SECOND_US), number))
+            return
+        del self._open[number]
+
+    def _headers(self, sending: Sending, stamp_s: int) -> dict[str, str]:
+        message = f"{stamp_s}.".encode() + sending.body
+        return {
+            "content-type": "application/json",
+            "x-sandbox-delivery": sending.delivery,
+            "x-sandbox-topic": sending.topic,
+            "x-sandbox-timestamp": str(stamp_s),
+            "x-sandbox-signature": b64encode(hmac.digest(self._secret, message, "sha256")).decode(),
+        }
