@@ -31,8 +31,11 @@ class _Answer(msgspec.Struct):
     update: list[msgspec.Raw]
 
 
-class _Item(msgspec.Struct):
+class _Id(msgspec.Struct):
     id: int
+
+
+class _Item(msgspec.Struct):
     error: Refusal | None = None
 
 
@@ -115,14 +118,24 @@ def _read(response: Response, sent: Sequence[Push]) -> dict[str, Outcome]:
     answers: dict[int, msgspec.Raw] = {}
     if outcome is None:
         try:
-            rows = decode(response.body, _Answer).update
-            answers = {decode(row, _Item).id: row for row in rows}
+            answers = _by_id(decode(response.body, _Answer).update)
         except UnreadableError:
             outcome = garbled(response, write=True)
     if outcome is not None:
         alone = evolve(outcome, whole_call=outcome.whole_call and len(sent) > 1)
         return {push.listing: alone for push in sent}
     return {push.listing: _settled(answers.get(_row(listing))) for push, listing in _named(sent)}
+
+
+def _by_id(rows: Sequence[msgspec.Raw]) -> dict[int, msgspec.Raw]:
+    """An item's answer bears its id; where the store could not even read one, it says null (recording 07)."""
+    found: dict[int, msgspec.Raw] = {}
+    for row in rows:
+        try:
+            found[decode(row, _Id).id] = row
+        except UnreadableError:
+            continue
+    return found
 
 
 def _settled(row: msgspec.Raw | None) -> Outcome:
