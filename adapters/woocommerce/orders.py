@@ -91,7 +91,11 @@ def _read_rows(rows: Rows) -> tuple[list[OrderSeen], list[str], int]:
 
 
 def _after(cursor: _Cursor, newest_s: int) -> str:
-    """The next page's cursor; a second with more orders than a page holds is paged by number."""
+    """The next page's cursor.
+
+    A second with more orders than a page holds has to be paged by number. One that changes meanwhile moves another
+    across a border; the next poll's overlap reads it.
+    """
     nearer = newest_s - 1
     ahead = _Cursor(nearer, 1) if nearer > cursor.bound else _Cursor(cursor.bound, cursor.page + 1)
     return f"{ahead.bound}.{ahead.page}"
