@@ -1,0 +1,155 @@
+"""Why a listing shows what it shows: numbers, rules and events, and the sentences that join them."""
+
+from __future__ import annotations
+
+from daemon.admin.answers import Json
+from daemon.admin.inside import Inside
+from daemon.admin.views import PUSHES, Channels, entry, numbers, raise_waits, slot_state
+from daemon.admin.words import belief, doings, moment, when
+from daemon.domain.observations import LevelReport
+from daemon.domain.policy import explained
+from daemon.domain.sku import Sku
+from daemon.domain.slot import Slot
+from daemon.domain.stock import Stock
+from daemon.storage.codec import Record
+
+LOOK_BACK = 200
+"""Events of the SKU among which the ones that changed a listing are looked for."""
+EVENTS_SHOWN = 5
+ORDERS_SHOWN = 50
+
+
+def explain_view(inside: Inside, state: Sku, channel: str = "") -> Json:
+    """`GET /v1/skus/{sku}/explain`: every listing, or those of one channel."""
+    recent = inside.store.history(state.sku, limit=LOOK_BACK)
+    channels = Channels(inside)
+    orders = open_orders(state.stock)
+    return {
+        "sku": state.sku,
+        **numbers(state.stock),
+        "stock": stock_sentences(inside, state),
+        "anchors": anchors(state.stock),
+        "open_orders": orders[:ORDERS_SHOWN],
+        "open_orders_count": len(orders),
+        "listings": [
+            _listing(inside, state, slot, channels, recent)
+            for _, slot in sorted(state.slots.items())
+            if not channel or slot.channel == channel
+        ],
+    }
+
+
+def anchors(stock: Stock) -> list[Json]:
+    """The count in force at each location: who counted what, when."""
+    return [
+        {
+            "location": location or None,
+            "quantity": anchor.quantity,
+            "kind": anchor.kind,
+            "at": moment(anchor.at),
+            "source": anchor.source,
+            "reference": anchor.reference or None,
+            "settled": anchor.settled,
+        }
+        for location, anchor in sorted(stock.anchors.items())
+    ]
+
+
+def open_orders(stock: Stock) -> list[Json]:
+    """Order lines with units sold that are still on the shelf."""
+    held = []
+    for (channel, order, line), timeline in sorted(stock.lines.items()):
+        now = timeline.now()
+        if now.taken > now.fulfilled:
+            held.append(
+                {"channel": channel, "order": order, "line": line, "held": now.taken - now.fulfilled,
+                 "taken": now.taken, "since": moment(timeline.placed or timeline.sightings[0].at)}
+            )  # fmt: skip
+    return held
+
+
+def stock_sentences(inside: Inside, state: Sku) -> list[str]:
+    """Where the number comes from."""
+    stock = state.stock
+    said = [
+        f"{anchor.source} counted {anchor.quantity} {anchor.kind.replace('_', ' ')} at {moment(anchor.at)}"
+        + (f", location {location}" if location else "")
+        + (f" ({anchor.reference})" if anchor.reference else "")
+        for location, anchor in sorted(stock.anchors.items())
+    ]
+    if stock.available is None:
+        said.append("nobody has counted this SKU yet; enter what is there with `onhand count`")
+    else:
+        said.append(
+            f"what moved since makes it {stock.available} available: "
+            f"{stock.on_hand} on the shelf, {stock.held} of them sold and not yet handed over"
+        )
+    if stock.debt:
+        said.append(f"{stock.debt} more were sold than there are; the next restock pays them first")
+    if stock.ambiguous:
+        said.append(
+            f"of {stock.ambiguous} facts nobody can say on which side of a count they fall; the lower number holds"
+        )
+    if state.freeze is not None:
+        why = f" ({state.freeze.reason})" if state.freeze.reason else ""
+        said.append(f"frozen by {state.freeze.by}{why}: its listings keep what they should show until it is unfrozen")
+    if state.sku in inside.registry.quarantined:
+        said.append(f"nothing is applied to it: {inside.registry.quarantined[state.sku]}")
+    return said
+
+
+def _listing(inside: Inside, state: Sku, slot: Slot, channels: Channels, recent: list[Record]) -> Json:
+    frozen = state.freeze is not None
+    control = inside.channels.get(slot.channel)
+    wish, rules = explained(state.stock.available, control.policy()) if control else (None, [])
+    now_us = inside.store.wall_us()
+    return {
+        "channel": slot.channel,
+        "listing": slot.listing,
+        "shows": slot.belief,
+        "should_show": slot.desired,
+        "wish_now": wish,
+        "rules": rules,
+        "state": slot_state(slot, frozen=frozen, channels=channels),
+        "why": [belief(slot), *_wish(slot, wish, rules, frozen=frozen), *_waits(slot, channels, now_us)],
+        "generation": slot.generation,
+        "attempts": slot.attempt,
+        "next_try_at": when(slot.due_us) if slot.due_us > now_us else None,
+        "read_back_at": when(slot.recheck_us),
+        "last_push_at": when(slot.pushed_us),
+        "last_error": slot.error or None,
+        "dead_letter": slot.dead_letter or None,
+        "events": [entry(record) for record in recent if _changed(record, slot)][:EVENTS_SHOWN],
+    }
+
+
+def _wish(slot: Slot, wish: int | None, rules: list[str], *, frozen: bool) -> list[str]:
+    said = [f"it should show {slot.desired}: {', '.join(rules)}"] if slot.desired is not None and rules else rules
+    if frozen and wish is not None and wish != slot.desired:
+        return [f"it keeps {slot.desired} because the SKU is frozen; else it would be {wish}: {', '.join(rules)}"]
+    return said
+
+
+def _waits(slot: Slot, channels: Channels, now_us: int) -> list[str]:
+    view = channels.view(slot.channel)
+    said = doings(slot, now_us)
+    if view is None:
+        return [*said, "the channel is not configured any more, so nothing is pushed"]
+    if channels.stopped(slot.channel):
+        said.append(f"the channel is paused: see `onhand channels resume {slot.channel}`")
+    elif view.state in ("down", "throttled"):
+        said.append(f"the channel is {view.state}" + (f": {view.last_error}" if view.last_error else ""))
+    if slot.open() and raise_waits(slot, view.watermark_us):
+        said.append(
+            "raising waits until every order of the channel up to now has been read "
+            f"(so far up to {when(view.watermark_us) or 'none'}): a sale not yet seen must not be sold twice"
+        )
+    return said or ["there is nothing to do" if slot.belief == slot.desired else "it is pushed next"]
+
+
+def _changed(record: Record, slot: Slot) -> bool:
+    """Did this event change what the listing shows, or should show?"""
+    message = record.message
+    if isinstance(message, (*PUSHES, LevelReport)):
+        return (message.channel, message.listing) == (slot.channel, slot.listing)
+    return record.before != record.after

@@ -1,0 +1,88 @@
+"""How the daemon and its channels are: `status` and `channels`, from the statistics that every part keeps."""
+
+from __future__ import annotations
+
+from attrs import asdict
+
+from daemon.admin.answers import Json
+from daemon.admin.inside import ChannelView, Inside, Lag, RebuildReport, ReconcileReport
+from daemon.admin.views import counts
+from daemon.admin.words import when
+
+COUNTED = ("acked", "duplicates", "rejected")
+"""Counters that `status` always names at its top; the others follow in `counters`."""
+
+
+def status_view(inside: Inside) -> Json:
+    """`GET /v1/status`."""
+    why_not = inside.not_ready()
+    registry, outbox = inside.registry.statistics(), inside.outbox.statistics()
+    store = inside.store.statistics()
+    return {
+        "ready": not why_not,
+        "not_ready": why_not or None,
+        "since": when(inside.since_us),
+        "now": when(inside.store.wall_us()),
+        "events": store.events,
+        **counts(inside.counters, *COUNTED),
+        "counters": dict(sorted(inside.counters.items())),
+        "actors": registry.actors,
+        "queued": registry.queued,
+        "crashes": registry.crashes,
+        "quarantined": dict(sorted(inside.registry.quarantined.items())),
+        "outbox": {"pending": outbox.pending, "in_flight": outbox.in_flight, "dead": outbox.dead},
+        "dead_letters": inside.dead_letters.count,
+        "channels": {name: channel_view(control.view()) for name, control in inside.channels.items()},
+        "storage": {
+            "map_bytes": store.map_bytes,
+            "used_bytes": store.used_bytes,
+            "commits": store.commits,
+            "pending_rows": store.pending_rows,
+            "readers": store.readers,
+            "trouble": store.trouble or None,
+        },
+    }
+
+
+def channel_view(view: ChannelView) -> Json:
+    """One channel. Lags are milliseconds, None before the first measurement."""
+    return {
+        "name": view.name,
+        "platform": view.platform,
+        "state": view.state,
+        "breaker": view.breaker,
+        "push_lag_ms": lag_view(view.push_lag),
+        "webhook_lag_ms": lag_view(view.webhook_lag),
+        "commit_lag_ms": lag_view(view.commit_lag),
+        "pending": view.pending,
+        "in_flight": view.in_flight,
+        "dead": view.dead,
+        "orders_seen_until": when(view.watermark_us),
+        "clock_offset_ms": {"at_least": view.clock_offset_ms[0], "at_most": view.clock_offset_ms[1]},
+        "last_error": view.last_error or None,
+        "pushes": view.pushes,
+        "polls": view.polls,
+        "webhooks": view.webhooks,
+    }
+
+
+def lag_view(lag: Lag) -> Json:
+    """`{"p50", "p95", "p99", "count"}`, milliseconds."""
+    return {"p50": lag.p50_ms, "p95": lag.p95_ms, "p99": lag.p99_ms, "count": lag.count}
+
+
+def reconcile_view(report: ReconcileReport) -> Json:
+    """What a comparison with the live channel found."""
+    return {
+        "channel": report.channel,
+        "listings": report.listings,
+        "linked": report.linked,
+        "mismatched": report.mismatched,
+        "error": report.error or None,
+    }
+
+
+def rebuild_view(report: RebuildReport) -> Json:
+    """What folding the log anew found; `ok` iff nothing is wrong with what is stored now."""
+    sound = not report.first_broken and (report.repaired or not report.different)
+    return {"ok": sound, **asdict(report)}

@@ -1,0 +1,136 @@
+"""Requests read strictly: path, query and body become values, or a refusal that names what is wrong."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal, TypeVar
+from urllib.parse import parse_qsl, unquote_to_bytes
+
+import msgspec
+
+from daemon.admin.answers import ApiError
+from daemon.domain.observations import QUANTITY_MAX
+
+BODY_MAX: Final = 64 << 10
+"""Bytes of a command's body."""
+PARAMETERS_MAX: Final = 16
+
+Text = Annotated[str, msgspec.Meta(max_length=500)]
+Name = Annotated[str, msgspec.Meta(max_length=200)]
+Units = Annotated[int, msgspec.Meta(ge=0, le=QUANTITY_MAX)]
+SignedUnits = Annotated[int, msgspec.Meta(ge=-QUANTITY_MAX, le=QUANTITY_MAX)]
+
+
+class Empty(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A command without particulars."""
+
+
+class Count(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /v1/counts`: what a person counted, now. `on_hand` is what lies on the shelf, sold or not."""
+
+    sku: str
+    quantity: Units
+    kind: Literal["on_hand", "available"] = "on_hand"
+    location: Name = ""
+    reference: Name = ""
+    reason: Text = ""
+
+
+class Adjust(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /v1/adjustments`: units that came or went, now. The reference is the adjustment's identity."""
+
+    sku: str
+    quantity: SignedUnits
+    location: Name = ""
+    reference: Name = ""
+    reason: Text = ""
+
+
+class Because(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A command that may say why."""
+
+    reason: Text = ""
+
+
+class Backup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /v1/backup`: an absolute path on the daemon's host."""
+
+    directory: Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
+
+
+class Rebuild(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /v1/rebuild`: with `verify`, differences are reported and left as they are."""
+
+    verify: bool = False
+
+
+B = TypeVar("B")
+
+
+def read_body(body: bytes, shape: type[B]) -> B:
+    """The body as `shape`; an empty one counts as `{}`. Raises `ApiError` 400 that names the field."""
+    try:
+        return msgspec.json.decode(body or b"{}", type=shape)
+    except msgspec.DecodeError as error:  # the parent of ValidationError: also what is no JSON at all
+        raise ApiError(400, "bad_body", f"the body is not as expected: {error}", _fields(shape)) from None
+    except UnicodeDecodeError:
+        raise ApiError(400, "bad_body", "the body is not UTF-8", _fields(shape)) from None
+
+
+def _fields(shape: type[B]) -> str:
+    known = ", ".join(field.name for field in msgspec.structs.fields(shape))  # type: ignore[arg-type]  # all are Structs
+    return f"send a JSON object with: {known}" if known else "send no body, or {}"
+
+
+def decode_segment(segment: str) -> str:
+    """A path segment with its percent-encoding undone. `segment` is latin-1 text, as the listener gives it."""
+    try:
+        return unquote_to_bytes(segment.encode("latin-1")).decode()
+    except UnicodeError:
+        raise ApiError(
+            400, "bad_path", "a part of the path is not UTF-8", "percent-encode the UTF-8 bytes of the name"
+        ) from None
+
+
+class Query:
+    """The parameters of a request, each read once with its bounds."""
+
+    def __init__(self, query: str, allowed: frozenset[str]) -> None:
+        """Raises `ApiError` 400 for an unknown or repeated parameter."""
+        try:
+            pairs = parse_qsl(
+                query.encode("latin-1").decode(),
+                keep_blank_values=True,
+                errors="strict",
+                max_num_fields=PARAMETERS_MAX,
+            )
+        except ValueError:  # too many, or not UTF-8
+            raise _bad_query("the query cannot be read", "percent-encode UTF-8 text") from None
+        self._given: dict[str, str] = {}
+        takes = f"this path takes: {', '.join(sorted(allowed)) or 'no parameters'}"
+        for name, value in pairs:
+            if name not in allowed:
+                raise _bad_query(f"there is no parameter {name!r} here", takes)
+            if name in self._given:
+                raise _bad_query(f"the parameter {name!r} is there twice", "give it once")
+            self._given[name] = value
+
+    def text(self, name: str) -> str:
+        """The value, or the empty string."""
+        return self._given.get(name, "")
+
+    def whole(self, name: str, default: int, low: int, high: int) -> int:
+        """A whole number from `low` to `high`."""
+        text = self._given.get(name)
+        if text is None:
+            return default
+        if not (text.isascii() and text.isdigit() and len(text) <= 19 and low <= int(text) <= high):
+            raise _bad_query(f"{name} must be a whole number from {low} to {high}", f"leave {name} out, or mend it")
+        return int(text)
+
+    def flag(self, name: str) -> bool:
+        """1 or 0."""
+        return bool(self.whole(name, 0, 0, 1))
+
+
+def _bad_query(message: str, hint: str) -> ApiError:
+    return ApiError(400, "bad_query", message, hint)

@@ -1,0 +1,215 @@
+"""What the admin socket shows of SKUs and their listings: pure functions over what is inside, JSON-ready values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from attrs import define, field
+
+from daemon.admin.answers import ApiError, Json, unknown_sku
+from daemon.admin.inside import ChannelView, Inside
+from daemon.admin.words import kind_of, told, when
+from daemon.domain.observations import BadSkuError, LevelReport, check_sku
+from daemon.domain.sku import Confirmed, Doubted, Failed, ReadBack, Revive, Sent, Sku
+from daemon.domain.slot import Slot, SlotState
+from daemon.domain.stock import Stock
+from daemon.storage.codec import EmptyOrder, Record
+from daemon.storage.dead_letters import DeadLetter
+
+PUSHES: Final = (Sent, Confirmed, Failed, Doubted, ReadBack, Revive)
+
+
+# --- listings ------------------------------------------------------------------------------------------------
+
+
+@define
+class Channels:
+    """The channels' present views, each taken at most once: one request shows one moment."""
+
+    inside: Inside
+    _seen: dict[str, ChannelView | None] = field(factory=dict)
+
+    def view(self, channel: str) -> ChannelView | None:
+        """The channel's view; None for one that is not configured any more."""
+        if channel not in self._seen:
+            control = self.inside.channels.get(channel)
+            self._seen[channel] = control.view() if control else None
+        return self._seen[channel]
+
+    def stopped(self, channel: str) -> bool:
+        """Does nothing leave for this channel, because a person paused it or it is not configured?"""
+        view = self.view(channel)
+        return view is None or view.state == "paused"
+
+
+def raise_waits(slot: Slot, watermark_us: int) -> bool:
+    """Would the next push raise the level, while orders of that channel may still be unseen?"""
+    raises = slot.desired is not None and slot.belief is not None and slot.desired > slot.belief
+    return raises and watermark_us < slot.wanted_us
+
+
+def slot_state(slot: Slot, *, frozen: bool, channels: Channels) -> SlotState:
+    """The one word for a listing's state, the most pressing first."""
+    if slot.dead_letter:
+        return "dead"
+    if slot.in_flight:
+        return "in_flight"
+    if frozen:
+        return "held"
+    if not slot.open() and slot.belief is not None and slot.belief == slot.desired:
+        return "settled"
+    if channels.stopped(slot.channel):
+        return "paused"
+    view = channels.view(slot.channel)
+    # Nobody counted, or the channel manages no quantity: what is there is held until somebody says more.
+    unknown = slot.desired is None or slot.belief is None
+    if unknown or (view is not None and raise_waits(slot, view.watermark_us)):
+        return "held"
+    return "pending"
+
+
+def listing_view(slot: Slot, *, frozen: bool, channels: Channels) -> Json:
+    """One listing. Levels are units, None where unknown."""
+    return {
+        "channel": slot.channel,
+        "listing": slot.listing,
+        "desired": slot.desired,
+        "belief": slot.belief,
+        "generation": slot.generation,
+        "state": slot_state(slot, frozen=frozen, channels=channels),
+        "last_push_at": when(slot.pushed_us),
+        "last_error": slot.error or None,
+        "dead_letter": slot.dead_letter or None,
+    }
+
+
+# --- SKUs ----------------------------------------------------------------------------------------------------
+
+
+def valid_sku(text: str) -> str:
+    """The SKU of a request. Raises `ApiError` 400 for one that cannot be kept, and so cannot be known."""
+    try:
+        return check_sku(text)
+    except BadSkuError as error:
+        raise ApiError(400, "bad_sku", str(error), "spell the SKU exactly as the channel does") from None
+
+
+def find_sku(inside: Inside, sku: str) -> Sku:
+    """The SKU's present state. Raises `ApiError` 404 where nobody told of it."""
+    state = inside.registry.peek(sku)
+    if state is None or not is_told(state):
+        raise unknown_sku(sku)
+    return state
+
+
+def is_told(state: Sku) -> bool:
+    """Did anybody ever tell anything of this SKU?"""
+    stock = state.stock
+    return bool(state.slots or stock.anchors or stock.lines or stock.adjustments or stock.settled_us or state.freeze)
+
+
+def sku_view(inside: Inside, state: Sku, channels: Channels | None = None) -> Json:
+    """`GET /v1/skus/{sku}`. Quantities are units; None while nobody has counted."""
+    channels = channels or Channels(inside)
+    freeze = state.freeze
+    return {
+        "sku": state.sku,
+        **numbers(state.stock),
+        "ambiguous": state.stock.ambiguous,
+        "frozen": {"by": freeze.by, "reason": freeze.reason or None} if freeze else None,
+        "quarantined": inside.registry.quarantined.get(state.sku),
+        "versions": versions(state.stock),
+        "listings": [
+            listing_view(slot, frozen=freeze is not None, channels=channels)
+            for _, slot in sorted(state.slots.items())
+        ],
+    }
+
+
+def numbers(stock: Stock) -> Json:
+    """The four numbers of a stock."""
+    return {"available": stock.available, "on_hand": stock.on_hand, "held": stock.held, "debt": stock.debt}
+
+
+def versions(stock: Stock) -> dict[str, str]:
+    """Per channel the newest version of any order that this SKU knows, as text."""
+    newest: dict[str, int] = {}
+    for (channel, _, _), line in stock.lines.items():
+        newest[channel] = max(newest.get(channel, 0), line.sightings[-1].version)
+    return {channel: str(version) for channel, version in sorted(newest.items())}
+
+
+_PRESSING: Final[tuple[SlotState, ...]] = ("dead", "in_flight", "pending", "held", "paused", "settled")
+
+
+def sku_row(state: Sku, channels: Channels) -> Json:
+    """One SKU of a list: its numbers, how many listings it has, and the most pressing of their states."""
+    frozen = state.freeze is not None
+    states = {slot_state(slot, frozen=frozen, channels=channels) for slot in state.slots.values()}
+    state_word = next((word for word in _PRESSING if word in states), None)
+    return {"sku": state.sku, **numbers(state.stock), "listings": len(state.slots), "state": state_word}
+
+
+# --- events --------------------------------------------------------------------------------------------------
+
+
+def entry(record: Record) -> Json:
+    """One event of the log. `before` and `after` are available units around it; None where it has no say in them."""
+    message, cause = record.message, record.cause
+    order = cause.order or getattr(message, "order", "")
+    line = cause.line or getattr(message, "line", "")
+    shown: Json = {
+        "seq": record.seq,
+        "at": when(record.at_us),
+        "sku": record.sku,
+        "kind": kind_of(message),
+        "channel": cause.channel or getattr(message, "channel", "") or None,
+        "cause": {"delivery": cause.delivery or None, "order": order or None, "line": line or None, "by": cause.by},
+        "before": record.before,
+        "after": record.after,
+        "note": told(message, record.note),
+    }
+    if isinstance(message, (*PUSHES, LevelReport)):
+        shown["listing"] = message.listing
+        shown |= _level_of(message)
+    return shown
+
+
+def _level_of(message: Sent | Confirmed | Failed | Doubted | ReadBack | Revive | LevelReport) -> Json:
+    names = ("generation", "level", "believed")
+    return {name: getattr(message, name) for name in names if hasattr(message, name)}
+
+
+def concerns(record: Record, sku: str) -> bool:
+    """Is this event one of the SKU? The empty SKU stands for all."""
+    return not sku or (record.sku == sku and not isinstance(record.message, EmptyOrder))
+
+
+# --- dead letters --------------------------------------------------------------------------------------------
+
+
+def letter_view(letter: DeadLetter) -> Json:
+    """One dead letter, without its content."""
+    return {
+        "id": letter.letter,
+        "kind": letter.kind,
+        "at": when(letter.at_us),
+        "channel": letter.channel or None,
+        "sku": letter.sku or None,
+        "subject": letter.subject,
+        "topic": letter.topic or None,
+        "delivery": letter.delivery or None,
+        "cause": letter.cause,
+        "next_action": letter.next_action,
+    }
+
+
+def page_of(rows: Iterable[Json], name: str, following: object) -> Json:
+    """A page of a list; `next` is what to ask for the following one with, None at the end."""
+    return {name: list(rows), "next": following}
+
+
+def counts(counters: Mapping[str, int], *names: str) -> Json:
+    """The named counters; one that never moved is 0."""
+    return {name: counters.get(name, 0) for name in names}
