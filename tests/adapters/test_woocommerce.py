@@ -203,7 +203,8 @@ def _text(stamp: int) -> str:
     return f"1970-01-01T00:{stamp // 60:02}:{stamp % 60:02}"
 
 
-@settings(max_examples=60)
+@pytest.mark.slow
+@settings(max_examples=60, deadline=None)
 @given(
     stamps=st.lists(st.integers(10, 20), min_size=1, max_size=14),
     moves=st.lists(st.integers(0, 13), max_size=4),
@@ -241,7 +242,9 @@ def test_no_order_slips_through_the_feed_also_when_others_change_meanwhile(
 
 def mutated(value: Any) -> st.SearchStrategy[Any]:
     """A JSON value with one thing in it replaced, left out or made absurd."""
-    absurd = st.sampled_from([None, True, -1, 10**30, 1.5, "", "x", "NaN", [], {}, [[]], {"id": "x"}])
+    absurd: st.SearchStrategy[Any] = st.sampled_from(
+        [None, True, -1, 10**30, 1.5, "", "x", "NaN", [], {}, [[]], {"id": "x"}]
+    )
     match value:
         case dict() if value:
             inner = st.sampled_from(sorted(value)).flatmap(

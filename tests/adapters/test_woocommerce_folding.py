@@ -96,6 +96,7 @@ def check_any_order(told: list[Told], *, rounds: int) -> None:
         assert stored(fold(shuffled)[0]) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", recordings.names("woocommerce"))
 def test_a_files_deliveries_in_any_order_and_repetition_give_one_state(name: str) -> None:
     told = told_by(recordings.load("woocommerce", name).signed)
