@@ -1,0 +1,145 @@
+"""One channel account: drives an adapter's conversations through its HTTP client, within its budget and breaker.
+
+Everything that talks to a channel (dispatcher, poller, catalogue, webhooks) goes through its account, so the
+limits, the clock offset and the breaker are the account's, whoever called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
+
+from attrs import define, evolve, field
+
+from daemon.domain.breaker import Breaker
+from daemon.domain.channel import Adapter
+from daemon.domain.exchange import Exchange, NoAnswer, Reply, Request, Response
+from daemon.domain.instants import SECOND_US, ClockOffset, Instant, Span
+from daemon.domain.outcomes import Failure, Outcome
+from daemon.domain.policy import Policy
+from daemon.outbound.budget import Budget
+from daemon.outbound.http import HttpClient
+
+T = TypeVar("T")
+
+
+def _silent(event: str, **fields: Any) -> None:
+    """Nobody listens."""
+
+
+@define
+class Account:
+    """A configured channel: its adapter, and everything that is one per account."""
+
+    name: str
+    adapter: Adapter
+    http: HttpClient
+    policy: Policy
+    wall_us: Callable[[], int]
+    new_id: Callable[[], str]
+    budget: Budget = field(init=False)
+    breaker: Breaker = field(factory=Breaker)
+    offset: ClockOffset = field(factory=ClockOffset)
+    paused: bool = False
+    last_error: str = ""
+    calls: int = 0
+    notice: Callable[..., None] = _silent
+    """Told `(event, **fields)`: breaker_opened, breaker_closed, throttled, clock_jumped."""
+
+    def __attrs_post_init__(self) -> None:
+        traits = self.adapter.traits
+        self.budget = Budget(traits.rate_per_s, traits.burst)
+
+    async def converse(self, exchange: Exchange[T]) -> T | NoAnswer:
+        """Hold the conversation to its end and return what it returns; NoAnswer where the channel gave none.
+
+        After the first answered request of a conversation a missing answer always counts as `reached`: what
+        came before it may have had its effect.
+        """
+        answered = False
+        try:
+            request = next(exchange)
+            while True:
+                await self.budget.spend()
+                reply = await self._send(request)
+                if isinstance(reply, NoAnswer):
+                    exchange.close()
+                    self._failed(reply.reason)
+                    return reply if not answered else evolve(reply, reached=True)
+                answered = True
+                self._learn_clock(reply)
+                request = exchange.send(reply)
+        except StopIteration as done:
+            value: T = done.value
+            self._judge(value)
+            return value
+
+    async def _send(self, request: Request) -> Reply:
+        self.calls += 1
+        self.breaker.begin(self.wall_us())
+        if request.sign is not None:
+            request = request.sign(request, self.wall_us(), self.new_id())
+        return await self.http.send(request)
+
+    def _judge(self, value: object) -> None:
+        """Did the channel work? One outcome of many that is not a failure of the channel itself is enough."""
+        outcomes = (
+            [value.outcome] if isinstance(value, Failure) else value if isinstance(value, (list, tuple)) else []
+        )
+        judged = [outcome for outcome in outcomes if isinstance(outcome, Outcome)]
+        throttles = [outcome for outcome in judged if outcome.kind == "throttled"]
+        if throttles:
+            self.throttle(max(outcome.retry_after_s or 1.0 for outcome in throttles))
+        elif judged and all(outcome.kind in ("transient", "unknown") for outcome in judged):
+            self._failed(judged[0].reason)
+            return
+        self.last_error = throttles[0].reason if throttles else ""
+        if self.breaker.succeeded():
+            self.notice("breaker_closed")
+
+    def throttle(self, retry_after_s: float) -> None:
+        """The channel asked us to slow down."""
+        self.budget.pause(retry_after_s)
+        self.notice("throttled", retry_after_s=round(retry_after_s, 3))
+
+    def _failed(self, reason: str) -> None:
+        self.last_error = reason
+        if self.breaker.failed(self.wall_us()):
+            self.notice("breaker_opened", reason=reason)
+
+    def wait_s(self) -> float:
+        """Seconds until the channel may be called; 0 if now."""
+        return max(self.breaker.wait_us(self.wall_us()) / SECOND_US, self.budget.paused_s())
+
+    # -- its clock --
+
+    def _learn_clock(self, response: Response) -> None:
+        span = date_span(response)
+        if span is None:
+            return
+        before = self.offset
+        self.offset = before.learn(span, response.sent_us, response.received_us)
+        if before.samples > 1 and self.offset.samples == 1:
+            self.notice("clock_jumped", offset_s=round(self.offset.span.lo / SECOND_US, 3))
+
+    def instant(self, own: Span) -> Instant:
+        """A stamp of the channel's clock, also on ours."""
+        return Instant(self.offset.ours(own), own)
+
+    def channel_now_us(self) -> int:
+        """The channel's clock now, at the earliest it may show."""
+        offset = self.offset.span.lo if self.offset.samples else -3600 * SECOND_US
+        return self.wall_us() + offset
+
+
+def date_span(response: Response) -> Span | None:
+    """The second that the `Date` header names; None where there is none that can be read."""
+    text = response.headers.get("date")
+    if not text:
+        return None
+    try:
+        second = int(parsedate_to_datetime(text).timestamp()) * SECOND_US
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return Span(second, second + SECOND_US - 1)

@@ -1,0 +1,60 @@
+"""A channel account's call budget: a token bucket, and the channel's own word about when to come back."""
+
+from __future__ import annotations
+
+import trio
+from attrs import define, field
+
+
+@define
+class Budget:
+    """At most `rate_per_s` calls a second, `burst` at once, and none before `paused_until` (Trio's clock).
+
+    A throttle halves the rate for a while: the true limit is learned from the channel.
+    """
+
+    rate_per_s: float
+    burst: int
+    throttled: int = 0
+    paused_until: float = 0.0
+    _tokens: float = field(init=False)
+    _filled_at: float = field(init=False)
+    _slowed_until: float = 0.0
+    _turn: trio.Lock = field(factory=trio.Lock)
+
+    def __attrs_post_init__(self) -> None:
+        self._tokens = float(self.burst)
+        self._filled_at = -1.0
+
+    async def spend(self) -> None:
+        """Wait for one call's worth. First come, first served."""
+        async with self._turn:
+            while True:
+                wait = max(self.paused_until - trio.current_time(), self._missing() / self._rate())
+                if wait <= 0:
+                    break
+                await trio.sleep(wait)
+            self._tokens -= 1
+
+    def pause(self, retry_after_s: float) -> None:
+        """The channel throttled us: nothing leaves before that, and then at half the pace for a minute."""
+        now = trio.current_time()
+        self.throttled += 1
+        self.paused_until = max(self.paused_until, now + retry_after_s)
+        self._slowed_until = self.paused_until + 60.0
+        self._tokens = min(self._tokens, 1.0)
+
+    def paused_s(self) -> float:
+        """Seconds until the channel may be asked again; 0 if now."""
+        return max(0.0, self.paused_until - trio.current_time())
+
+    def _rate(self) -> float:
+        return self.rate_per_s / 2 if trio.current_time() < self._slowed_until else self.rate_per_s
+
+    def _missing(self) -> float:
+        now = trio.current_time()
+        if self._filled_at >= 0:
+            self._tokens = min(float(self.burst), self._tokens + (now - self._filled_at) * self._rate())
+        self._filled_at = now
+        # The smallest real wait: a rounding error must not turn into a busy loop.
+        return max(0.0, 1.0 - self._tokens - 1e-9)
