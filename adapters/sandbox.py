@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import msgspec
 from attrs import define, evolve, fields
@@ -20,7 +20,18 @@ from adapters.sandbox_answers import (
     refused,
     says_no_such_order,
 )  # fmt: skip
-from adapters.sandbox_wire import Message, Page, Unreadable, WireOrder, known_parts, level_seen, order_seen, read
+from adapters.sandbox_urls import segment, url_groups
+from adapters.sandbox_wire import (
+    Message,
+    Page,
+    Unreadable,
+    WireOrder,
+    known_parts,
+    level_seen,
+    order_seen,
+    read,
+    read_list,
+)
 from adapters.stamps import rfc3339
 from daemon.domain.channel import (
     Delivery,
@@ -60,9 +71,6 @@ TRAITS: Final = Traits(
 )
 TIMEOUT_S: Final = 5.0
 """The patience with one request. The storefront's late writes come well within `request_life_s` after it."""
-ASKED_MAX: Final = 100
-ASKED_BYTES_MAX: Final = 4000
-"""Listings asked for in one URL: how many, and how long percent-encoded."""
 PAGES_MAX: Final = 2000
 """Pages read for one question; a catalogue without an end is a fault of the storefront's."""
 
@@ -101,7 +109,7 @@ class SandboxAdapter:
         return orders_of(got) if isinstance(got, Page) else got
 
     def order(self, order: str) -> Exchange[OrderSeen | Failure | None]:
-        response = yield self._get(f"/orders/{_segment(order)}", {})
+        response = yield self._get(f"/orders/{segment(order)}", {})
         if response.status != 200:
             return None if says_no_such_order(response) else Failure(refused(response, writing=False))
         wire = read(response.body, WireOrder)
@@ -115,7 +123,7 @@ class SandboxAdapter:
 
     def levels(self, listings: Sequence[str]) -> Exchange[tuple[LevelSeen, ...] | Failure]:
         found: dict[str, LevelSeen] = {}
-        for group in _groups(listings):
+        for group in url_groups(listings):
             failure = yield from self._levels(group, found)
             if failure is not None:
                 return failure
@@ -149,7 +157,7 @@ class SandboxAdapter:
         response = yield self._request("PUT", "/levels", {}, body)
         if response.status != 200:
             return [refused(response, writing=True, items=len(batch))] * len(batch)
-        page = read(response.body, Page)
+        page = read_list(response.body)
         if isinstance(page, Unreadable):
             return [garbled(page).outcome] * len(batch)
         if len(page.items) != len(batch):
@@ -215,27 +223,6 @@ def _item(push: Push) -> dict[str, str | int]:
     if push.believed is not None:
         item["if_quantity"] = push.believed
     return item
-
-
-def _segment(name: str) -> str:
-    """One path segment; a name of dots alone must not climb."""
-    quoted = quote(name, safe="", errors="replace")
-    return quoted if name.strip(".") else quoted.replace(".", "%2E")
-
-
-def _groups(listings: Sequence[str]) -> Iterator[list[str]]:
-    """Split so that each group fits into one URL."""
-    group: list[str] = []
-    size = 0
-    for listing in listings:
-        cost = len(quote(listing, safe="", errors="replace")) + len("&listing=")
-        if group and (len(group) == ASKED_MAX or size + cost > ASKED_BYTES_MAX):
-            yield group
-            group, size = [], 0
-        group.append(listing)
-        size += cost
-    if group:
-        yield group
 
 
 def _build(setup: Setup) -> SandboxAdapter:

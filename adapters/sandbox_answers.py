@@ -18,6 +18,7 @@ from adapters.sandbox_wire import (
     level_seen,
     order_seen,
     read,
+    read_list,
 )  # fmt: skip
 from adapters.stamps import http_date_span, retry_after_s, rfc3339_span
 from daemon.domain.channel import LevelSeen, OrderPage, OrderSeen, Push
@@ -33,7 +34,7 @@ def read_page(response: Response) -> Page | Failure:
     """The envelope of a list, or why there is none."""
     if response.status != 200:
         return Failure(refused(response, writing=False))
-    page = read(response.body, Page)
+    page = read_list(response.body)
     return garbled(page) if isinstance(page, Unreadable) else page
 
 

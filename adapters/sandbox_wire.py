@@ -67,6 +67,16 @@ class Page(Struct, frozen=True):
     as_of: Word | None = None
 
 
+class Envelope(Struct, frozen=True):
+    """The envelopes that a storefront may put around a list."""
+
+    items: list[Raw] | None = None
+    orders: list[Raw] | None = None
+    results: list[Raw] | None = None
+    next: str | int | None = None
+    as_of: Word | None = None
+
+
 class PushResult(Struct, frozen=True):
     """What became of one pushed item. All but `result` are extensions that another server may lack."""
 
@@ -116,6 +126,19 @@ def read(content: bytes | Raw, shape: type[T]) -> T | Unreadable:
         return Unreadable("it is not JSON")
     except RecursionError:
         return Unreadable("it is nested too deeply")
+
+
+def read_list(content: bytes) -> Page | Unreadable:
+    """A list in one of its envelopes, or bare."""
+    found = read(content, Envelope | list[Raw])  # type: ignore[arg-type]  # a union is a shape, too
+    if isinstance(found, list):
+        return Page(found)
+    if isinstance(found, Envelope):
+        for items in (found.items, found.orders, found.results):
+            if items is not None:
+                return Page(items, found.next, found.as_of)
+        return Unreadable("it holds no list of items")
+    return found
 
 
 def order_seen(order: WireOrder) -> OrderSeen | Unreadable:

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from adapters.sandbox import ASKED_BYTES_MAX, PLATFORM
+from adapters.sandbox import PLATFORM
+from adapters.sandbox_urls import ASKED_BYTES_MAX
 from adapters.storefront import Storefront
 from daemon.domain.channel import Adapter, Delivery, ListingPage, OrderPage, OrderSeen, Push, Setup
 from daemon.domain.exchange import Request, Response
