@@ -183,7 +183,9 @@ def span(us: int) -> Instant:
 
 
 @asynccontextmanager
-async def housed(directory: Path, *, channels: tuple[str, ...] = ("shop", "site"), **bounds: int) -> AsyncIterator[House]:
+async def housed(
+    directory: Path, *, channels: tuple[str, ...] = ("shop", "site"), **bounds: int
+) -> AsyncIterator[House]:
     """A store in `directory`, its committer, a registry and its drain."""
     clock = Clock()
     env = Environment.open(directory / "state", genesis="test", map_bytes=16 << 20)

@@ -59,7 +59,9 @@ async def test_a_repeated_reference_changes_nothing_and_says_so(house: House, ad
     assert (other.status, other.code) == (409, "reference_used")
 
 
-async def test_a_reference_is_remembered_after_a_newer_count_and_many_events(house: House, admin: AdminSocket) -> None:
+async def test_a_reference_is_remembered_after_a_newer_count_and_many_events(
+    house: House, admin: AdminSocket
+) -> None:
     body = {"sku": "A", "quantity": 3, "reference": "PO-1"}
     await admin.post("/v1/adjustments", body)
     await house.tell(*[Counted("A", quantity, house) for quantity in range(300)])

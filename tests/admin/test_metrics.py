@@ -18,7 +18,9 @@ async def test_metrics_are_openmetrics_and_name_every_part(house: House, admin: 
     assert answer.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
     families = list(text_string_to_metric_families(answer.body.decode()))
     samples = {
-        (sample.name, *sorted(sample.labels.items())): sample.value for family in families for sample in family.samples
+        (sample.name, *sorted(sample.labels.items())): sample.value
+        for family in families
+        for sample in family.samples
     }
     assert samples["onhand_ready",] == 1
     assert samples["onhand_start_time_seconds",] == START_US / 1e6

@@ -1,0 +1,119 @@
+"""Commands that are the program itself: run, demo, verify, sandbox, check-config, restore."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from daemon.cli.session import CONFIG, as_json, json_option, show
+from daemon.cli.tables import sentences
+
+# What these commands run is imported when they do: `onhand status` must not wait for the whole daemon.
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _config_option(command: F) -> F:
+    return click.option(
+        "--config", type=click.Path(path_type=Path), default=CONFIG, show_default=True, metavar="FILE",
+        help="The configuration.",
+    )(command)  # fmt: skip
+
+
+@click.command()
+@_config_option
+def run(config: Path) -> int:
+    """The daemon, in the foreground."""
+    from adapters import PLATFORMS
+    from daemon.app import run_daemon
+
+    return run_daemon(config, PLATFORMS)
+
+
+@click.command()
+@click.option("--orders", type=click.IntRange(1, 100_000), default=50, show_default=True)
+@click.option("--seconds", type=click.FloatRange(1, 86_400), default=60, show_default=True)
+@json_option
+def demo(orders: int, seconds: float) -> int:
+    """Three sandbox storefronts, the daemon between them, and a burst of orders."""
+    from daemon.theatre.demo import run_demo
+
+    return run_demo(orders, seconds, as_json())
+
+
+@click.command()
+@json_option
+def verify() -> int:
+    """The acceptance tests against sandbox storefronts, each with its figures and its limit."""
+    from daemon.theatre.verify import run_verify
+
+    return run_verify(as_json())
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65_535), required=True, help="Where it listens, on loopback.")
+@click.option("--name", required=True, help="The storefront's name.")
+@click.option("--webhook-url", required=True, help="Where its webhooks go.")
+@click.option("--secret", required=True, help="What it signs them with.")
+@click.option("--skus", type=click.IntRange(1, 100_000), default=20, show_default=True, help="Its listings.")
+@click.option("--stock", type=click.IntRange(0, 1_000_000), default=10, show_default=True, help="Units of each.")
+@click.option("--seed", type=int, default=0, show_default=True, help="What its faults are drawn from.")
+def sandbox(port: int, name: str, webhook_url: str, secret: str, skus: int, stock: int, seed: int) -> None:
+    """One storefront simulator that behaves like a real shop."""
+    from daemon.theatre.sandbox_cli import run_sandbox
+
+    run_sandbox(port, name, webhook_url, secret, skus, stock, seed)
+
+
+@click.command("check-config")
+@_config_option
+@json_option
+def check_config(config: Path) -> int:
+    """Everything that is wrong with the configuration, each with its place."""
+    from daemon.config import ConfigError
+
+    try:
+        loaded = _load(config)
+    except ConfigError as error:
+        if not as_json():
+            raise
+        problems = [
+            {"path": each.path, "message": each.sentence, "line": each.line or None} for each in error.problems
+        ]
+        show({"ok": False, "problems": problems}, str)
+        return 2
+    names = ", ".join(loaded.channels)
+    document = {"ok": True, "problems": [], "channels": list(loaded.channels)}
+    show(document, lambda _: sentences([f"{config} is fine; channels: {names}"]))
+    return 0
+
+
+def _load(config: Path) -> Any:
+    from adapters import PLATFORMS
+    from daemon.config import load_config
+    from daemon.ports import read_file
+
+    return load_config(str(config), environ=os.environ, platforms=PLATFORMS, read_file=read_file)
+
+
+@click.command()
+@click.argument("backup", type=click.Path(path_type=Path), metavar="DIR")
+@_config_option
+@click.option(
+    "--state-dir", type=click.Path(path_type=Path), metavar="DIR",
+    help="Where to restore to. Default: $STATE_DIRECTORY, else the state_dir of the configuration.",
+)  # fmt: skip
+@json_option
+def restore(backup: Path, config: Path, state_dir: Path | None) -> int:
+    """Copy a backup into an empty state directory; no daemon may run on it."""
+    from daemon.storage.restore import restore as restore_files
+
+    target = state_dir or Path(_load(config).state_dir)
+    size = restore_files(backup, target)
+    document = {"backup": str(backup), "state_dir": str(target), "bytes": size}
+    show(document, lambda _: sentences([f"{size} bytes restored to {target}; start the daemon with `onhand run`"]))
+    return 0

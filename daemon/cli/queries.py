@@ -1,0 +1,68 @@
+"""Commands that ask and change nothing."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from daemon.cli import tables
+from daemon.cli.session import SKU, as_json, client, show, talks
+
+
+@click.command()
+@talks
+def status() -> None:
+    """Health, lag and queue depths of the daemon and its channels."""
+    show(client().get("status"), tables.status)
+
+
+@click.command()
+@click.argument("sku", type=SKU)
+@talks
+def sku(sku: str) -> None:
+    """The stock of one SKU now, and what each of its listings shows."""
+    show(client().get("skus", sku), tables.sku)
+
+
+@click.command()
+@click.option("--prefix", default="", help="Only SKUs that begin so.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True)
+@click.option("--cursor", default="", help="Go on behind this SKU.")
+@talks
+def skus(prefix: str, limit: int, cursor: str) -> None:
+    """The known SKUs, in order."""
+    document = client().get("skus", prefix=prefix, limit=limit, cursor=cursor)
+    show(document, tables.skus)
+    if document["next"] is not None and not as_json():
+        click.echo(f"there are more: add --cursor {document['next']!r}", err=True)
+
+
+@click.command()
+@click.argument("sku", type=SKU)
+@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True)
+@click.option("--before", type=click.IntRange(1), help="Only events before this sequence number.")
+@talks
+def history(sku: str, limit: int, before: int | None) -> None:
+    """The audit trail of a SKU, newest first: what changed it, from what to what, and why."""
+    show(client().get("skus", sku, "history", limit=limit, before=before), tables.history)
+
+
+@click.command()
+@click.argument("sku", type=SKU)
+@click.option("--channel", default="", help="Only the listings of this channel.")
+@talks
+def explain(sku: str, channel: str) -> None:
+    """Why each listing of a SKU shows what it shows."""
+    show(client().get("skus", sku, "explain", channel=channel), tables.explain)
+
+
+@click.command()
+@click.option("--after", type=click.IntRange(0), default=0, help="Only events after this sequence number.")
+@click.option("--follow", is_flag=True, help="Stay, and print events as they happen.")
+@click.option("--sku", type=SKU, help="Only events of this SKU.")
+@talks
+def events(after: int, follow: bool, sku: str | None) -> None:
+    """The event log, one line an event; with --json one JSON document a line."""
+    for event in client().lines("events", follow=follow, after=after, sku=sku):
+        click.echo(json.dumps(event, ensure_ascii=False) if as_json() else tables.event_line(event))

@@ -1,0 +1,231 @@
+"""The daemon's documents as tables and sentences for whoever runs the shop."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+PIPE_COLUMNS: Final = 200
+"""Width where nobody tells one: nothing a script reads should be cut at 80."""
+
+STYLES: Final = {
+    "settled": "green", "live": "green", "closed": "green", "yes": "green", "active": "green",
+    "pending": "yellow", "in_flight": "yellow", "held": "yellow", "paused": "yellow", "throttled": "yellow",
+    "half_open": "yellow", "dead": "bold red", "down": "bold red", "open": "bold red", "no": "bold red",
+    "disabled": "bold red", "missing": "bold red",
+}  # fmt: skip
+
+# What would move the cursor, colour the screen or reverse the text: names come from channels, not from us.
+_UNSAFE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def say(renderable: Any) -> None:
+    """Print to stdout. Nothing in a text is taken for markup."""
+    console = Console(markup=False, highlight=False, emoji=False, soft_wrap=False)
+    if not sys.stdout.isatty():
+        console.width = max(console.width, PIPE_COLUMNS)
+    console.print(renderable)
+
+
+def shown(value: object) -> str:
+    """A value for a cell: one line, nothing hidden in it; a dash for what is not known."""
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.1f}"
+    return _UNSAFE.sub("\ufffd", str(value))
+
+
+def clock(at: str | None) -> str:
+    """RFC 3339 as a person reads it: to the second, UTC."""
+    return "-" if not at else at[:19].replace("T", " ") + "Z"
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> Table:
+    """A table; columns whose name begins with `#` are numbers, the word of a state is coloured."""
+    made = Table(title=title or None, title_justify="left", pad_edge=False, box=None, header_style="bold")
+    for column in columns:
+        made.add_column(column.lstrip("#"), justify="right" if column.startswith("#") else "left", overflow="fold")
+    for row in rows:
+        words = [shown(value) for value in row]
+        made.add_row(*(Text(word, style=STYLES.get(word, "")) for word in words))
+    return made
+
+
+def sentences(lines: Iterable[str]) -> Text:
+    """Lines of text."""
+    return Text("\n".join(shown(line) for line in lines))
+
+
+# --- one document each ---------------------------------------------------------------------------------------
+
+
+def status(document: Any) -> Group:
+    """`onhand status`."""
+    outbox, storage = document["outbox"], document["storage"]
+    ready = "ready" if document["ready"] else f"NOT READY: {document['not_ready']}"
+    lines = [
+        f"{ready}, up since {clock(document['since'])}",
+        (
+            f"webhooks: {document['acked']} acknowledged, {document['duplicates']} known already, "
+            f"{document['rejected']} rejected"
+        ),
+        (
+            f"listings: {outbox['pending']} waiting, {outbox['in_flight']} being pushed, {outbox['dead']} stopped; "
+            f"dead letters: {document['dead_letters']}"
+        ),
+        (
+            f"{document['events']} events, {document['actors']} SKUs in memory, "
+            f"{storage['used_bytes'] >> 20} of {storage['map_bytes'] >> 20} MiB used"
+        ),
+    ]
+    if storage["trouble"]:
+        lines.append(f"STORAGE: {storage['trouble']}")
+    lines += [f"QUARANTINED {sku}: {reason}" for sku, reason in document["quarantined"].items()]
+    return Group(sentences(lines), "", channels({"channels": document["channels"].values()}))
+
+
+def channels(document: Any) -> Table:
+    """`onhand channels`."""
+    columns = (
+        "channel", "platform", "state", "breaker", "#push ms p50", "#p99", "#webhook ms p50", "#p99",
+        "#waiting", "#in flight", "#dead", "orders seen until", "last error",
+    )  # fmt: skip
+    return table(
+        columns,
+        (
+            (
+                each["name"], each["platform"], each["state"], each["breaker"],
+                each["push_lag_ms"]["p50"], each["push_lag_ms"]["p99"],
+                each["webhook_lag_ms"]["p50"], each["webhook_lag_ms"]["p99"],
+                each["pending"], each["in_flight"], each["dead"],
+                clock(each["orders_seen_until"]), each["last_error"],
+            )
+            for each in document["channels"]
+        ),
+    )  # fmt: skip
+
+
+def _stock(document: Any) -> str:
+    if document["available"] is None:
+        return f"{document['sku']}: nobody has counted it yet"
+    said = (
+        f"{document['sku']}: {document['available']} available "
+        f"({document['on_hand']} on the shelf, {document['held']} of them sold)"
+    )
+    return said + (f", {document['debt']} SOLD TOO MANY" if document["debt"] else "")
+
+
+def sku(document: Any) -> Group:
+    """`onhand sku`."""
+    lines = [_stock(document)]
+    if document["frozen"]:
+        reason = document["frozen"]["reason"]
+        lines.append(f"frozen by {document['frozen']['by']}" + (f": {reason}" if reason else ""))
+    if document["quarantined"]:
+        lines.append(f"QUARANTINED: {document['quarantined']}")
+    if not document["listings"]:
+        return Group(sentences([*lines, "no channel lists it"]))
+    rows = (
+        (
+            each["channel"], each["listing"], each["belief"], each["desired"], each["state"],
+            clock(each["last_push_at"]), each["last_error"],
+        )
+        for each in document["listings"]
+    )  # fmt: skip
+    columns = ("channel", "listing", "#shows", "#should show", "state", "last push", "last error")
+    return Group(sentences(lines), "", table(columns, rows))
+
+
+def skus(document: Any) -> Table:
+    """`onhand skus`."""
+    return table(
+        ("sku", "#available", "#on hand", "#held", "#debt", "#listings", "state"),
+        (
+            tuple(each[name] for name in ("sku", "available", "on_hand", "held", "debt", "listings", "state"))
+            for each in document["skus"]
+        ),
+    )
+
+
+def history(document: Any) -> Table:
+    """`onhand history`."""
+    return table(
+        ("#seq", "at", "channel", "#before", "#after", "what", "told by"),
+        (
+            (each["seq"], clock(each["at"]), each["channel"], each["before"], each["after"], each["note"], _by(each))
+            for each in document["history"]
+        ),
+    )
+
+
+def _by(each: Any) -> str:
+    cause = each["cause"]
+    return f"{cause['by']} (delivery {cause['delivery']})" if cause["delivery"] else str(cause["by"])
+
+
+def event_line(each: Any) -> str:
+    """`onhand events`: one event, one line."""
+    change = f" {shown(each['before'])} -> {shown(each['after'])}" if each["before"] != each["after"] else ""
+    where = f" [{each['channel']}]" if each["channel"] else ""
+    return shown(f"{each['seq']:>8} {clock(each['at'])} {each['sku']}{where}{change}  {each['note']}")
+
+
+def explain(document: Any) -> Group:
+    """`onhand explain`."""
+    parts: list[Any] = [sentences([_stock(document), *(f"  {line}" for line in document["stock"])])]
+    orders = document["open_orders"]
+    if orders:
+        rows = ((each["channel"], each["order"], each["line"], each["held"], clock(each["since"])) for each in orders)
+        title = f"open orders ({document['open_orders_count']})"
+        parts += ["", table(("channel", "order", "line", "#held", "since"), rows, title)]
+    for each in document["listings"]:
+        state = each["state"].replace("_", " ")
+        head = f"{each['channel']}, listing {each['listing']}: {state}"
+        parts += ["", sentences([head, *(f"  {line}" for line in each["why"])])]
+        parts += [sentences(f"  {event_line(event).strip()}" for event in each["events"])] if each["events"] else []
+    return Group(*parts)
+
+
+def letters(document: Any) -> Group | Table:
+    """`onhand dead-letters`."""
+    rows = [
+        (
+            each["id"], clock(each["at"]), each["kind"], each["channel"], each["sku"], each["subject"], each["cause"],
+            each["next_action"],
+        )
+        for each in document["dead_letters"]
+    ]  # fmt: skip
+    if not rows:
+        return Group(sentences(["there are no dead letters"]))
+    return table(("#id", "at", "kind", "channel", "sku", "about", "cause", "what to do"), rows)
+
+
+def letter(document: Any) -> Group:
+    """`onhand dead-letters show`."""
+    content = document["content"]
+    names = ("id", "kind", "at", "channel", "sku", "subject", "topic", "delivery", "cause", "next_action")
+    rows = [(name.replace("_", " "), document[name]) for name in names if document[name] is not None]
+    rows.append(("holds", content.get("text", content.get("hex"))))
+    return Group(table(("", ""), rows))
+
+
+def webhooks(document: Any) -> Table:
+    """`onhand webhooks`."""
+    rows: list[tuple[object, ...]] = []
+    for each in document["channels"]:
+        if each.get("error"):
+            rows.append((each["channel"], None, "unknown", each["error"]))
+            continue
+        rows += [(each["channel"], hook["topic"], hook["state"], hook["url"]) for hook in each["webhooks"]]
+        there = {hook["topic"] for hook in each["webhooks"]}
+        rows += [(each["channel"], topic, "missing", None) for topic in each["missing"] if topic not in there]
+    return table(("channel", "topic", "state", "url"), rows)

@@ -1,0 +1,239 @@
+"""Command lines against a running daemon's socket: what they print, and their exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import trio
+
+from daemon.admin.inside import RebuildReport, ReconcileReport
+from daemon.cli import main
+from daemon.domain.channel import Webhook
+from tests.admin.test_commands import stopped_by_a_letter
+from tests.cli.conftest import Onhand
+from tests.harness import House, until
+
+
+async def test_a_count_is_told_and_shown(onhand: Onhand) -> None:
+    counted = await onhand("count", "A/B C", "9", "--reference", "R1")
+    assert (counted.code, counted.out) == (0, "A/B C: available unknown -> 9\n")
+    assert (await onhand("sku", "A/B C")).out.startswith("A/B C: 9 available (9 on the shelf, 0 of them sold)")
+    assert (await onhand("sku", "A/B C", "--json")).json()["available"] == 9
+
+
+@pytest.mark.parametrize(("units", "after"), [("-3", 7), ("+5", 15), ("5", 15), ("-10", 0), ("-12", -2)])
+async def test_adjustments_take_signed_numbers_as_they_are(units: str, after: int, onhand: Onhand) -> None:
+    await onhand("count", "A", "10")
+    adjusted = await onhand("adjust", "A", units, "--reason", "counted wrong")
+    assert adjusted.code == 0
+    assert adjusted.out == f"A: available 10 -> {after}; reference id-1\n"
+
+
+async def test_a_repeated_reference_says_that_nothing_changed(onhand: Onhand) -> None:
+    await onhand("adjust", "A", "4", "--reference", "PO-1")
+    again = await onhand("adjust", "A", "4", "--reference", "PO-1")
+    assert again.code == 0
+    assert "nothing changed" in again.out
+    other = await onhand("adjust", "A", "5", "--reference", "PO-1")
+    assert other.code == 1
+    assert other.err.startswith("the reference 'PO-1' stands for +4 of this SKU already: ")
+
+
+@pytest.mark.parametrize("sku", ["0123", "NO", "12:30", "ÄÖ", "a/b", "[red]x[/red]", "a  b", "..", ":smile:"])
+async def test_a_sku_is_shown_as_it_is_written(sku: str, onhand: Onhand) -> None:
+    assert (await onhand("count", sku, "1")).out == f"{sku}: available unknown -> 1\n"
+    assert (await onhand("skus", "--json")).json()["skus"][0]["sku"] == sku
+    assert sku in (await onhand("skus")).out
+    assert (await onhand("history", sku)).code == 0
+
+
+async def test_a_sku_that_begins_with_a_dash_stands_behind_two(onhand: Onhand) -> None:
+    code = await trio.to_thread.run_sync(main, ["count", "--socket", onhand.socket, "--", "-x", "4"])
+    assert code == 0
+    code = await trio.to_thread.run_sync(main, ["adjust", "--socket", onhand.socket, "--", "-x", "-4"])
+    assert code == 0
+    assert onhand.house.registry.peek("-x").stock.available == 0  # type: ignore[union-attr]  # it was just told
+
+
+async def test_an_unknown_sku_is_refused_in_one_sentence(onhand: Onhand) -> None:
+    for command in ("sku", "history", "explain", "freeze", "push", "pull"):
+        refused = await onhand(command, "NOPE")
+        assert refused.code == 1
+        assert refused.out == ""
+        assert refused.err.startswith("nobody has told of the SKU 'NOPE' yet: check its spelling")
+        assert refused.err.count("\n") == 1
+
+
+async def test_status_and_channels_are_tables_and_documents(house: House, onhand: Onhand) -> None:
+    house.unready = "shop was not polled yet"
+    shown = await onhand("status")
+    assert shown.code == 0
+    assert "NOT READY: shop was not polled yet" in shown.out
+    assert "shop" in shown.out
+    assert set((await onhand("status", "--json")).json()) >= {"ready", "since", "events", "outbox", "channels"}
+    assert (await onhand("channels", "pause", "shop")).out == "shop is paused\n"
+    assert "paused" in (await onhand("channels")).out
+    assert (await onhand("channels", "resume", "shop", "--json")).json()["state"] == "live"
+    assert (await onhand("channels", "pause", "nowhere")).code == 1
+
+
+async def test_history_and_explain_tell_the_story(house: House, onhand: Onhand) -> None:
+    await house.listed("A", 5, "shop")
+    await house.counted("A", 5)
+    await house.sold("A", 2)
+    history = (await onhand("history", "A")).out
+    assert "order 1001 line 1: 2 ordered" in history
+    assert "webhook (delivery 7)" in history
+    explained = (await onhand("explain", "A", "--channel", "shop")).out
+    assert "it should show 3: available 3" in explained
+    assert "person counted 5 available at" in explained
+    assert (await onhand("explain", "A", "--json")).json()["listings"][0]["should_show"] == 3
+
+
+async def test_events_are_lines_for_people_and_programs(house: House, onhand: Onhand) -> None:
+    await house.counted("A", 5)
+    await house.counted("B", 6)
+    lines = (await onhand("events")).out.splitlines()
+    assert len(lines) == 2
+    assert lines[0].endswith("A - -> 5  person counted 5 available")
+    documents = [json.loads(line) for line in (await onhand("events", "--json", "--sku", "B")).out.splitlines()]
+    assert [document["after"] for document in documents] == [6]
+    assert (await onhand("events", "--after", "2")).out == ""
+
+
+async def test_following_events_prints_each_as_it_happens_until_the_daemon_stops(
+    house: House, onhand: Onhand, capsys: pytest.CaptureFixture[str]
+) -> None:  # fmt: skip
+    await house.counted("A", 1)
+    codes: list[int] = []
+
+    async def follow() -> None:
+        arguments = ["events", "--follow", "--json", "--socket", onhand.socket]
+        codes.append(await trio.to_thread.run_sync(main, arguments))
+
+    seen = ""
+
+    def grown(lines: int) -> bool:
+        nonlocal seen
+        seen += capsys.readouterr().out
+        return seen.count("\n") == lines
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(follow)
+        await until(lambda: grown(1))
+        await house.counted("A", 2)
+        await until(lambda: grown(2))
+        assert await onhand.admin.server.close_gracefully(2)
+    assert codes == [0]
+
+
+async def test_a_sku_is_frozen_and_unfrozen(house: House, onhand: Onhand) -> None:
+    await house.counted("A", 1)
+    assert (await onhand("freeze", "A", "--reason", "recall")).out == "A is frozen\n"
+    assert "frozen by admin: recall" in (await onhand("sku", "A")).out
+    assert (await onhand("unfreeze", "A")).out == "A is not frozen any more\n"
+    assert (await onhand("unfreeze", "A")).out == "nothing changed: the SKU is not frozen\n"
+
+
+async def test_push_and_pull_name_the_listings_asked(house: House, onhand: Onhand) -> None:
+    await house.listed("A", 5)
+    assert (await onhand("push", "A")).out.endswith("shop L-A, site L-A\n")
+    assert (await onhand("pull", "A")).code == 0
+
+
+async def test_reconcile_fails_where_a_channel_fails_and_still_asks_the_others(house: House, onhand: Onhand) -> None:
+    assert (await onhand("reconcile", "--channel", "shop")).out == "shop: 2 listings, 1 newly linked, 0 differ\n"
+    house.channels["shop"].report = ReconcileReport("shop", 0, 0, 0, "401 Unauthorized")
+    failed = await onhand("reconcile")
+    assert failed.code == 1
+    assert "401 Unauthorized" in failed.out
+    assert "site: 2 listings" in failed.out
+    assert (await onhand("channels", "reconcile", "site")).code == 0
+    assert (await onhand("reconcile", "--channel", "nowhere")).code == 1
+
+
+async def test_dead_letters_are_listed_shown_retried_and_discarded(house: House, onhand: Onhand) -> None:
+    assert (await onhand("dead-letters")).out == "there are no dead letters\n"
+    for kind, channel in (("puzzle", "shop"), ("poison", "shop"), ("push", "site"), ("late", "site")):
+        house.dead_letters.add(kind, 1, channel=channel, sku="", cause="why", subject="what", content=b"{}")  # type: ignore[arg-type]  # four of the kinds
+    await house.store.flush()
+    assert len((await onhand("dead-letters", "--json")).json()["dead_letters"]) == 4
+    of_site = (await onhand("dead-letters", "list", "--channel", "site", "--json")).json()
+    assert [each["id"] for each in of_site["dead_letters"]] == [3, 4]
+    assert (await onhand("dead-letters", "--channel", "site", "list", "--json")).json() == of_site
+    assert "what to do" in (await onhand("dead-letters")).out
+    assert "next action" in (await onhand("dead-letters", "show", "1")).out
+    assert (await onhand("dead-letters", "show", "9")).code == 1
+    dry = await onhand("dead-letters", "retry", "--all", "--channel", "shop", "--dry-run", "--json")
+    assert [each["id"] for each in dry.json()["dead_letters"]] == [1, 2]
+    assert house.dead_letters.count == 4
+    retried = await onhand("dead-letters", "retry", "--all", "--channel", "shop")
+    assert retried.code == 1
+    assert "1: applied" in retried.out
+    assert "2: the letter crashes its actor again" in retried.out
+    assert (await onhand("dead-letters", "discard", "3")).out.startswith("3: discarded")
+    assert (await onhand("dead-letters", "discard", "3")).code == 1
+    assert (await onhand("dead-letters", "retry", "4")).code == 0
+    for arguments in (["retry"], ["retry", "--all", "2"], ["discard"]):
+        wrong = await onhand("dead-letters", *arguments)
+        assert wrong.code == 2
+        assert "name the letters by their ids, or say --all" in wrong.err
+
+
+async def test_a_dead_listing_is_seen_and_pushed_again(house: House, onhand: Onhand) -> None:
+    await stopped_by_a_letter(house)
+    assert "dead" in (await onhand("sku", "A")).out
+    assert (await onhand("push", "A")).code == 0
+    assert (await onhand("dead-letters")).out == "there are no dead letters\n"
+
+
+async def test_webhooks_are_listed_checked_and_registered(house: House, onhand: Onhand) -> None:
+    house.channels["site"].topics = ()
+    assert (await onhand("webhooks")).code == 0
+    checked = await onhand("webhooks", "check")
+    assert checked.code == 1
+    assert "missing" in checked.out
+    assert (await onhand("webhooks", "check", "--channel", "site")).code == 0
+    house.channels["shop"].subscriptions = [Webhook("orders", "https://x", "active", "1")]
+    assert (await onhand("webhooks", "check")).code == 0
+    house.channels["shop"].registered = ["orders subscribed"]
+    registered = await onhand("webhooks", "register")
+    assert registered.out == "shop: orders subscribed\nsite: nothing to do\n"
+    house.channels["shop"].subscriptions = "the token is not valid"
+    listed = await onhand("webhooks", "list")
+    assert (listed.code, "the token is not valid" in listed.out) == (1, True)
+
+
+async def test_a_rebuild_that_finds_a_difference_fails(house: House, onhand: Onhand) -> None:
+    assert (await onhand("rebuild", "--verify")).out == "5 events folded, 1 SKUs compared, all equal\n"
+    house.maintenance.report = RebuildReport(5, 2, ("A",), 0, repaired=False)
+    assert (await onhand("rebuild", "--verify")).code == 1
+    repaired = await onhand("rebuild")
+    assert (repaired.code, "(repaired): A" in repaired.out) == (0, True)
+    house.maintenance.report = RebuildReport(5, 2, (), 3, repaired=False)
+    assert (await onhand("rebuild")).code == 1
+
+
+async def test_a_backup_is_restored_into_an_empty_directory(house: House, onhand: Onhand, tmp_path: Path) -> None:
+    await house.counted("A", 5)
+    copy, new = tmp_path / "copy", tmp_path / "new"
+    assert (await onhand("backup", str(copy))).code == 0
+    again = await onhand("backup", str(copy))
+    assert (again.code, "is not empty" in again.err) == (1, True)
+    code = await trio.to_thread.run_sync(main, ["restore", str(copy), "--state-dir", str(new)])
+    assert code == 0
+    assert (new / "initialised").read_text() == "test"
+    assert (new / "data.mdb").stat().st_mode & 0o777 == 0o600
+
+
+async def test_what_channels_write_cannot_steer_the_terminal(house: House, onhand: Onhand) -> None:
+    house.dead_letters.add(
+        "puzzle", 1, channel="shop", sku="", cause="\x1b[2J\u202eevil", subject="a\nb", content=b"\x1b[0m"
+    )
+    await house.store.flush()
+    for arguments in (["dead-letters"], ["dead-letters", "show", "1"]):
+        shown = (await onhand(*arguments)).out
+        assert "\x1b" not in shown
+        assert "\u202e" not in shown
