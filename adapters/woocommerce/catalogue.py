@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
+from attrs import evolve
 
 from adapters.woocommerce.auth import Store
 from adapters.woocommerce.lists import PER_PAGE, more_pages, rows_of
@@ -147,9 +148,13 @@ def _product(row: msgspec.Raw) -> Product | None:
 
 
 def _level(product: Product, parent: int = 0, owner_sku: str | None = None) -> LevelSeen | None:
-    """The row's level: unknown where its number is none we trust, None where the row is no listing at all."""
+    """The row's level: unknown where its number is none we trust, None where the row is no listing at all.
+
+    It is what the store shows at the moment of the read. Its `date_modified_gmt` says only when the product was
+    saved last: a sale of that very second could not be told to lie before it, so it is no stamp of the read.
+    """
     try:
-        return level_seen(product, parent=parent, owner_sku=owner_sku)
+        return evolve(level_seen(product, parent=parent, owner_sku=owner_sku), own=None)
     except UnreadableError:
         listing = str(ListingId(parent, product.id) if parent else ListingId(product.id))
         known = listing_id(listing) is not None

@@ -68,7 +68,7 @@ def dump_actor(actor: Actor) -> bytes:
         (
             actor.seq,
             dump(state.stock),
-            (freeze.by, freeze.reason, freeze.until_us) if freeze else None,
+            (freeze.by, freeze.reason) if freeze else None,
             [dump_slot(slot) for _, slot in sorted(state.slots.items())],
         )
     )
@@ -77,7 +77,7 @@ def dump_actor(actor: Actor) -> bytes:
 def load_actor(sku: str, payload: bytes) -> Actor:
     """The inverse of `dump_actor`. Raises `DamagedError`, `ValueError` or `TypeError` on anything else."""
     seq, stock, freeze, slots = unpack(payload)
-    state = Sku(sku, load(stock), freeze=Freeze(frozen=True, by=freeze[0], reason=freeze[1], until_us=freeze[2])
+    state = Sku(sku, load(stock), freeze=Freeze(frozen=True, by=freeze[0], reason=freeze[1])
                 if freeze else None)  # fmt: skip
     for plain in slots:
         slot = load_slot(plain)

@@ -26,7 +26,8 @@ class Request:
     method: Method
     url: str
     headers: Mapping[str, str] = field(factory=dict)
-    body: bytes = b""
+    body: bytes = field(default=b"", repr=False)
+    """Kept out of `repr`: a registration carries its webhook's secret here."""
     secret_headers: Mapping[str, str] = field(factory=dict, repr=False)
     secret_query: Mapping[str, str] = field(factory=dict, repr=False)
     timeout_s: float = 30.0

@@ -19,9 +19,9 @@ class Backoff:
 SCHEDULE: dict[OutcomeKind, Backoff] = {
     # A throttle is the channel's own word about when to come back: it never kills a push.
     "throttled": Backoff(1.0, 300.0, 1_000_000),
-    # Patience of about a day, as long as the most patient webhook sender we know.
-    "transient": Backoff(0.25, 900.0, 100),
-    "unknown": Backoff(0.25, 900.0, 100),
+    # Patience of more than a day, longer than the most patient webhook sender we know.
+    "transient": Backoff(0.25, 900.0, 300),
+    "unknown": Backoff(0.25, 900.0, 300),
     "conflict": Backoff(0.05, 30.0, 1_000),
     "permanent": Backoff(0.0, 0.0, 1),
 }

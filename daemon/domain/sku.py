@@ -14,16 +14,11 @@ from attrs import define, field, frozen
 from daemon.domain.instants import Instant
 from daemon.domain.observations import Adjustment, LevelReport, OrderLine, StockCount
 from daemon.domain.policy import Policy, level
-from daemon.domain.slot import Slot
+from daemon.domain.slot import PATIENCE_US, Slot
 from daemon.domain.stock import LineKey, Stock, Verdict
 
 ListingKey = tuple[str, str]
 """(channel, listing)"""
-
-MISMATCH_PATIENCE_US = 2_000_000
-"""A level that differs from our belief is looked at again after this: the order that explains it is often
-already on its way."""
-
 
 @frozen
 class Sent:
@@ -90,7 +85,6 @@ class Freeze:
     frozen: bool
     by: str
     reason: str = ""
-    until_us: int = 0
 
 
 @frozen
@@ -180,12 +174,14 @@ class Sku:
 
     def _touch(self, key: LineKey, seen: OrderLine, now_us: int) -> None:
         mine = [slot for slot in self.slots.values() if slot.channel == seen.channel]
-        named = [slot for slot in mine if slot.listing == seen.listing]
-        if len(named or mine) == 1:
-            (named or mine)[0].touch(key, self.stock.lines, now_us)
+        # A listing without a level of its own (a variation whose parent holds the stock) moves the one that has.
+        shown = [slot for slot in mine if slot.base is not None]
+        named = [slot for slot in shown if slot.listing == seen.listing] or shown
+        if len(named) == 1:
+            named[0].touch(key, self.stock.lines, now_us)
         else:
             # One SKU under several listings of a channel, and no word about which one sold: look at them all.
-            for slot in mine:
+            for slot in named:
                 slot.ask_recheck(now_us)
 
     def _report(self, seen: LevelReport, now_us: int, policy_of: PolicyOf) -> Step:
@@ -196,12 +192,12 @@ class Sku:
             slot = self.slots[key] = Slot(seen.channel, seen.listing, self.sku)
             if seen.level is not None:
                 slot.touched = [key for key in self.stock.lines if key[0] == seen.channel]
-                slot.rebase(seen.level, seen.at, self.stock.lines)
+                slot.rebase(seen.level, seen.at, self.stock.lines, now_us)
             self._wish(now_us, policy_of)
             return Step("linked", before, before, log=True, slots=(slot,))
         if seen.level is None or slot.in_flight or seen.level == slot.belief or _older(seen.at, slot.base_at):
             return Step("known", before, before, log=False)
-        slot.ask_recheck(now_us + MISMATCH_PATIENCE_US)
+        slot.ask_recheck(now_us + PATIENCE_US)
         return Step("known", before, before, log=False, slots=(slot,))
 
     def _push(self, slot: Slot, message: PushMessage, now_us: int) -> bool:
@@ -229,9 +225,9 @@ class Sku:
             case ReadBack():
                 if slot.in_flight:
                     return False
-                if message.level is not None:
-                    slot.rebase(message.level, message.at, lines)
                 slot.rechecked(now_us)
+                if message.level is not None:
+                    slot.rebase(message.level, message.at, lines, now_us)
                 return True
             case Revive():
                 slot.dead_letter = 0

@@ -17,6 +17,10 @@ from daemon.domain.stock import LineKey, Plain, dump_instant, load_instant
 
 SlotState = Literal["settled", "pending", "in_flight", "held", "dead", "paused"]
 
+PATIENCE_US = 2_000_000
+"""A level that cannot be right, or cannot be told, is looked at again after this: the order that explains it is
+often already on its way."""
+
 TOUCHED_MAX = 256
 """Own-channel lines remembered since the last evidence; more of them ask for fresh evidence."""
 
@@ -80,11 +84,15 @@ class Slot:
 
     # -- the evidence --
 
-    def rebase(self, level: int, at: Instant, lines: dict[LineKey, Line]) -> None:
-        """New evidence: the channel showed `level` at `at`. `lines` are the SKU's order lines."""
+    def rebase(self, level: int, at: Instant, lines: dict[LineKey, Line], now_us: int) -> None:
+        """New evidence: the channel showed `level` at `at`. `lines` are the SKU's order lines.
+
+        A sale so close to it that nobody can say on which side it lies asks for another look a little later.
+        """
         self.base, self.base_at = level, at
         self.touched = [key for key in self.touched if key in lines and _moved(lines[key], at)[0] is not False]
-        self._believe(lines)
+        if not self._believe(lines):
+            self.ask_recheck(now_us + PATIENCE_US)
 
     def touch(self, key: LineKey, lines: dict[LineKey, Line], now_us: int) -> None:
         """An order line of this very channel changed: its units moved the channel's own level."""
@@ -94,7 +102,7 @@ class Slot:
             self.touched.append(key)
         clear = self._believe(lines)
         if (not clear and not self.in_flight) or len(self.touched) > TOUCHED_MAX:
-            self.ask_recheck(now_us)
+            self.ask_recheck(now_us + PATIENCE_US)
 
     def _believe(self, lines: dict[LineKey, Line]) -> bool:
         assert self.base is not None
@@ -145,7 +153,7 @@ class Slot:
         self.error = ""
         self.due_us = 0
         self.pushed_us = now_us
-        self.rebase(level, at, lines)
+        self.rebase(level, at, lines, now_us)
         if level != self.sent_level:
             # "Accepted", but the channel shows something else: look again before believing either.
             self.ask_recheck(now_us)

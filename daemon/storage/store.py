@@ -137,12 +137,16 @@ class Store:
         self._ring()
         return record
 
-    def add_delivery(self, channel: str, topic: str, digest: bytes, received_us: int, kept: bytes) -> int:
-        """Keep a webhook's body; returns its delivery number."""
-        delivery = self.head.delivery + 1
-        self.head = evolve(self.head, delivery=delivery)
+    def next_delivery(self) -> int:
+        """The number of a new delivery; numbers grow, and one that comes to nothing is just missing."""
+        self.head = evolve(self.head, delivery=self.head.delivery + 1)
+        return self.head.delivery
+
+    def keep_delivery(
+        self, delivery: int, channel: str, topic: str, digest: bytes, received_us: int, kept: bytes
+    ) -> None:
+        """Keep a webhook's body with the next commit."""
         self.put(DELIVERIES, number(delivery), pack((channel, topic, digest, received_us, zlib.compress(kept, 1))))
-        return delivery
 
     def next_dead_id(self) -> int:
         """The number of a new dead letter."""

@@ -1,0 +1,170 @@
+"""Each channel's catalogue, pulled at start and every hour: listings are linked, levels compared, and SKUs that
+nobody has counted take their first count.
+
+The first count of a SKU comes from the authority, else from the first channel in the configuration's order that
+lists it. A channel that comes earlier and has not answered yet is waited for: its word would win.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import trio
+from attrs import define, field, frozen
+
+from daemon.actors.actor import Part
+from daemon.actors.registry import Registry
+from daemon.domain.exchange import NoAnswer
+from daemon.domain.instants import Instant, Span
+from daemon.domain.observations import LevelReport, StockCount
+from daemon.domain.outcomes import Failure
+from daemon.ingress.receiver import Intake, Receiver
+from daemon.outbound.account import Account
+from daemon.storage.codec import Cause
+
+PAGES_MAX = 100_000
+
+
+@frozen
+class Offer:
+    """A level that could be a SKU's first count."""
+
+    channel: str
+    listing: str
+    level: int
+    at: Instant
+
+
+@define
+class FirstCounts:
+    """Collects offers for uncounted SKUs and takes the best one as soon as no better one can come.
+
+    `ranks`: channel to its place, 0 is asked first.
+    """
+
+    registry: Registry
+    ranks: dict[str, int]
+    counted: Callable[[str, Offer], None] = lambda sku, offer: None  # noqa: ARG005 - a silent default
+    answered: set[str] = field(factory=set)
+    _offers: dict[str, Offer] = field(factory=dict)
+
+    def offer(self, sku: str, offer: Offer) -> None:
+        """This channel lists the uncounted SKU. Two listings of one channel: the lower level is the safer one."""
+        best = self._offers.get(sku)
+        if best is None or (self.ranks[offer.channel], offer.level) < (self.ranks[best.channel], best.level):
+            self._offers[sku] = offer
+
+    async def settle(self, channel: str) -> int:
+        """This channel's catalogue is complete. Count every SKU whose best offer is known; returns how many."""
+        self.answered.add(channel)
+        waiting = [rank for name, rank in self.ranks.items() if name not in self.answered]
+        horizon = min(waiting, default=len(self.ranks))
+        parts = []
+        for sku, offer in sorted(self._offers.items()):
+            if self.ranks[offer.channel] > horizon:
+                continue
+            del self._offers[sku]
+            if self._uncounted(sku):
+                count = StockCount(
+                    offer.channel, sku, offer.level, at=offer.at, reference=f"first contact {offer.listing}"
+                )
+                parts.append(Part(sku, count, Cause("catalogue", offer.channel)))
+                self.counted(sku, offer)
+        for start in range(0, len(parts), 500):
+            await self.registry.deliver(parts[start : start + 500])
+        return len(parts)
+
+    def _uncounted(self, sku: str) -> bool:
+        state = self.registry.peek(sku)
+        return state is None or not state.stock.anchors
+
+    def wanted(self, sku: str) -> bool:
+        """Is an offer for this SKU of any use?"""
+        return self._uncounted(sku)
+
+
+@frozen
+class Pulled:
+    """What one pull of a catalogue found."""
+
+    listings: int = 0
+    linked: int = 0
+    mismatched: int = 0
+    error: str = ""
+
+
+@define(eq=False)
+class Catalogue:
+    """Pulls one channel's catalogue."""
+
+    account: Account
+    intake: Intake
+    receiver: Receiver
+    first_counts: FirstCounts
+    attempted: trio.Event = field(factory=trio.Event)
+    """Set after the first pull, however it ended."""
+    failed: Callable[[str], None] = lambda error: None  # noqa: ARG005 - a silent default
+    broken: str = ""
+    _turn: trio.Lock = field(factory=trio.Lock)
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Pull at start and at the platform's interval; after a failure again soon."""
+        task_status.started()
+        retry_s = 1.0
+        while True:
+            wait_s = self.account.wait_s()
+            if wait_s and self.attempted.is_set():
+                await trio.sleep(wait_s)
+                continue
+            pulled = await self.pull()
+            self.attempted.set()
+            if pulled.error:
+                await trio.sleep(retry_s)
+                retry_s = min(300.0, retry_s * 2)
+            else:
+                retry_s = 1.0
+                await trio.sleep(self.account.adapter.traits.catalogue_interval_s)
+
+    async def pull(self) -> Pulled:
+        """Read the whole catalogue once."""
+        async with self._turn:
+            pulled = await self._pull()
+        if pulled.error and pulled.error != self.broken:
+            self.failed(pulled.error)
+        self.broken = pulled.error
+        return pulled
+
+    async def _pull(self) -> Pulled:
+        page, listings, linked, mismatched = "", 0, 0, 0
+        for _ in range(PAGES_MAX):
+            asked_us = self.receiver.wall_us()
+            answer = await self.account.converse(self.account.adapter.listings(page))
+            if isinstance(answer, (NoAnswer, Failure)):
+                return Pulled(listings, linked, mismatched, answer.reason)
+            moment = Span(asked_us, max(asked_us, self.receiver.wall_us()))
+            parts = await self.receiver.absorb_levels(self.intake, answer.levels, moment, "catalogue")
+            fresh, different = self._compare(parts)
+            listings, linked, mismatched = listings + len(answer.levels), linked + fresh, mismatched + different
+            page = answer.next_page
+            if not page:
+                break
+        await self.first_counts.settle(self.account.name)
+        if linked and self.receiver.relink(self.account.name):
+            self.intake.look()
+        return Pulled(listings, linked, mismatched)
+
+    def _compare(self, parts: Sequence[Part]) -> tuple[int, int]:
+        """Offer first counts; how many listings were new, and how many show something else than we believe."""
+        fresh = different = 0
+        for part in parts:
+            report = part.message
+            assert isinstance(report, LevelReport)
+            state = self.receiver.registry.peek(part.sku)
+            slot = state.slots.get((report.channel, report.listing)) if state else None
+            if slot is not None and slot.base_at == report.at:
+                fresh += 1
+            elif slot is not None and report.level is not None and slot.belief != report.level and not slot.in_flight:
+                different += 1
+            if report.level is not None and self.first_counts.wanted(part.sku):
+                self.first_counts.offer(part.sku, Offer(report.channel, report.listing, report.level, report.at))
+        return fresh, different

@@ -1,0 +1,142 @@
+"""One channel's order feed, read again and again: what webhooks lost, told late, or contradicted.
+
+A poll reaches back behind its cursor, pages to the end, and goes through the same door as webhooks; the cursor
+moves in the transaction that holds the last page. The watermark says up to when every order is absorbed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import trio
+from attrs import define, field
+
+from daemon.domain.exchange import NoAnswer
+from daemon.domain.instants import SECOND_US
+from daemon.domain.outcomes import Failure
+from daemon.ingress.receiver import Intake, Receiver
+from daemon.outbound.account import Account
+from daemon.storage.cursors import Cursor, Cursors, Refetches
+
+LOOKBACK_US = 3 * 86_400 * SECOND_US
+"""The first poll of a channel reaches back so far: open orders from before the first count are known then."""
+
+PAGES_MAX = 10_000
+"""More pages in one poll mean that the channel does not page."""
+
+
+def _silent(error: str) -> None:
+    """Nobody listens."""
+
+
+@define(eq=False)
+class Poller:
+    """Reads the order feed of one channel. `run` is its only task; `absorb` may be called by others."""
+
+    account: Account
+    intake: Intake
+    receiver: Receiver
+    cursors: Cursors
+    refetches: Refetches
+    advanced: Callable[[], None]
+    """Called when the watermark moved: raises that waited for it may go."""
+    failed: Callable[[str], None] = _silent
+    recovered: Callable[[], None] = lambda: None
+    polls: int = 0
+    broken: str = ""
+    _turn: trio.Lock = field(factory=trio.Lock)
+    _poked: trio.Event = field(factory=trio.Event)
+
+    def watermark_us(self) -> int:
+        """Every order placed before this (our clock) is absorbed."""
+        return self.cursors.get(self.account.name).polled_us
+
+    def poke(self) -> None:
+        """Poll soon."""
+        self._poked.set()
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Poll at the platform's interval, and whenever poked, for ever."""
+        task_status.started()
+        interval_s = self.account.adapter.traits.poll_interval_s
+        while True:
+            wait_s = self.account.wait_s()
+            if wait_s:
+                await trio.sleep(wait_s)
+                continue
+            await self.poll()
+            with trio.move_on_after(interval_s if not self.broken else min(interval_s, 5.0)):
+                await self._poked.wait()
+            self._poked = trio.Event()
+
+    async def absorb(self, until_us: int) -> bool:
+        """Read the feed until every order up to `until_us` (our clock) is absorbed; False where that failed."""
+        while self.watermark_us() < until_us:
+            remaining_us = (
+                until_us + int(self.account.adapter.traits.feed_lag_s * SECOND_US) - self.receiver.wall_us()
+            )
+            if remaining_us > 0:
+                await trio.sleep(remaining_us / SECOND_US)
+            if not await self.poll():
+                return False
+        return True
+
+    async def poll(self) -> bool:
+        """Read the feed from its cursor to its end once; True if that came to its end."""
+        asked_us = self.receiver.wall_us()
+        async with self._turn:
+            # Somebody else's poll that began after we asked is ours as well.
+            if self.watermark_us() >= asked_us:
+                return True
+            error = await self._read_feed() or await self._refetch()
+        self.polls += 1
+        if error:
+            if not self.broken:
+                self.failed(error)
+            self.broken = error
+            return False
+        if self.broken:
+            self.broken = ""
+            self.recovered()
+        return True
+
+    async def _read_feed(self) -> str:
+        """All pages since the cursor; the error, or the empty string."""
+        account, traits = self.account, self.account.adapter.traits
+        began_us = self.receiver.wall_us()
+        cursor = self.cursors.get(account.name)
+        high_us = cursor.position_us or account.channel_now_us() - LOOKBACK_US
+        since_us = high_us - int(traits.overlap_s * SECOND_US)
+        page = ""
+        for _ in range(PAGES_MAX):
+            answer = await account.converse(account.adapter.orders(since_us, page))
+            if isinstance(answer, (NoAnswer, Failure)):
+                return answer.reason
+            high_us = max(high_us, answer.high_water_us)
+            page = answer.next_page
+            watermark = began_us - int(traits.feed_lag_s * SECOND_US)
+            done = Cursor(high_us, max(cursor.polled_us, watermark))
+            finish = None if page else lambda done=done: self.cursors.move(account.name, done)
+            await self.receiver.absorb(self.intake, answer.orders, "poll", puzzles=answer.puzzles, finish=finish)
+            if not page:
+                self.advanced()
+                return ""
+        return f"the order feed has more than {PAGES_MAX} pages"
+
+    async def _refetch(self) -> str:
+        """Fetch the orders that contradict themselves; the error, or the empty string."""
+        account = self.account
+        for order, asked_us in self.refetches.wanted(account.name):
+            read_us = self.receiver.store.now_us()
+            answer = await account.converse(account.adapter.order(order))
+            if isinstance(answer, NoAnswer):
+                return answer.reason
+            if isinstance(answer, Failure) and answer.outcome.kind != "permanent":
+                return answer.reason
+            found = [] if answer is None or isinstance(answer, Failure) else [answer]
+
+            def done(order: str = order, asked_us: int = asked_us) -> None:
+                self.refetches.done(account.name, order, asked_us)
+
+            await self.receiver.absorb(self.intake, found, "refetch", read_us=read_us, finish=done)
+        return ""

@@ -1,0 +1,268 @@
+"""One webhook: verify, parse, look whether it is known, deliver, and answer when it is durable. One screen.
+
+Polls and refetches come through the same door (`absorb`), so a fact that two ways tell is one fact.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import Any, Protocol
+
+import trio
+from attrs import define, field, frozen
+
+from daemon.actors.actor import Part, Unit
+from daemon.actors.registry import Registry
+from daemon.domain.channel import Adapter, Delivery, Facts, OrderSeen
+from daemon.domain.instants import Span
+from daemon.ingress.normalise import Normaliser, Unlinked
+from daemon.ingress.signature import Finding, check
+from daemon.storage.codec import Cause, number, pack, unpack
+from daemon.storage.dead_letters import DeadLetters
+from daemon.storage.idempotency import SeenDeliveries, digest
+from daemon.storage.store import Store
+from daemon.storage.tables import DELIVERIES
+
+ANSWER_S = 3.0
+"""A commit that takes longer is answered 503: the sender repeats it, and then it is known."""
+
+UNLINKED_MAX = 10_000
+"""Unlinked lines and puzzles remembered, so that each sighting of one does not make a letter of its own."""
+
+
+class Answer(Enum):
+    """What the sender is told: (status, what happened)."""
+
+    ACCEPTED = (200, "accepted")
+    DUPLICATE = (200, "known")
+    PUZZLE = (200, "kept")
+    GREETED = (200, "hello")
+    REFUSED = (401, "refused")
+    BUSY = (503, "busy")
+
+
+class Keys(Protocol):
+    """The live webhook secrets of a channel."""
+
+    def __call__(self, now_us: int) -> Sequence[str]: ...
+
+
+class ReceiptWatcher(Protocol):
+    """Is told what happens to deliveries; must not raise."""
+
+    def received(self, channel: str, answer: Answer, *, topic: str, delivery: int, note: str) -> None: ...
+    def refused(self, channel: str, finding: Finding) -> None: ...
+    def timed(self, channel: str, event_lag_us: int | None, commit_us: int) -> None: ...
+    def unlinked(self, line: Unlinked, letter: int) -> None: ...
+
+
+@frozen
+class Intake:
+    """What the receiver must know of a channel."""
+
+    name: str
+    adapter: Adapter
+    keys: Keys
+    normaliser: Normaliser
+    look: Callable[[], None]
+    """Poll the channel's feeds soon."""
+
+
+@define
+class Receiver:
+    """Turns deliveries and pages into observations at their actors."""
+
+    store: Store
+    registry: Registry
+    seen: SeenDeliveries
+    dead_letters: DeadLetters
+    watcher: ReceiptWatcher
+    wall_us: Callable[[], int]
+    under_way: dict[bytes, trio.Event] = field(factory=dict)
+    _told: dict[str, int] = field(factory=dict)
+
+    def load(self) -> None:
+        """Know again what letters there are, so that none is written twice."""
+        for letter in self.dead_letters.page(limit=UNLINKED_MAX):
+            self._told[f"{letter.channel}\0{letter.subject}"] = letter.letter
+
+    # -- webhooks --
+
+    async def receive(self, intake: Intake, delivery: Delivery) -> Answer:
+        """Answer one webhook. A 2xx means: durable, with everything that follows from it."""
+        if intake.adapter.greet(delivery):
+            return Answer.GREETED
+        keys = intake.keys(delivery.received_us)
+        if not keys:
+            return self._busy(intake, "our own webhook secret is missing")
+        finding = check(intake.adapter.scheme, keys, delivery, delivery.received_us)
+        if finding != "ok":
+            self.watcher.refused(intake.name, finding)
+            return Answer.REFUSED
+        if reason := self.store.refuses():
+            return self._busy(intake, reason)
+        facts = intake.adapter.parse(delivery)
+        key = digest(intake.name, facts.identity) if facts.identity else b""
+        if key and (known := await self._known(key)) is not None:
+            answer = Answer.DUPLICATE if known else Answer.BUSY
+            self.watcher.received(intake.name, answer, topic=facts.topic, delivery=known or 0, note="")
+            return answer
+        return await self._accept(intake, delivery, facts, key)
+
+    async def _known(self, key: bytes) -> int | None:
+        """The number of the delivery that this one repeats; None if it is new. A twin that is still under way is
+        waited for: it must be durable before its copy is acknowledged. 0: that one did not become durable."""
+        if key not in self.under_way and not self.seen.known(key):
+            return None
+        with trio.move_on_after(ANSWER_S):
+            if key in self.under_way:
+                await self.under_way[key].wait()
+            await self.store.flush()
+            return self.seen.known(key)
+        return 0
+
+    async def _accept(self, intake: Intake, delivery: Delivery, facts: Facts, key: bytes) -> Answer:
+        if reason := self.registry.refuses(intake.normaliser.likely_skus(facts)):
+            return self._busy(intake, reason)
+        stored = self.store.next_delivery()
+        parts, unlinked = self._parts(intake, facts, Cause("webhook", intake.name, stored))
+
+        def finish(_: Unit) -> None:
+            self._keep(intake, delivery, facts, stored, key, unlinked)
+
+        if key:
+            self.under_way[key] = trio.Event()
+        durable = False
+        try:
+            with trio.move_on_after(ANSWER_S):
+                await self.registry.deliver(parts, finish)
+                durable = True
+        finally:
+            if key:
+                self.under_way.pop(key).set()
+        if facts.look:
+            intake.look()
+        if not durable:
+            return self._busy(intake, "the commit takes too long")
+        self._time(intake, delivery, facts)
+        answer = Answer.PUZZLE if facts.puzzle else Answer.ACCEPTED
+        self.watcher.received(intake.name, answer, topic=facts.topic, delivery=stored, note=facts.puzzle)
+        return answer
+
+    def _keep(
+        self, intake: Intake, delivery: Delivery, facts: Facts, stored: int, key: bytes, unlinked: Sequence[Unlinked]
+    ) -> None:
+        """What must be durable with the observations: the kept body, its dedup key, letters and wishes."""
+        now_us = self.store.now_us()
+        self.store.keep_delivery(stored, intake.name, facts.topic, key, delivery.received_us, facts.kept)
+        if key:
+            self.seen.add(key, stored)
+        for order in facts.refetch:
+            self.registry.refetches.ask(intake.name, order, now_us)
+        if facts.refetch:
+            intake.look()
+        if facts.puzzle:
+            self.dead_letters.add(
+                "puzzle", now_us, channel=intake.name, sku="", cause=facts.puzzle, subject=f"webhook {facts.topic}",
+                content=facts.kept, topic=facts.topic, delivery=stored,
+            )  # fmt: skip
+        self._bury_unlinked(intake, unlinked, now_us, stored)
+
+    def _time(self, intake: Intake, delivery: Delivery, facts: Facts) -> None:
+        stamps = [order.updated for order in facts.orders]
+        lag = delivery.received_us - intake.normaliser.instant(max(stamps)).at.hi if stamps else None
+        self.watcher.timed(intake.name, lag, self.wall_us() - delivery.received_us)
+
+    def _busy(self, intake: Intake, reason: str) -> Answer:
+        self.watcher.received(intake.name, Answer.BUSY, topic="", delivery=0, note=reason)
+        return Answer.BUSY
+
+    # -- the common door --
+
+    async def absorb(
+        self, intake: Intake, orders: Sequence[OrderSeen], by: str, *, read_us: int = 0,
+        puzzles: Sequence[str] = (), finish: Callable[[], None] | None = None,
+    ) -> Unit:  # fmt: skip
+        """Orders read from the feed, or fetched: applied and durable together with what `finish` adds."""
+        cause = Cause(by, intake.name)
+        parts: list[Part] = []
+        unlinked: list[Unlinked] = []
+        for order in orders:
+            told, strange = intake.normaliser.order(order, cause, read_us)
+            parts += told
+            unlinked += strange
+
+        def complete(_: Unit) -> None:
+            now_us = self.store.now_us()
+            self._bury_unlinked(intake, unlinked, now_us, 0)
+            for puzzle in puzzles:
+                self._bury_once("puzzle", intake.name, "", puzzle, f"order feed: {puzzle[:200]}", b"", now_us, 0)
+            if finish is not None:
+                finish()
+
+        return await self.registry.deliver(parts, complete)
+
+    async def absorb_levels(self, intake: Intake, facts_levels: Sequence[Any], moment: Span, by: str) -> list[Part]:
+        """Levels read from the catalogue: applied; returns the parts, in order of SKU-bearing listings."""
+        cause = Cause(by, intake.name)
+        parts = [part for seen in facts_levels if (part := intake.normaliser.level(seen, cause, moment))]
+        await self.registry.deliver(parts)
+        return parts
+
+    def _parts(self, intake: Intake, facts: Facts, cause: Cause) -> tuple[list[Part], list[Unlinked]]:
+        parts: list[Part] = []
+        unlinked: list[Unlinked] = []
+        for order in facts.orders:
+            told, strange = intake.normaliser.order(order, cause)
+            parts += told
+            unlinked += strange
+        parts += [part for seen in facts.levels if (part := intake.normaliser.level(seen, cause))]
+        return parts, unlinked
+
+    def _bury_unlinked(self, intake: Intake, unlinked: Sequence[Unlinked], now_us: int, delivery: int) -> None:
+        for line in unlinked:
+            content = pack((line.order.order, line.line.line))
+            letter = self._bury_once(
+                "unlinked", intake.name, line.line.seller_sku or "", line.why, line.subject, content, now_us, delivery
+            )
+            if letter:
+                self.watcher.unlinked(line, letter)
+
+    def _bury_once(
+        self, kind: Any, channel: str, sku: str, cause: str, subject: str, content: bytes, now_us: int, delivery: int
+    ) -> int:
+        """A letter for what is seen again and again; 0 if there is one already."""
+        key = f"{channel}\0{subject}"
+        if key in self._told or len(self._told) >= UNLINKED_MAX:
+            return 0
+        letter = self.dead_letters.add(
+            kind, now_us, channel=channel, sku=sku, cause=cause, subject=subject, content=content, delivery=delivery
+        )
+        self._told[key] = letter.letter
+        return letter.letter
+
+    def relink(self, channel: str) -> int:
+        """New listings were linked: fetch the orders again whose lines nobody could place; returns how many."""
+        found = 0
+        for letter in self.dead_letters.page(limit=UNLINKED_MAX):
+            if letter.kind == "unlinked" and letter.channel == channel:
+                order, _ = unpack(letter.content)
+                self.registry.refetches.ask(channel, order, self.store.now_us())
+                self.dead_letters.remove(letter.letter)
+                self.forget(channel, letter.subject)
+                found += 1
+        return found
+
+    def forget(self, channel: str, subject: str) -> None:
+        """A letter was retried or discarded: the next sighting of it counts as the first."""
+        self._told.pop(f"{channel}\0{subject}", None)
+
+    def kept_body(self, delivery: int) -> tuple[str, str, bytes] | None:
+        """(channel, topic, kept body) of a stored delivery."""
+        payload = self.store.env.get(DELIVERIES, number(delivery))
+        if payload is None:
+            return None
+        channel, topic, _, _, packed = unpack(payload)
+        return channel, topic, zlib.decompress(packed)

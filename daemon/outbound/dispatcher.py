@@ -1,0 +1,291 @@
+"""One channel's dispatcher: takes open slots by risk, pushes them, reads back what is in doubt.
+
+What is sent is read when it is sent, and its mark is durable before it leaves. The answer goes back to the
+SKU's actor as a message; it settles only the generation it answers. Nobody but this module decides what an
+outcome means.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from hashlib import blake2b
+from typing import Protocol
+
+import trio
+from attrs import define, evolve, field
+
+from daemon.domain.channel import LevelSeen, Push
+from daemon.domain.exchange import NoAnswer
+from daemon.domain.instants import SECOND_US, Instant, Span
+from daemon.domain.outcomes import Failure, Outcome
+from daemon.domain.retry import next_attempt
+from daemon.domain.sku import Confirmed, Doubted, Failed, Message, ReadBack, Sent
+from daemon.domain.slot import Slot
+from daemon.outbound.account import Account
+from daemon.storage.dead_letters import DeadLetters
+from daemon.storage.outbox import Outbox, SlotKey, Work
+from daemon.storage.store import Store
+
+IDLE_S = 60.0
+"""A dispatcher with nothing due looks again after this, whatever it was told."""
+
+
+class Feed(Protocol):
+    """The channel's order feed, as the poller reads it."""
+
+    def watermark_us(self) -> int:
+        """Every order up to here (our clock) is absorbed."""
+        ...
+
+    async def absorb(self, until_us: int) -> bool:
+        """Read the feed until the watermark is at `until_us` or later; False where it cannot be read now."""
+        ...
+
+    def poke(self) -> None:
+        """Read the feed soon."""
+        ...
+
+
+class PushWatcher(Protocol):
+    """Is told what happens to pushes (for the log and the lag figures); must not raise."""
+
+    def sent(self, slot: Slot, sent: Sent) -> None: ...
+    def answered(self, slot: Slot, sent: Sent, outcome: Outcome, *, dead_letter: int) -> None: ...
+    def split(self, channel: str, size: int, reason: str) -> None: ...
+    def read_back(self, slot: Slot, seen: LevelSeen | None) -> None: ...
+
+
+Deliver = Callable[[Sequence[tuple[str, Message]], str], Awaitable[None]]
+"""Hand messages `(sku, message)` to their actors; returns when they are durable. The second argument: by what."""
+
+
+@define(eq=False)
+class Claim:
+    """A slot taken for one push."""
+
+    slot: Slot
+    sent: Sent
+
+    def push(self) -> Push:
+        """What the adapter must know of it."""
+        return Push(self.sent.listing, self.sent.level, self.sent.believed, self.sent.generation)
+
+
+@define(eq=False)
+class Dispatcher:
+    """Pushes levels to one channel. `run` is its only task; at most `concurrency` calls are under way."""
+
+    account: Account
+    outbox: Outbox
+    store: Store
+    dead_letters: DeadLetters
+    feed: Feed
+    deliver: Deliver
+    watcher: PushWatcher
+    rng: random.Random
+    request_life_us: int = field(init=False)
+    _busy: set[SlotKey] = field(factory=set)
+    _calls: trio.Semaphore = field(init=False)
+    _waiting_raise: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        traits = self.account.adapter.traits
+        self.request_life_us = int(traits.request_life_s * SECOND_US)
+        self._calls = trio.Semaphore(max(1, traits.concurrency))
+
+    # -- choosing --
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve the lane for ever."""
+        lane = self.outbox.lane(self.account.name)
+        async with trio.open_nursery() as calls:
+            task_status.started()
+            while True:
+                await self._calls.acquire()
+                now_us = self.store.now_us()
+                taken = [] if self._stopped_s() else self._take(now_us)
+                if not taken:
+                    self._calls.release()
+                    await self._wait(lane.next_due(now_us), now_us)
+                    continue
+                rechecks = [slot for slot, work in taken if work == "recheck"]
+                pushes = [slot for slot, work in taken if work == "push"]
+                self._busy.update(_key(slot) for slot, _ in taken)
+                calls.start_soon(self._call, rechecks, pushes)
+
+    def _take(self, now_us: int) -> list[tuple[Slot, Work]]:
+        self._waiting_raise = False
+        lane = self.outbox.lane(self.account.name)
+        taken = lane.take(now_us, self._wanted, self.account.adapter.traits.batch_max)
+        if self._waiting_raise:
+            self.feed.poke()
+        return taken
+
+    def _wanted(self, slot: Slot, work: Work) -> bool:
+        if _key(slot) in self._busy:
+            return False
+        if work == "push" and self.raise_waits(slot):
+            self._waiting_raise = True
+            return False
+        return True
+
+    def raise_waits(self, slot: Slot) -> bool:
+        """Would this push raise the listing over sales that the channel may not have told us yet?
+
+        Compare-and-set closes that hole by itself. Elsewhere the order feed must have been read since the wish.
+        """
+        if self.account.adapter.traits.compare_and_set or slot.desired is None or slot.belief is None:
+            return False
+        return slot.desired > slot.belief and self.feed.watermark_us() < slot.wanted_us
+
+    def _stopped_s(self) -> float:
+        """Seconds during which nothing may leave; 0 if all is well."""
+        return IDLE_S if self.account.paused else self.account.wait_s()
+
+    async def _wait(self, due_us: int | None, now_us: int) -> None:
+        """Until something changed, something is due, or the channel may be called again."""
+        stopped_s = self._stopped_s()
+        due_s = IDLE_S if due_us is None else max(0.0, (due_us - now_us) / SECOND_US)
+        lane = self.outbox.lane(self.account.name)
+        with trio.move_on_after(min(IDLE_S, stopped_s or due_s)):
+            if stopped_s and not self.account.paused:
+                await trio.sleep_forever()
+            await lane.wait_changed()
+
+    def wake(self) -> None:
+        """Something outside the lane changed: resumed, a feed was read."""
+        self.outbox.lane(self.account.name).changed.set()
+
+    # -- calling --
+
+    async def _call(self, rechecks: list[Slot], pushes: list[Slot]) -> None:
+        try:
+            if rechecks:
+                await self._read_back(rechecks)
+            if pushes:
+                await self._push(pushes)
+        finally:
+            now_us = self.store.now_us()
+            for slot in [*rechecks, *pushes]:
+                self._busy.discard(_key(slot))
+                current = self.outbox.lane(slot.channel).slots.get(_key(slot))
+                if current is not None:
+                    self.outbox.refresh(current, now_us)
+            self._calls.release()
+            self.wake()
+
+    async def _push(self, slots: list[Slot]) -> None:
+        wishes = {slot.listing: slot for slot in slots}
+        plan = [Push(slot.listing, slot.desired or 0, slot.belief, slot.generation) for slot in slots]
+        for batch in self.account.adapter.batches(plan):
+            claims = [
+                Claim(slot, self.outbox.claim(slot))
+                for slot in (wishes[push.listing] for push in batch)
+                if slot.needs_push() and not slot.in_flight and not slot.dead_letter
+            ]
+            if claims:
+                await self.store.flush()
+                for claim in claims:
+                    self.watcher.sent(claim.slot, claim.sent)
+                await self._send(claims)
+
+    async def _send(self, claims: list[Claim]) -> None:
+        """Send one batch, let its answers settle; one refused as a whole is halved until the bad row is named."""
+        sent_us = self.store.now_us()
+        pushes = [claim.push() for claim in claims]
+        answer = await self.account.converse(self.account.adapter.push(pushes, _call_key(pushes)))
+        if isinstance(answer, NoAnswer):
+            kind = Outcome("unknown" if answer.reached else "transient", answer.reason)
+            outcomes: Sequence[Outcome] = [kind] * len(claims)
+        else:
+            outcomes = answer
+        if len(claims) > 1 and all(each.kind == "permanent" and each.whole_call for each in outcomes):
+            self.watcher.split(self.account.name, len(claims), outcomes[0].reason)
+            middle = len(claims) // 2
+            await self._send(claims[:middle])
+            await self._send(claims[middle:])
+            return
+        received_us = self.store.now_us()
+        messages = [
+            (claim.slot.sku, self._meaning(claim, outcome, Span(sent_us, received_us)))
+            for claim, outcome in zip(claims, outcomes, strict=True)
+        ]
+        await self.deliver(messages, "push")
+
+    def _meaning(self, claim: Claim, outcome: Outcome, at: Span) -> Message:
+        """What an outcome means for its slot, as the message that says so."""
+        slot, sent, now_us = claim.slot, claim.sent, at.hi
+        where = (sent.channel, sent.listing, sent.generation)
+        if outcome.kind == "ok":
+            self.watcher.answered(slot, sent, outcome, dead_letter=0)
+            level = sent.level if outcome.level is None else outcome.level
+            return Confirmed(*where, level, Instant(at, outcome.own))
+        if outcome.kind == "superseded":
+            self.watcher.answered(slot, sent, outcome, dead_letter=0)
+            return Doubted(*where, outcome.reason, now_us, 0)
+        wait_s = next_attempt(outcome, slot.attempt, self.rng.random())
+        if wait_s is None:
+            letter = self._bury(slot, sent, outcome, now_us)
+            self.watcher.answered(slot, sent, outcome, dead_letter=letter)
+            return Failed(*where, outcome.reason, now_us, letter)
+        self.watcher.answered(slot, sent, outcome, dead_letter=0)
+        retry_us = now_us + int(wait_s * SECOND_US)
+        match outcome.kind:
+            case "conflict":
+                # The channel knows of something that we do not: look, absorb, and wish anew.
+                return Doubted(*where, outcome.reason, retry_us, 0)
+            case "unknown":
+                return Doubted(*where, outcome.reason, retry_us, now_us + self.request_life_us)
+            case _:
+                return Failed(*where, outcome.reason, retry_us)
+
+    def _bury(self, slot: Slot, sent: Sent, outcome: Outcome, now_us: int) -> int:
+        letter = self.dead_letters.add(
+            "push", now_us, channel=sent.channel, sku=slot.sku, cause=outcome.reason,
+            subject=f"listing {sent.listing}: level {sent.level}", content=sent.listing.encode(),
+        )  # fmt: skip
+        return letter.letter
+
+    # -- reading back --
+
+    async def _read_back(self, slots: list[Slot]) -> None:
+        """Read listings, then every order up to that moment: only then does a level say what the channel knows."""
+        asked_us = self.store.now_us()
+        answer = await self.account.converse(self.account.adapter.levels([slot.listing for slot in slots]))
+        received_us = self.store.now_us()
+        if isinstance(answer, (NoAnswer, Failure)) or not await self.feed.absorb(received_us):
+            self._postpone(slots, answer)
+            return
+        seen = {level.listing: level for level in answer}
+        messages: list[tuple[str, Message]] = []
+        for slot in slots:
+            level = seen.get(slot.listing)
+            at = Instant(Span(asked_us, received_us), level.own if level else None)
+            self.watcher.read_back(slot, level)
+            messages.append((slot.sku, ReadBack(slot.channel, slot.listing, level.level if level else None, at)))
+        await self.deliver(messages, "readback")
+
+    def _postpone(self, slots: list[Slot], answer: object) -> None:
+        reason = answer.reason if isinstance(answer, (NoAnswer, Failure)) else "the order feed cannot be read"
+        now_us = self.store.now_us()
+        outcome = Outcome("transient", reason)
+        if isinstance(answer, Failure) and answer.outcome.kind == "throttled":
+            outcome = evolve(answer.outcome, kind="throttled")
+        for slot in slots:
+            slot.attempt += 1
+            slot.error = reason
+            wait_s = next_attempt(outcome, min(slot.attempt, 20), self.rng.random()) or 1.0
+            slot.recheck_us = now_us + int(max(wait_s, 0.05) * SECOND_US)
+
+
+def _key(slot: Slot) -> SlotKey:
+    return (slot.sku, slot.listing)
+
+
+def _call_key(pushes: Sequence[Push]) -> str:
+    """The same call has the same key, any other call another: over what is sent and what it rests on."""
+    digest = blake2b(digest_size=16)
+    for push in pushes:
+        digest.update(f"{push.listing}\0{push.generation}\0{push.level}\0{push.believed}\n".encode())
+    return digest.hexdigest()
