@@ -50,7 +50,11 @@ class DeadLetters:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self.count = store.env.count(DEAD)
+
+    @property
+    def count(self) -> int:
+        """How many durable letters there are."""
+        return self.store.env.count(DEAD)
 
     def add(
         self, kind: DeadKind, at_us: int, *, channel: str, sku: str, cause: str, subject: str,
@@ -61,7 +65,6 @@ class DeadLetters:
             self.store.next_dead_id(), kind, at_us, channel, sku, cause, subject, content, topic, delivery
         )
         self.store.put(DEAD, number(letter.letter), _dump(letter))
-        self.count += 1
         return letter
 
     def get(self, letter: int) -> DeadLetter | None:
@@ -73,7 +76,6 @@ class DeadLetters:
         """It was retried or discarded."""
         if self.store.env.get(DEAD, number(letter)) is not None:
             self.store.delete(DEAD, number(letter))
-            self.count -= 1
 
     def page(self, after: int = 0, limit: int = 200) -> list[DeadLetter]:
         """Letters in the order they came."""
