@@ -108,7 +108,7 @@ class TwinMaintenance:
 
     store: Store
     dead_letters: DeadLetters
-    report: RebuildReport = RebuildReport(events=5, skus=1, different=(), first_broken=0, repaired=False)
+    report: RebuildReport = field(factory=lambda: RebuildReport(5, 1, (), 0, repaired=False))
 
     async def backup(self, directory: Path) -> int:
         await self.store.flush()
@@ -298,5 +298,5 @@ Condition = Callable[[], bool]
 async def until(condition: Condition) -> None:
     """Let the others run until the condition holds; fails after a second."""
     with trio.fail_after(1):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what it waits for is not announced by any event
             await trio.sleep(0.001)

@@ -190,6 +190,7 @@ class Store:
         if not self.trouble:
             self.notices.full(reason)
         self.trouble = reason
+        self._ring()  # the committer may sleep, and it is the one that looks whether there is room again
 
     def _ring(self) -> None:
         self._wake.set()
