@@ -17,6 +17,12 @@ import pytest
 from daemon.cli import main
 from daemon.cli.session import SYSTEM_SOCKET, default_socket
 
+COMMANDS = (
+    "run", "demo", "verify", "check-config", "sandbox", "status", "channels", "sku", "history", "explain", "events",
+    "count", "adjust", "dead-letters", "push", "pull", "reconcile", "rebuild", "backup", "restore", "webhooks",
+    "freeze", "unfreeze",
+)  # fmt: skip
+
 
 @pytest.fixture
 def short() -> Iterator[Path]:
@@ -134,31 +140,7 @@ def test_the_socket_is_found_where_the_environment_or_the_configuration_says(tmp
 def test_help_is_exit_code_0_and_no_command_at_all_is_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     listed = capsys.readouterr().out
-    for command in [
-        "run",
-        "demo",
-        "verify",
-        "check-config",
-        "sandbox",
-        "status",
-        "channels",
-        "sku",
-        "history",
-        "explain",
-        "events",
-        "count",
-        "adjust",
-        "dead-letters",
-        "push",
-        "pull",
-        "reconcile",
-        "rebuild",
-        "backup",
-        "restore",
-        "webhooks",
-        "freeze",
-        "unfreeze",
-    ]:
+    for command in COMMANDS:
         assert f"\n  {command} " in listed
         assert main([command, "--help"]) == 0
     assert main([]) == 2

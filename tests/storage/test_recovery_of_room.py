@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from daemon.storage import store
 from tests.harness import housed, until
 
 
-async def test_a_sleeping_committer_wakes_up_to_see_that_there_is_room_again(tmp_path: Path) -> None:
+async def test_a_sleeping_committer_wakes_up_to_see_that_there_is_room_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "RETRY_S", 0.001)
     async with housed(tmp_path) as house:
         await house.counted("A", 1)
         house.clock.us += 2_000_000
