@@ -238,6 +238,7 @@ class AdminSocket:
     server: HttpServer
     errors: list[Exception]
     witnessed: list[tuple[str, str, str]]
+    forgotten: list[tuple[str, str]]
 
     async def get(self, path: str) -> Answer:
         return await self.ask("GET", path)
@@ -279,16 +280,20 @@ async def admin_socket(house: House, path: Path) -> AsyncIterator[AdminSocket]:
     """Serve the house's admin socket at `path`."""
     errors: list[Exception] = []
     witnessed: list[tuple[str, str, str]] = []
+    forgotten: list[tuple[str, str]] = []
     ids = iter(range(1, 1 << 30))
 
     def witness(*, by: str, command: str, refused: str) -> None:
         witnessed.append((by, command, refused))
 
-    handler = AdminHandler(house.inside(), new_id=lambda: f"id-{next(ids)}", witness=witness)
+    def forget(channel: str, subject: str) -> None:
+        forgotten.append((channel, subject))
+
+    handler = AdminHandler(house.inside(), new_id=lambda: f"id-{next(ids)}", forget=forget, witness=witness)
     server = HttpServer(handler, on_error=errors.append, refuse=refuse)
     async with trio.open_nursery() as nursery:
         await nursery.start(server.serve, [unix_listener(str(path))])
-        yield AdminSocket(str(path), house, server, errors, witnessed)
+        yield AdminSocket(str(path), house, server, errors, witnessed, forgotten)
         nursery.cancel_scope.cancel()
 
 

@@ -29,11 +29,18 @@ def _unwitnessed(*, by: str, command: str, refused: str) -> None:
 class AdminHandler:
     """Serves the admin socket: give it to an `HttpServer`, with `refuse` of `daemon.admin.answers`."""
 
-    def __init__(self, inside: Inside, *, new_id: Callable[[], str], witness: Witness = _unwitnessed) -> None:
-        """`new_id` gives the references of adjustments that come without one."""
-        self._desk = Desk(
-            inside, Facts(inside, new_id), Commands(inside), EventStreams(inside.store), Metrics(inside)
-        )
+    def __init__(
+        self,
+        inside: Inside,
+        *,
+        new_id: Callable[[], str],
+        forget: Callable[[str, str], None] = lambda channel, subject: None,  # noqa: ARG005 - where nobody remembers
+        witness: Witness = _unwitnessed,
+    ) -> None:
+        """`new_id` gives the references of adjustments that come without one; `forget` is told the channel and
+        subject of every discarded letter, so that the next sighting of what it was about makes a new one."""
+        facts, commands = Facts(inside, new_id), Commands(inside, forget)
+        self._desk = Desk(inside, facts, commands, EventStreams(inside.store), Metrics(inside))
         self._witness = witness
 
     def admit(self, head: RequestHead) -> HttpResponse | int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -27,6 +27,8 @@ class Commands:
     """Commands and look-ups. Each raises `ApiError` where it is refused."""
 
     inside: Inside
+    forget: Callable[[str, str], None] = lambda channel, subject: None  # noqa: ARG005 - where nobody remembers letters
+    """Told the channel and subject of a discarded letter: the next sighting of it counts as the first."""
     _running: set[str] = field(factory=set)
     """Long commands under way: each at most once at a time."""
 
@@ -126,6 +128,7 @@ class Commands:
         with self._alone(f"letter {letter}", f"dead letter {letter} is being worked on already"):
             found = self.letter(letter)
             self.inside.dead_letters.remove(letter)
+            self.forget(found.channel, found.subject)
             await self.inside.store.flush()
         result = "discarded"
         if found.kind == "push":

@@ -7,7 +7,7 @@ from typing import Final
 from daemon.actors.registry import part_of
 from daemon.admin.answers import Json
 from daemon.admin.words import kind_of, told
-from daemon.storage.codec import DamagedError
+from daemon.storage.codec import DamagedError, unpack
 from daemon.storage.dead_letters import DeadLetter
 
 SHOWN_MAX: Final = 16 << 10
@@ -15,9 +15,14 @@ SHOWN_MAX: Final = 16 << 10
 
 
 def content_view(letter: DeadLetter) -> Json:
-    """`{"kind", "text"}` of a message, or `{"text" or "hex", "bytes"}` of a delivery's kept body."""
-    if letter.kind != "puzzle" and (message := _message(letter.content)):
+    """Always with `text`, or `hex` where it is none.
+
+    A message adds `kind` and `sku`, an unlinked line `order` and `line`, anything else its size in `bytes`.
+    """
+    if letter.kind in ("late", "poison") and (message := _message(letter.content)):
         return message
+    if letter.kind == "unlinked" and (line := _order_line(letter.content)):
+        return line
     shown = letter.content[:SHOWN_MAX]
     size = len(letter.content)
     try:
@@ -32,3 +37,11 @@ def _message(content: bytes) -> Json | None:
     except (DamagedError, TypeError, ValueError, IndexError):
         return None  # a letter of another make: its bytes are shown instead
     return {"kind": kind_of(part.message), "sku": part.sku or None, "text": told(part.message)}
+
+
+def _order_line(content: bytes) -> Json | None:
+    try:
+        order, line = unpack(content)
+    except (DamagedError, TypeError, ValueError):
+        return None
+    return {"order": order, "line": line, "text": f"order {order} line {line}"}

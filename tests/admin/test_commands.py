@@ -285,6 +285,7 @@ async def test_dead_letters_are_retried_and_discarded(house: House, admin: Admin
     assert refused.json()["error"]["message"] == "the letter crashes its actor again"
     discarded = (await admin.post("/v1/dead-letters/3/discard")).json()
     assert "until its stock changes" in discarded["result"]
+    assert admin.forgotten == [("shop", "s")]
     assert [each["id"] for each in (await admin.get("/v1/dead-letters")).json()["dead_letters"]] == [2]
     assert house.dead_letters.count == 1
     assert (await admin.post("/v1/dead-letters/3/discard")).code == "unknown_letter"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 
 from daemon.domain.policy import Policy
 from daemon.domain.sku import Failed
+from daemon.storage.codec import pack
 from tests.harness import AdminSocket, House, until
 
 ODD_SKUS = ["A/B C", "ÄÖ", "0123", "NO", "12:30", "history", "a%2Fb", "?x=1#y", "+1", "🎈", "..", "日本/語"]
@@ -310,6 +312,24 @@ async def test_a_dead_letter_shows_what_it_holds(house: House, admin: AdminSocke
     letter = (await admin.get("/v1/dead-letters/4")).json()
     assert letter["kind"] == "poison"
     assert letter["content"] == {"kind": "order", "sku": "A", "text": "order 1001 line 1: 2 ordered"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "shown"),
+    [
+        ("unlinked", pack(("1001", "1")), {"order": "1001", "line": "1", "text": "order 1001 line 1"}),
+        ("unlinked", b"\xc1", {"hex": "c1", "bytes": 1}),
+        ("push", b"L-A", {"text": "L-A", "bytes": 3}),
+        ("late", b"L-A", {"text": "L-A", "bytes": 3}),
+        ("puzzle", b"", {"text": "", "bytes": 0}),
+    ],
+)
+async def test_each_kind_of_letter_shows_its_content(
+    kind: Any, content: bytes, shown: object, house: House, admin: AdminSocket
+) -> None:  # fmt: skip
+    house.dead_letters.add(kind, 1, channel="shop", sku="", cause="c", subject="s", content=content)
+    await house.store.flush()
+    assert (await admin.get("/v1/dead-letters/1")).json()["content"] == shown
 
 
 async def test_what_cannot_be_read_is_a_500_in_the_same_words_and_is_reported(
