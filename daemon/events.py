@@ -48,7 +48,7 @@ class Event(Enum):
     )
 
     # --- observations and stock ---
-    OBSERVATION_APPLIED = "observation.applied", _DEBUG, "an observation changed the state of its SKU"
+    OBSERVATION_APPLIED = "observation.applied", _INFO, "an observation changed the state of its SKU"
     OBSERVATION_CONFLICT = (
         "observation.conflict",
         _WARNING,

@@ -95,6 +95,7 @@ class ListenAdmin(Protocol):
 class Ports:
     """Everything from outside. Plain callables, so a test replaces one with a lambda and `attrs.evolve`.
 
+    run_aside: like run_blocking, on a thread of its own, for what is long and only reads (a hot copy) ·
     wall_us: our clock, µs since 1970; may jump · rng: jitter and probes only, never a secret ·
     new_id: unique across restarts, 32 characters of [0-9a-f] · write_line: one log line, without its newline ·
     terminal: does a person read those lines?
@@ -104,6 +105,7 @@ class Ports:
     rng: random.Random
     new_id: Callable[[], str]
     run_blocking: RunBlocking
+    run_aside: RunBlocking
     open_http: Callable[[HttpTarget], HttpPort]
     listen_public: ListenPublic
     listen_admin: ListenAdmin
@@ -122,6 +124,7 @@ def production_ports(
         rng=random.Random(),  # noqa: S311  # spreads retries; nothing secret comes from it
         new_id=lambda: uuid.uuid4().hex,
         run_blocking=WriterThread(),
+        run_aside=WriterThread(),
         open_http=open_http,
         listen_public=listen_public,
         listen_admin=listen_admin,

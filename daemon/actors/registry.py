@@ -18,6 +18,7 @@ from daemon.actors.actor import Actor, Part, Unit, dump_actor, load_actor
 from daemon.domain.instants import SECOND_US
 from daemon.domain.observations import LevelReport, OrderLine
 from daemon.domain.sku import Doubted, PolicyOf, Reprice, Sku, Step
+from daemon.domain.stock import Stock
 from daemon.storage.codec import Cause, EmptyOrder, dump_message, load_message, number, pack, unpack
 from daemon.storage.cursors import Refetches
 from daemon.storage.dead_letters import DeadKind, DeadLetters
@@ -238,6 +239,15 @@ class Registry:
             self.outbox.refresh(slot, now_us)
         self._changed(actor)
         return actor
+
+    def replace_stock(self, sku: str, stock: Stock) -> None:
+        """The stock as the log makes it takes the place of one that differs; its listings wish anew."""
+        actor = self.actor(sku)
+        actor.state.stock = stock
+        now_us = self.store.now_us()
+        for slot in actor.state.step(Reprice(), now_us, self.policy_of).slots:
+            self.outbox.refresh(slot, now_us)
+        self._changed(actor)
 
     def release(self, sku: str) -> None:
         """A person says that the SKU may be worked on again."""

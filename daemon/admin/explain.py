@@ -139,7 +139,7 @@ def _waits(slot: Slot, channels: Channels, now_us: int) -> list[str]:
         said.append(f"the channel is paused: see `onhand channels resume {slot.channel}`")
     elif view.state in ("down", "throttled"):
         said.append(f"the channel is {view.state}" + (f": {view.last_error}" if view.last_error else ""))
-    if slot.open() and raise_waits(slot, view.watermark_us):
+    if slot.open() and not view.compare_and_set and raise_waits(slot, view.watermark_us):
         said.append(
             "raising waits until every order of the channel up to now has been read "
             f"(so far up to {when(view.watermark_us) or 'none'}): a sale not yet seen must not be sold twice"

@@ -51,6 +51,8 @@ class ChannelView:
     pushes: int
     polls: int
     webhooks: int
+    compare_and_set: bool = False
+    """The channel itself refuses a push over a sale we have not heard of: raises need not wait for its feed."""
 
 
 @frozen

@@ -64,7 +64,7 @@ def slot_state(slot: Slot, *, frozen: bool, channels: Channels) -> SlotState:
     view = channels.view(slot.channel)
     # Nobody counted, or the channel manages no quantity: what is there is held until somebody says more.
     unknown = slot.desired is None or slot.belief is None
-    if unknown or (view is not None and raise_waits(slot, view.watermark_us)):
+    if unknown or (view is not None and not view.compare_and_set and raise_waits(slot, view.watermark_us)):
         return "held"
     return "pending"
 

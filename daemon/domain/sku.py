@@ -20,6 +20,7 @@ from daemon.domain.stock import LineKey, Stock, Verdict
 ListingKey = tuple[str, str]
 """(channel, listing)"""
 
+
 @frozen
 class Sent:
     """A push leaves: durable before its request does."""

@@ -19,7 +19,7 @@ from daemon.domain.instants import SECOND_US, ClockOffset, Instant, Span
 from daemon.domain.outcomes import Failure, Outcome
 from daemon.domain.policy import Policy
 from daemon.outbound.budget import Budget
-from daemon.outbound.http import HttpClient
+from daemon.ports import HttpPort
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ class Account:
 
     name: str
     adapter: Adapter
-    http: HttpClient
+    http: HttpPort
     policy: Policy
     wall_us: Callable[[], int]
     new_id: Callable[[], str]

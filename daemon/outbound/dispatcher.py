@@ -153,6 +153,11 @@ class Dispatcher:
                 await trio.sleep_forever()
             await lane.wait_changed()
 
+    async def wait_idle(self) -> None:
+        """Return when no call of this dispatcher is under way."""
+        while self._busy:
+            await self.outbox.lane(self.account.name).wait_changed()
+
     def wake(self) -> None:
         """Something outside the lane changed: resumed, a feed was read."""
         self.outbox.lane(self.account.name).changed.set()

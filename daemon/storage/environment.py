@@ -74,7 +74,7 @@ class Environment:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"the state directory {directory} cannot be made ({error.strerror})") from None
-        lock_fd = _take_lock(directory)
+        lock_fd = take_lock(directory)
         try:
             known = _read_marker(directory)
             data = directory / "data.mdb"
@@ -94,7 +94,7 @@ class Environment:
     def _meet(self, *, new: bool) -> None:
         if new:
             self._begin()
-            _write_synced(self.directory / "initialised", self.genesis.encode())
+            write_synced(self.directory / "initialised", self.genesis.encode())
             return
         stored = self.get(META, b"format")
         if stored is None:
@@ -211,7 +211,7 @@ class Environment:
         if any(directory.iterdir()):
             raise StoreError(f"{directory} is not empty: name an empty directory for the backup")
         self.env.copy(str(directory), compact=True)
-        _write_synced(directory / "initialised", self.genesis.encode())
+        write_synced(directory / "initialised", self.genesis.encode())
         fd = os.open(directory, os.O_RDONLY)
         try:
             os.fsync(fd)
@@ -244,7 +244,7 @@ def next_head(head: Head, **changes: Any) -> Head:
 # --- files -----------------------------------------------------------------------------------------------------
 
 
-def _take_lock(directory: Path) -> int:
+def take_lock(directory: Path) -> int:
     path = directory / "onhand.lock"
     try:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -319,10 +319,10 @@ def _file_bytes(path: Path) -> int:
 
 
 def _touch(path: Path) -> None:
-    _write_synced(path, b"")
+    write_synced(path, b"")
 
 
-def _write_synced(path: Path, content: bytes) -> None:
+def write_synced(path: Path, content: bytes) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         os.write(fd, content)

@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from daemon.storage.environment import StoreError, _take_lock, _write_synced, structural_problems
+from daemon.storage.environment import StoreError, structural_problems, take_lock, write_synced
 
 LOCK = "onhand.lock"
 """The one file that an emptied state directory may still hold."""
@@ -24,7 +24,7 @@ def restore(backup: Path, state_dir: Path) -> int:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"the state directory {state_dir} cannot be made ({error.strerror})") from None
-    lock_fd = _take_lock(state_dir)  # a daemon that runs on it holds this; one that starts meanwhile must wait
+    lock_fd = take_lock(state_dir)  # a daemon that runs on it holds this; one that starts meanwhile must wait
     try:
         _check_empty(state_dir)
         return _copy(backup, state_dir, genesis)
@@ -78,7 +78,7 @@ def _copy(backup: Path, state_dir: Path, genesis: str) -> int:
             raise StoreError(f"the copy is not what the backup was ({problems[0]}); check the disk, then try again")
         part.rename(data)
         _sync_directory(state_dir)
-        _write_synced(state_dir / "initialised", genesis.encode())
+        write_synced(state_dir / "initialised", genesis.encode())
         _sync_directory(state_dir)
         return data.stat().st_size
     except OSError as error:

@@ -11,20 +11,22 @@ from __future__ import annotations
 import zlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
-from hashlib import blake2b
-from typing import Any
+from typing import Any, TypeVar
 
 import lmdb
 import trio
 from attrs import define, evolve, field, frozen
 
 from daemon.domain.instants import tick
+from daemon.storage.chain import link
 from daemon.storage.codec import Cause, EmptyOrder, Record, dump_record, load_record, number, pack, unpack
 from daemon.storage.environment import MIB, Batch, Environment, Head, StoreError
 from daemon.storage.tables import CHAIN, CHAIN_EVERY, DELIVERIES, HISTORY, LOG, META
 
 RunBlocking = Callable[[Callable[[], Any]], Awaitable[Any]]
 """Runs a function to its end on the writer's thread; never abandoned when the caller is cancelled."""
+
+T = TypeVar("T")
 
 RETRY_S = 0.25
 """Seconds between two tries of a commit that had no room."""
@@ -81,6 +83,8 @@ class Store:
     run_blocking: RunBlocking
     wall_us: Callable[[], int]
     notices: Notices = field(factory=Notices)
+    aside: RunBlocking | None = None
+    """Runs what only reads on a thread of its own; None: on the writer's."""
     disk_floor_bytes: int = 64 * MIB
     pending_max: int = 50_000
     """Rows waiting for a commit at which new work is refused."""
@@ -126,7 +130,7 @@ class Store:
         head = self.head
         record = Record(head.seq + 1, at_us, sku, message, cause, before, after, note)
         key, payload = number(record.seq), dump_record(record)
-        chain = blake2b(head.chain + key + payload, digest_size=16).digest()
+        chain = link(head.chain, key, payload)
         self.head = evolve(head, seq=record.seq, chain=chain, records=head.records + 1)
         self._next.put(LOG, key, payload)
         if record.seq % CHAIN_EVERY == 0:
@@ -290,6 +294,11 @@ class Store:
         stored = self.env.get(META, b"checkpoint")
         seq, delivery = unpack(stored) if stored else (0, 0)
         return seq, delivery
+
+    async def run_aside(self, fn: Callable[[], T]) -> T:
+        """Run something long that only reads, beside the commits."""
+        found: T = await (self.aside or self.run_blocking)(fn)
+        return found
 
     # -- reading --
 

@@ -1,0 +1,213 @@
+"""What is made of what: a configuration and the ports become one daemon, not yet running."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from attrs import asdict, define, evolve, field
+
+from daemon.actors.actor import Part
+from daemon.actors.registry import Bounds, Registry
+from daemon.app.channel import Channel
+from daemon.app.watching import Watch
+from daemon.config import Config
+from daemon.config_channels import ChannelConfig
+from daemon.credentials import CredentialError, Secret, SecretRef, WebhookSecret, resolver
+from daemon.domain.channel import Platform
+from daemon.domain.exchange import Reply, Request
+from daemon.domain.sku import Message
+from daemon.events import Event
+from daemon.ingress.catalogue import Catalogue, FirstCounts
+from daemon.ingress.normalise import Normaliser
+from daemon.ingress.poller import Poller
+from daemon.ingress.receiver import Intake, Receiver
+from daemon.ingress.subscriptions import Subscriptions
+from daemon.outbound.account import Account
+from daemon.outbound.dispatcher import Dispatcher
+from daemon.ports import HttpPort, HttpTarget, Ports
+from daemon.storage.codec import Cause, pack
+from daemon.storage.cursors import Cursors, Refetches
+from daemon.storage.dead_letters import DeadLetters
+from daemon.storage.environment import Environment
+from daemon.storage.idempotency import SeenDeliveries
+from daemon.storage.links import Links
+from daemon.storage.orders import OrderIndex
+from daemon.storage.outbox import Outbox
+from daemon.storage.store import Notices, Store
+from daemon.telemetry import Telemetry
+
+
+@define(eq=False)
+class Parts:
+    """The assembled daemon."""
+
+    config: Config
+    ports: Ports
+    telemetry: Telemetry
+    store: Store
+    outbox: Outbox
+    registry: Registry
+    receiver: Receiver
+    seen: SeenDeliveries
+    dead_letters: DeadLetters
+    channels: dict[str, Channel]
+    watch: Watch
+    policies: bytes
+    """Stands for the channels' rules: when it changes, every listing is wished anew."""
+    clients: list[HttpPort] = field(factory=list)
+
+
+def assemble(config: Config, platforms: Mapping[str, Platform], ports: Ports, telemetry: Telemetry) -> Parts:
+    """Open the store, make every part. Raises `StoreError`, `CredentialError` or `RuntimeError`, each a sentence."""
+    resolve = resolver(ports.environ, ports.read_file, telemetry.protect)
+    setups = {name: (channel, _keys(channel, resolve, telemetry)) for name, channel in config.channels.items()}
+    adapters = {
+        name: platforms[channel.adapter].build(channel.setup(_forgiving(resolve)))
+        for name, (channel, _) in setups.items()
+    }
+    store = _open_store(config, ports, telemetry)
+    links, orders, outbox = Links(store), OrderIndex(store), Outbox(store)
+    letters, seen = DeadLetters(store), SeenDeliveries(store)
+    cursors, refetches = Cursors(store), Refetches(store)
+    watch = Watch(telemetry, ports.wall_us)
+    policies = {name: channel.policy for name, channel in config.channels.items()}
+    limits = config.limits
+    registry = Registry(
+        store, outbox, orders, links, letters, refetches, policies.get, watch,
+        Bounds(limits.mailbox_max, limits.queued_max, limits.actors_max),
+    )  # fmt: skip
+    receiver = Receiver(store, registry, seen, letters, watch, ports.wall_us)
+    ranks = _ranks(config)
+    first_counts = FirstCounts(registry, ranks, watch.first_count)
+    parts = Parts(
+        config, ports, telemetry, store, outbox, registry, receiver, seen, letters, {}, watch,
+        pack({name: repr(asdict(policy)) for name, policy in policies.items()}),
+    )  # fmt: skip
+    for name, (channel, keys) in setups.items():
+        client = ports.open_http(_target(channel))
+        parts.clients.append(client)
+        http = _Patient(client, channel.timeout_s) if channel.timeout_s else client
+        account = Account(name, adapters[name], http, channel.policy, ports.wall_us, ports.new_id)
+        parts.channels[name] = _channel(
+            parts, channel, account, keys, Normaliser(name, links, orders, account.instant),
+            cursors, refetches, first_counts,
+        )  # fmt: skip
+    return parts
+
+
+def _channel(
+    parts: Parts, config: ChannelConfig, account: Account, keys: Keys, normaliser: Normaliser,
+    cursors: Cursors, refetches: Refetches, first_counts: FirstCounts,
+) -> Channel:  # fmt: skip
+    name, telemetry, registry = config.name, parts.telemetry, parts.registry
+
+    def look() -> None:
+        poller.poke()
+
+    def advanced() -> None:
+        dispatcher.wake()
+
+    async def deliver(messages: Sequence[tuple[str, Message]], by: str) -> None:
+        await registry.deliver([Part(sku, message, Cause(by, name)) for sku, message in messages])
+
+    def say(event: Event) -> Callable[[str], None]:
+        return lambda error: telemetry.event(event, channel=name, error=error)
+
+    intake = Intake(name, account.adapter, keys, normaliser, look)
+    poller = Poller(
+        account, intake, parts.receiver, cursors, refetches, advanced,
+        say(Event.POLL_FAILED), lambda: telemetry.event(Event.POLL_RECOVERED, channel=name),
+    )  # fmt: skip
+    dispatcher = Dispatcher(
+        account, parts.outbox, parts.store, parts.dead_letters, poller, deliver, parts.watch, parts.ports.rng
+    )
+    catalogue = Catalogue(account, intake, parts.receiver, first_counts, failed=say(Event.POLL_FAILED))
+    url = f"{parts.config.public_url}/webhooks/{name}" if parts.config.public_url else ""
+    subscriptions = Subscriptions(
+        account, url,
+        lambda topic: telemetry.event(Event.WEBHOOK_REGISTERED, channel=name, topic=topic),
+        lambda topic, state: telemetry.event(Event.WEBHOOK_DISABLED, channel=name, topic=topic, state=state),
+        say(Event.WEBHOOK_FAILED),
+    )  # fmt: skip
+    channel = Channel(
+        name, config.adapter, account, intake, poller, catalogue, dispatcher, subscriptions,
+        parts.outbox.lane(name), parts.watch.of(name), telemetry, parts.store.now_us,
+    )  # fmt: skip
+    account.notice = channel.notice
+    return channel
+
+
+@define
+class Keys:
+    """The webhook secrets of a channel; none live means that its webhooks get 503 until there is one."""
+
+    secrets: tuple[WebhookSecret, ...]
+
+    def __call__(self, now_us: int) -> Sequence[str]:
+        """The live ones, newest first."""
+        return [key.secret.reveal() for key in self.secrets if key.live(now_us)]
+
+
+def _keys(channel: ChannelConfig, resolve: Callable[[SecretRef, str], Secret], telemetry: Telemetry) -> Keys:
+    try:
+        return Keys(channel.webhook_keys(resolve))
+    except CredentialError as error:
+        telemetry.event(Event.SECRET_MISSING, channel=channel.name, error=str(error))
+        return Keys(())
+
+
+def _forgiving(resolve: Callable[[SecretRef, str], Secret]) -> Callable[[SecretRef, str], Secret]:
+    """A missing webhook secret closes its channel's door (503); a missing API secret stops the start."""
+
+    def found(ref: SecretRef, path: str) -> Secret:
+        try:
+            return resolve(ref, path)
+        except CredentialError:
+            if ".webhook_secrets" in path:
+                return Secret("")
+            raise
+
+    return found
+
+
+class _Patient:
+    """A client whose requests all have the configured time-out."""
+
+    def __init__(self, http: HttpPort, timeout_s: float) -> None:
+        self._http = http
+        self._timeout_s = timeout_s
+
+    async def send(self, request: Request) -> Reply:
+        return await self._http.send(evolve(request, timeout_s=self._timeout_s))
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+
+def _target(channel: ChannelConfig) -> HttpTarget:
+    parts = urlsplit(channel.base_url)
+    return HttpTarget(
+        channel.name, frozenset({parts.netloc}), channel.http_client,
+        allow_plain=channel.allow_plain, allow_private=channel.allow_private,
+    )  # fmt: skip
+
+
+def _ranks(config: Config) -> dict[str, int]:
+    """Who is asked first for an uncounted SKU's stock: the authority, then the configuration's order."""
+    names = sorted(config.channels, key=lambda name: not config.channels[name].authority)
+    return {name: place for place, name in enumerate(names)}
+
+
+def _open_store(config: Config, ports: Ports, telemetry: Telemetry) -> Store:
+    env = Environment.open(Path(config.state_dir), genesis=ports.new_id(), map_max_bytes=config.storage.map_max_bytes)
+    notices = Notices(
+        full=lambda reason: telemetry.event(Event.STORAGE_FULL, error=reason),
+        healed=lambda: telemetry.event(Event.STORAGE_HEALED),
+        grown=lambda size: telemetry.event(Event.MAP_GROWN, map_bytes=size),
+    )
+    return Store(
+        env, ports.run_blocking, ports.wall_us, notices, ports.run_aside,
+        disk_floor_bytes=config.storage.disk_floor_bytes,
+    )  # fmt: skip

@@ -1,0 +1,136 @@
+"""One configured channel, complete: account, intake, poller, catalogue, dispatcher, subscriptions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from attrs import define
+
+from daemon.admin.inside import ChannelView, ReconcileReport
+from daemon.app.watching import ChannelFigures
+from daemon.domain.channel import Webhook
+from daemon.domain.policy import Policy
+from daemon.events import Event
+from daemon.ingress.catalogue import Catalogue
+from daemon.ingress.poller import Poller
+from daemon.ingress.receiver import Intake
+from daemon.ingress.subscriptions import Subscriptions
+from daemon.outbound.account import Account
+from daemon.outbound.dispatcher import Dispatcher
+from daemon.storage.outbox import Lane
+from daemon.telemetry import Telemetry
+
+
+@define(eq=False)
+class Channel:
+    """Everything that runs for one channel; what a person can see and do with it (`ChannelControl`)."""
+
+    name: str
+    platform: str
+    account: Account
+    intake: Intake
+    poller: Poller
+    catalogue: Catalogue
+    dispatcher: Dispatcher
+    subscriptions: Subscriptions
+    lane: Lane
+    figures: ChannelFigures
+    telemetry: Telemetry
+    now_us: Callable[[], int]
+
+    # -- for people --
+
+    def view(self) -> ChannelView:
+        """The channel's present state."""
+        slots = self.lane.slots.values()
+        dead = sum(1 for slot in slots if slot.dead_letter)
+        flying = sum(1 for slot in slots if slot.in_flight)
+        offset = self.account.offset.span
+        return ChannelView(
+            name=self.name,
+            platform=self.platform,
+            state=self._state(),
+            breaker=self.account.breaker.state(self.account.wall_us()),
+            push_lag=self.figures.push_lag.lag(),
+            webhook_lag=self.figures.webhook_lag.lag(),
+            commit_lag=self.figures.commit_lag.lag(),
+            pending=len(slots) - dead - flying,
+            in_flight=flying,
+            dead=dead,
+            watermark_us=self.poller.watermark_us(),
+            clock_offset_ms=(offset.lo / 1_000, offset.hi / 1_000),
+            last_error=self.account.last_error or self.poller.broken or self.catalogue.broken,
+            pushes=self.figures.pushes,
+            polls=self.poller.polls,
+            webhooks=self.figures.webhooks,
+            compare_and_set=self.account.adapter.traits.compare_and_set,
+        )
+
+    def _state(self) -> Literal["live", "paused", "down", "throttled"]:
+        if self.account.paused:
+            return "paused"
+        if self.account.breaker.state(self.account.wall_us()) != "closed":
+            return "down"
+        return "throttled" if self.account.budget.paused_s() else "live"
+
+    def policy(self) -> Policy:
+        """The channel's rules."""
+        return self.account.policy
+
+    def pause(self) -> None:
+        """Stop pushing; everything else goes on."""
+        if not self.account.paused:
+            self.account.paused = True
+            self.telemetry.event(Event.CHANNEL_PAUSED, channel=self.name)
+
+    def resume(self) -> None:
+        """Push again, at once."""
+        if self.account.paused:
+            self.account.paused = False
+            self.telemetry.event(Event.CHANNEL_RESUMED, channel=self.name)
+        self.dispatcher.wake()
+
+    async def reconcile(self) -> ReconcileReport:
+        """Absorb the order feed, pull the catalogue, compare; what differs is read back and put right."""
+        await self.poller.poll()
+        pulled = await self.catalogue.pull()
+        return ReconcileReport(self.name, pulled.listings, pulled.linked, pulled.mismatched, pulled.error)
+
+    async def webhooks(self) -> list[Webhook] | str:
+        """The subscriptions at the channel, or why they cannot be read."""
+        return await self.subscriptions.listed()
+
+    async def register_webhooks(self) -> list[str] | str:
+        """Put missing or switched-off subscriptions right."""
+        return await self.subscriptions.repair()
+
+    def wanted_topics(self) -> tuple[str, ...]:
+        """The topics that must be subscribed."""
+        return self.account.adapter.wanted_topics()
+
+    # -- for the account --
+
+    def notice(self, event: str, **fields: Any) -> None:
+        """Something happened to the account."""
+        match event:
+            case "breaker_opened":
+                self.telemetry.event(Event.BREAKER_OPENED, channel=self.name, **fields)
+            case "breaker_closed":
+                self.telemetry.event(Event.BREAKER_CLOSED, channel=self.name, **fields)
+                self._hurry()
+            case "throttled":
+                self.telemetry.event(Event.CHANNEL_THROTTLED, channel=self.name, **fields)
+            case "clock_jumped":
+                self.telemetry.event(Event.CLOCK_OFFSET_JUMPED, channel=self.name, **fields)
+
+    def _hurry(self) -> None:
+        """The channel answers again: what backed off while it did not is due now."""
+        now_us = self.now_us()
+        for slot in list(self.lane.slots.values()):
+            if slot.due_us > now_us:
+                slot.due_us = now_us
+            if slot.recheck_us > now_us and slot.recheck_us != slot.alive_until_us:
+                slot.recheck_us = now_us
+            self.lane.refresh(slot, now_us)
+        self.poller.poke()

@@ -1,0 +1,256 @@
+"""The supervision tree: who runs, what happens when one fails, and the orderly start and stop."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import trio
+from attrs import define, field
+
+from daemon.admin.answers import refuse
+from daemon.admin.api import AdminHandler
+from daemon.admin.inside import Inside
+from daemon.app.assembly import Parts, assemble
+from daemon.app.maintenance import Upkeep
+from daemon.app.watching import CounterView
+from daemon.config import Config
+from daemon.domain.channel import Platform
+from daemon.domain.instants import SECOND_US
+from daemon.events import Event
+from daemon.ingress.http_types import Limits
+from daemon.ingress.server import HttpServer
+from daemon.ingress.webhooks import PublicHandler
+from daemon.notify import Notifier, feed_watchdog
+from daemon.ports import Ports
+from daemon.storage.environment import StoreError
+from daemon.telemetry import Telemetry
+
+CHECKPOINT_S = 2.0
+"""Seconds between two checkpoints; what lies between is repeated from the log after a kill."""
+EXPIRE_S = 600.0
+STOP_SERVING_S = 2.0
+STOP_CALLS_S = 1.0
+"""An orderly stop: requests are answered within the first, calls to channels end within the second."""
+RESTART_S = (0.1, 30.0)
+"""First and longest pause before a crashed background task is started again."""
+
+Listeners = Sequence[trio.abc.Listener[Any]]
+
+
+@define(eq=False)
+class Daemon:
+    """One daemon. `run` returns after an orderly stop; `stop` asks for one."""
+
+    parts: Parts
+    notifier: Notifier
+    public: HttpServer = field(init=False)
+    admin: HttpServer = field(init=False)
+    handler: PublicHandler = field(init=False)
+    inside: Inside = field(init=False)
+    serving: trio.Event = field(factory=trio.Event)
+    """Set when state is complete and webhooks are answered."""
+    ended: trio.Event = field(factory=trio.Event)
+    public_listeners: Listeners = ()
+    _stop: trio.Event = field(factory=trio.Event)
+    _checkpointing: trio.Lock = field(factory=trio.Lock)
+
+    def __attrs_post_init__(self) -> None:
+        parts = self.parts
+        intakes = {name: channel.intake for name, channel in parts.channels.items()}
+        limits = parts.config.limits
+        self.handler = PublicHandler(
+            parts.receiver, intakes, self.not_ready, parts.ports.wall_us, limits.max_body_bytes
+        )
+        http_limits = Limits(
+            max_body_bytes=limits.max_body_bytes, max_connections=limits.max_connections,
+            max_buffered_bytes=limits.max_buffered_bytes,
+        )  # fmt: skip
+        self.public = HttpServer(self.handler, http_limits, on_error=self._request_failed, wall_clock=self._wall_s)
+        upkeep = Upkeep(parts.store, parts.registry, parts.receiver, intakes, parts.telemetry, self.checkpoint)
+        self.inside = Inside(
+            parts.store, parts.registry, parts.outbox, parts.dead_letters, parts.channels, upkeep,
+            CounterView(parts.telemetry.counters), parts.ports.wall_us(), self.not_ready,
+        )  # fmt: skip
+        admin = AdminHandler(
+            self.inside, new_id=parts.ports.new_id, forget=parts.receiver.forget, witness=self._commanded
+        )
+        self.admin = HttpServer(
+            admin, Limits(max_connections=64), on_error=self._request_failed, wall_clock=self._wall_s, refuse=refuse
+        )
+
+    # -- state --
+
+    def not_ready(self) -> str:
+        """Why the daemon is not ready; empty when it is."""
+        if not self.serving.is_set():
+            return "starting"
+        waiting = [name for name, each in self.parts.channels.items() if not each.catalogue.attempted.is_set()]
+        if waiting:
+            return f"waiting for the first look at {', '.join(waiting)}"
+        return self.parts.store.trouble
+
+    def _wall_s(self) -> float:
+        return self.parts.ports.wall_us() / SECOND_US
+
+    def _request_failed(self, error: BaseException) -> None:
+        if isinstance(error, StoreError):
+            raise error
+        self.parts.telemetry.event(Event.HANDLER_FAILED, error=error)
+
+    def _commanded(self, *, by: str, command: str, refused: str) -> None:
+        if refused:
+            self.parts.telemetry.event(Event.ADMIN_REFUSED, by=by, command=command, reason=refused)
+        else:
+            self.parts.telemetry.event(Event.ADMIN_COMMAND, by=by, command=command)
+
+    # -- life --
+
+    def stop(self) -> None:
+        """Begin the orderly stop."""
+        self._stop.set()
+
+    async def run(self, public: Listeners, admin: Listeners) -> None:
+        """Run until stopped. Raises `StoreError` if the store cannot go on."""
+        parts = self.parts
+        self.public_listeners = public
+        clean = False
+        try:
+            async with trio.open_nursery() as store_scope:
+                await store_scope.start(parts.store.run)
+                self._recover()
+                async with trio.open_nursery() as rooms:
+                    await self._start(rooms, public, admin)
+                    await self._stop.wait()
+                    await self._finish(rooms)
+                parts.registry.drain()
+                await self.checkpoint()
+                parts.store.stop()
+            clean = True
+        finally:
+            with trio.CancelScope(shield=True):
+                for client in parts.clients:
+                    await client.aclose()
+            parts.store.env.close(clean=clean)
+            self.ended.set()
+
+    def _recover(self) -> None:
+        parts = self.parts
+        parts.seen.load()
+        parts.receiver.load()
+        repeated = parts.registry.replay()
+
+        def life_us(channel: str) -> int:
+            known = parts.channels.get(channel)
+            return int((known.account.adapter.traits.request_life_s if known else 120.0) * SECOND_US)
+
+        unfinished = parts.registry.resume(life_us, parts.policies)
+        parts.telemetry.event(Event.STARTED, events=parts.store.head.seq, repeated=repeated, unfinished=unfinished)
+
+    async def _start(self, rooms: trio.Nursery, public: Listeners, admin: Listeners) -> None:
+        parts = self.parts
+        await rooms.start(parts.registry.run)
+        rooms.start_soon(self._checkpoints)
+        for name, channel in parts.channels.items():
+            for what, task in {
+                "poller": channel.poller.run,
+                "catalogue": channel.catalogue.run,
+                "dispatcher": channel.dispatcher.run,
+                "subscriptions": channel.subscriptions.run,
+            }.items():
+                rooms.start_soon(self._supervise, f"{what} of {name}", task)
+        await rooms.start(self.admin.serve, admin)
+        await rooms.start(self.public.serve, public)
+        self.serving.set()
+        rooms.start_soon(self._announce)
+        rooms.start_soon(feed_watchdog, self.notifier, self._alive)
+
+    async def _announce(self) -> None:
+        """Systemd is told when webhooks are answered; the log, when every channel has been looked at."""
+        self.notifier.ready()
+        for channel in self.parts.channels.values():
+            await channel.catalogue.attempted.wait()
+        self.parts.telemetry.event(Event.READY, channels=len(self.parts.channels))
+
+    async def _alive(self) -> None:
+        """Proof of life for the watchdog: the writer's thread and the loop both get their turn."""
+        await self.parts.ports.run_blocking(lambda: None)
+
+    async def _supervise(self, what: str, task: Callable[[], Awaitable[None]]) -> None:
+        """Run a background task; one that raises is started again, ever more slowly, and says so."""
+        pause_s = RESTART_S[0]
+        while True:
+            began = trio.current_time()
+            try:
+                await task()
+            except (StoreError, trio.Cancelled):
+                raise
+            except Exception as error:
+                self.parts.telemetry.event(Event.TASK_CRASHED, task=what, error=error)
+            else:
+                return
+            pause_s = RESTART_S[0] if trio.current_time() - began > 60 else min(RESTART_S[1], pause_s * 2)
+            await trio.sleep(pause_s)
+
+    async def checkpoint(self) -> int:
+        """Write everything that lags behind the log; returns rows."""
+        async with self._checkpointing:
+            parts = self.parts
+            rows = await parts.store.checkpoint() if parts.store.behind else 0
+            if rows:
+                parts.seen.checkpointed()
+                gone = parts.registry.checkpointed()
+                parts.telemetry.event(Event.CHECKPOINT, rows=rows, seq=parts.store.head.seq, passivated=gone)
+            return rows
+
+    async def _checkpoints(self) -> None:
+        expired_at = trio.current_time()
+        while True:
+            await trio.sleep(CHECKPOINT_S)
+            await self.checkpoint()
+            if trio.current_time() - expired_at >= EXPIRE_S:
+                expired_at = trio.current_time()
+                await self._expire()
+
+    async def _expire(self) -> None:
+        total = 0
+        while gone := self.parts.seen.expire(self.parts.ports.wall_us()):
+            total += gone
+            await self.parts.store.flush()
+        if total:
+            self.parts.telemetry.event(Event.PRUNED, deliveries=total)
+
+    async def _finish(self, rooms: trio.Nursery) -> None:
+        """Stop accepting, answer what was begun, let calls under way end, then cancel what is left."""
+        self.notifier.stopping()
+        self.parts.telemetry.event(Event.STOPPING)
+        self.handler.stopping = True
+        for channel in self.parts.channels.values():
+            channel.account.paused = True
+        await self.public.close_gracefully(STOP_SERVING_S)
+        with trio.move_on_after(STOP_CALLS_S):
+            for channel in self.parts.channels.values():
+                await channel.dispatcher.wait_idle()
+        await self.admin.close_gracefully(0.5)
+        rooms.cancel_scope.cancel()
+
+
+async def serve(
+    config: Config, platforms: Mapping[str, Platform], ports: Ports, telemetry: Telemetry, notifier: Notifier,
+    *, task_status: trio.TaskStatus[Daemon] = trio.TASK_STATUS_IGNORED,
+) -> None:  # fmt: skip
+    """Assemble a daemon and run it until it is stopped; `started` gives it to the caller.
+
+    Raises `StoreError`, `CredentialError`, `RuntimeError` or `OSError`, each with a sentence.
+    """
+    parts = assemble(config, platforms, ports, telemetry)
+    try:
+        admin = await ports.listen_admin(config.admin_socket)
+        public = await ports.listen_public(config.listen.host, config.listen.port)
+        daemon = Daemon(parts, notifier)
+    except BaseException:
+        parts.store.env.close(clean=False)
+        raise
+    task_status.started(daemon)
+    await daemon.run(public, admin)
+    telemetry.event(Event.STOPPED)

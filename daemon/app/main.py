@@ -1,0 +1,118 @@
+"""`onhand run`: the real world's ports, signals, and errors as one sentence."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from daemon.app.daemon import Daemon, serve
+from daemon.config import Config, ConfigError, load_config
+from daemon.credentials import CredentialError
+from daemon.domain.channel import Platform
+from daemon.events import Event
+from daemon.ingress.listeners import inherited_listeners, tcp_listeners, unix_listener
+from daemon.notify import Notifier
+from daemon.outbound.http import AddressPolicy, open_http_client
+from daemon.ports import HttpPort, HttpTarget, Ports, production_ports, read_file, wall_us
+from daemon.storage.environment import StoreError
+from daemon.telemetry import Telemetry
+
+DONE, REFUSED, WRONG = 0, 1, 2
+
+
+def run_daemon(config_path: Path, platforms: Mapping[str, Platform]) -> int:
+    """The daemon in the foreground; returns the exit code. SIGTERM and SIGINT begin the orderly stop."""
+    environ = dict(os.environ)
+    try:
+        config = load_config(str(config_path), environ=environ, platforms=platforms, read_file=read_file)
+    except ConfigError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - the log is not set up without a configuration
+        return WRONG
+    ports = real_ports()
+    telemetry = Telemetry(
+        wall_us=ports.wall_us, write_line=ports.write_line, level=config.log_level, terminal=ports.terminal
+    )
+    return trio.run(_run, config, platforms, ports, telemetry, Notifier(environ))
+
+
+async def _run(
+    config: Config, platforms: Mapping[str, Platform], ports: Ports, telemetry: Telemetry, notifier: Notifier
+) -> int:
+    try:
+        async with trio.open_nursery() as nursery:
+            daemon: Daemon = await nursery.start(serve, config, platforms, ports, telemetry, notifier)
+            telemetry.event(
+                Event.LISTENING, public=str(config.listen), admin=config.admin_socket, state=config.state_dir
+            )
+            nursery.start_soon(_obey_signals, daemon, nursery.cancel_scope)
+            await _ended(daemon, nursery)
+    except BaseExceptionGroup as group:
+        matched, rest = group.split((StoreError, CredentialError, OSError, RuntimeError))
+        if matched is None or rest is not None:
+            raise
+        error = _first(matched)
+        telemetry.event(Event.FAILED, error=str(error))
+        print(f"onhand: {error}", file=sys.stderr)  # noqa: T201 - a person who starts it by hand looks here
+        return REFUSED
+    return DONE
+
+
+async def _ended(daemon: Daemon, nursery: trio.Nursery) -> None:
+    await daemon.ended.wait()
+    nursery.cancel_scope.cancel()
+
+
+async def _obey_signals(daemon: Daemon, scope: trio.CancelScope) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        asked = 0
+        async for _ in signals:
+            asked += 1
+            daemon.stop()
+            if asked > 1:
+                scope.cancel()  # a person in a hurry; the state is safe at any moment
+
+
+def _first(group: BaseExceptionGroup[Any]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def real_ports() -> Ports:
+    """The real world."""
+    return production_ports(open_http=_open_http, listen_public=_listen_public, listen_admin=_listen_admin)
+
+
+def _open_http(target: HttpTarget) -> HttpPort:
+    policy = AddressPolicy(target.hosts, allow_plain=target.allow_plain, allow_private=target.allow_private)
+    return open_http_client(target.kind, policy=policy, max_connections=target.max_connections, clock_us=wall_us)
+
+
+async def _listen_public(host: str, port: int) -> Sequence[trio.abc.Listener[Any]]:
+    inherited = [each for name, found in _inherited().items() if name != "admin" for each in found]
+    if inherited:
+        return inherited
+    return await tcp_listeners(host, port)
+
+
+async def _listen_admin(path: str) -> Sequence[trio.abc.Listener[Any]]:
+    inherited = _inherited().get("admin")
+    return inherited or [unix_listener(path)]
+
+
+_handed_over: dict[str, list[trio.SocketListener]] | None = None
+
+
+def _inherited() -> dict[str, list[trio.SocketListener]]:
+    """Sockets handed over by systemd; taken once, since taking them changes the descriptors."""
+    global _handed_over  # noqa: PLW0603 - a process is handed its sockets once
+    if _handed_over is None:
+        _handed_over = inherited_listeners(os.environ)
+    return _handed_over

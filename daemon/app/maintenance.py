@@ -1,0 +1,153 @@
+"""Commands that concern the whole store: backup, rebuilding from the log, dead letters once more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import trio
+from attrs import define
+
+from daemon.actors.actor import Part
+from daemon.actors.registry import Registry, part_of
+from daemon.admin.inside import RebuildReport
+from daemon.domain.channel import Delivery
+from daemon.domain.observations import Adjustment, OrderLine, StockCount
+from daemon.domain.sku import Revive, Settle
+from daemon.domain.stock import Stock, dump
+from daemon.events import Event
+from daemon.ingress.receiver import Intake, Receiver
+from daemon.storage.chain import BrokenLogError, chained
+from daemon.storage.codec import Cause, Record, pack, unpack
+from daemon.storage.dead_letters import DeadLetter
+from daemon.storage.environment import StoreError, structural_problems
+from daemon.storage.store import Store
+from daemon.storage.tables import SKUS
+from daemon.telemetry import Telemetry
+
+NAMED_MAX = 100
+"""SKUs named in a report."""
+
+
+def _fold(stocks: dict[str, Stock], record: Record) -> None:
+    message = record.message
+    if isinstance(message, OrderLine | StockCount | Adjustment):
+        stocks.setdefault(record.sku, Stock()).apply(message)
+    elif isinstance(message, Settle):
+        stocks.setdefault(record.sku, Stock()).settle(message.horizon_us)
+
+
+@define(eq=False)
+class Upkeep:
+    """See `daemon.admin.inside.Maintenance`."""
+
+    store: Store
+    registry: Registry
+    receiver: Receiver
+    intakes: Mapping[str, Intake]
+    telemetry: Telemetry
+    checkpoint: Callable[[], object]
+    """Awaitable: write everything that lags behind the log."""
+
+    async def backup(self, directory: Path) -> int:
+        """Copy the state into an empty directory while work goes on, verify the copy; returns its bytes."""
+        await self.store.flush()
+        async with self.store.growing:
+            try:
+                await self.store.run_aside(lambda: self.store.env.copy_to(directory))
+            except OSError as error:
+                self.telemetry.event(Event.BACKUP_FAILED, error=error)
+                raise StoreError(f"the backup to {directory} failed ({error.strerror})") from None
+        problems = await self.store.run_aside(lambda: structural_problems(directory / "data.mdb"))
+        if problems:
+            self.telemetry.event(Event.BACKUP_FAILED, error=problems[0])
+            raise StoreError(f"the copy in {directory} does not verify ({problems[0]}); take another one")
+        size = (directory / "data.mdb").stat().st_size
+        self.telemetry.event(Event.BACKED_UP, directory=str(directory), size=size)
+        return size
+
+    async def rebuild(self, *, verify_only: bool) -> RebuildReport:
+        """Fold the whole log and compare with the stored stocks; `verify_only` changes nothing.
+
+        The log is read in pages, so work goes on meanwhile; a SKU that changed since is compared as of then.
+        """
+        head = self.store.head
+        await self.store.flush()
+        stocks: dict[str, Stock] = {}
+        events, broken = 0, 0
+        try:
+            for record in chained(self.store.env, head):
+                events += 1
+                _fold(stocks, record)
+                if events % 1_000 == 0:
+                    await trio.lowlevel.checkpoint()
+        except BrokenLogError as error:
+            broken = error.seq
+        end = head.seq
+        different = [] if broken else await self._compare(stocks, end)
+        repaired = False
+        if different and not verify_only:
+            for sku in different:
+                self.registry.replace_stock(sku, stocks.get(sku, Stock()))
+            await self.checkpoint()  # type: ignore[misc]  # an async callable
+            repaired = True
+        self.telemetry.event(Event.REBUILT, events=events, skus=len(stocks), different=len(different), broken=broken)
+        return RebuildReport(events, len(stocks), tuple(different[:NAMED_MAX]), broken, repaired)
+
+    async def _compare(self, stocks: dict[str, Stock], end: int) -> list[str]:
+        """SKUs whose stock in use, or whose stored row, is not what the log makes of it, byte for byte."""
+        different = []
+        for place, (sku, stock) in enumerate(sorted(stocks.items())):
+            folded = pack(dump(stock))
+            actor = self.registry.actors.get(sku)
+            if actor is not None:
+                same = actor.seq > end or pack(dump(actor.state.stock)) == folded
+            else:
+                payload = self.store.env.get(SKUS, sku.encode())
+                same = payload is not None and pack(unpack(payload)[1]) == folded
+            if not same:
+                different.append(sku)
+            if place % 500 == 499:
+                await trio.lowlevel.checkpoint()
+        return different
+
+    async def retry_letter(self, letter: int) -> str:
+        """Apply a dead letter again; what came of it, as a sentence. Raises `LookupError` for an unknown one."""
+        found = self.receiver.dead_letters.get(letter)
+        if found is None:
+            raise LookupError(f"there is no dead letter {letter}")
+        self.registry.release(found.sku)
+        said = await self._again(found)
+        self.receiver.dead_letters.remove(letter)
+        self.receiver.forget(found.channel, found.subject)
+        await self.store.flush()
+        self.telemetry.event(Event.DEAD_LETTER_RETRIED, channel=found.channel or None, letter=letter, result=said)
+        return said
+
+    async def _again(self, letter: DeadLetter) -> str:
+        intake = self.intakes.get(letter.channel)
+        match letter.kind:
+            case "push":
+                revive = Revive(letter.channel, letter.content.decode())
+                await self.registry.deliver([Part(letter.sku, revive, Cause("retry", letter.channel))])
+                return "the listing is pushed again"
+            case "poison":
+                unit = await self.registry.deliver([part_of(letter.content)])
+                return f"the observation was applied again: {', '.join(unit.verdicts)}"
+            case "late":
+                unit = await self.registry.deliver([part_of(letter.content)])
+                return f"the observation was told again: {', '.join(unit.verdicts)}"
+            case "unlinked":
+                order, _ = unpack(letter.content)
+                self.registry.refetches.ask(letter.channel, order, self.store.now_us())
+                if intake is not None:
+                    intake.look()
+                return f"order {order} is fetched again"
+            case "puzzle":
+                if intake is None or not letter.content:
+                    return "there is nothing to read again; the order feed tells what it was about"
+                facts = intake.adapter.parse(Delivery({}, letter.content))
+                if facts.puzzle:
+                    return f"still not understood: {facts.puzzle}"
+                await self.receiver.absorb(intake, facts.orders, "retry")
+                return "understood now, and applied"

@@ -1,0 +1,212 @@
+"""What happens, as log lines, counters and lag figures: the one place that turns it into events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from attrs import define, field
+
+from daemon.actors.actor import Part
+from daemon.app.lags import LagWindow
+from daemon.domain.channel import LevelSeen
+from daemon.domain.observations import LevelReport, OrderLine
+from daemon.domain.outcomes import Outcome
+from daemon.domain.sku import Sent, Step
+from daemon.domain.slot import Slot
+from daemon.events import Event
+from daemon.ingress.catalogue import Offer
+from daemon.ingress.normalise import Unlinked
+from daemon.ingress.receiver import Answer
+from daemon.ingress.signature import Finding
+from daemon.storage.dead_letters import DeadKind
+from daemon.telemetry import Counters, Telemetry
+
+COUNTED: dict[str, Event] = {
+    "acked": Event.DELIVERY_ACCEPTED,
+    "duplicates": Event.DELIVERY_DUPLICATE,
+    "rejected": Event.DELIVERY_REJECTED,
+    "puzzles": Event.DELIVERY_PUZZLE,
+    "overloaded": Event.DELIVERY_OVERLOADED,
+    "conflicts": Event.OBSERVATION_CONFLICT,
+    "unlinked": Event.OBSERVATION_UNLINKED,
+    "pushes": Event.PUSH_SENT,
+    "confirmed": Event.PUSH_CONFIRMED,
+    "push_conflicts": Event.PUSH_CONFLICT,
+    "push_failures": Event.PUSH_FAILED,
+    "push_doubts": Event.PUSH_DOUBTED,
+    "dead_pushes": Event.PUSH_DEAD,
+}
+
+
+class CounterView(Mapping[str, int]):
+    """The counters that `status` shows, live, under their short names."""
+
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+
+    def __getitem__(self, name: str) -> int:
+        return self._counters[COUNTED[name]]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COUNTED)
+
+    def __len__(self) -> int:
+        return len(COUNTED)
+
+
+@define
+class ChannelFigures:
+    """What is measured of one channel."""
+
+    push_lag: LagWindow = field(factory=LagWindow)
+    webhook_lag: LagWindow = field(factory=LagWindow)
+    commit_lag: LagWindow = field(factory=LagWindow)
+    pushes: int = 0
+    webhooks: int = 0
+
+
+@define
+class Watch:
+    """Implements every watcher protocol of the rooms below."""
+
+    telemetry: Telemetry
+    wall_us: Callable[[], int]
+    figures: dict[str, ChannelFigures] = field(factory=dict)
+
+    def of(self, channel: str) -> ChannelFigures:
+        """The channel's figures."""
+        if channel not in self.figures:
+            self.figures[channel] = ChannelFigures()
+        return self.figures[channel]
+
+    # -- actors --
+
+    def applied(self, part: Part, step: Step, seq: int) -> None:
+        """An observation went through its actor."""
+        cause, message = part.cause, part.message
+        if isinstance(message, LevelReport):
+            if step.verdict == "linked":
+                self.telemetry.event(
+                    Event.LISTING_LINKED, channel=message.channel, sku=part.sku, listing=message.listing
+                )
+            return
+        if not step.log or cause.by in ("push", "readback"):
+            return
+        event = Event.OBSERVATION_CONFLICT if step.verdict == "conflict" else Event.OBSERVATION_APPLIED
+        self.telemetry.event(
+            event, channel=cause.channel or None, sku=part.sku, order=cause.order or None, line=cause.line or None,
+            delivery=str(cause.delivery) if cause.delivery else None, kind=_kind(message), by=cause.by, seq=seq,
+            before=step.before, after=step.after, verdict=step.verdict,
+        )  # fmt: skip
+        before, after = step.before or 0, step.after or 0
+        if after < 0 <= before:
+            self.telemetry.event(Event.DEBT_OPENED, sku=part.sku, channel=cause.channel or None, debt=-after)
+        elif before < 0 <= after:
+            self.telemetry.event(Event.DEBT_PAID, sku=part.sku, channel=cause.channel or None)
+
+    def crashed(self, part: Part, error: Exception, *, quarantined: bool) -> None:
+        """An actor raised."""
+        cause = part.cause
+        event = Event.SKU_QUARANTINED if quarantined else Event.SKU_CRASHED
+        self.telemetry.event(
+            event, sku=part.sku, channel=cause.channel or None, order=cause.order or None, error=error
+        )
+
+    def dead(self, kind: DeadKind, part: Part, letter: int) -> None:
+        """An observation became a dead letter."""
+        if kind == "late":
+            self.telemetry.event(
+                Event.OBSERVATION_LATE, sku=part.sku, channel=part.cause.channel or None,
+                order=part.cause.order or None, letter=letter,
+            )  # fmt: skip
+
+    # -- deliveries --
+
+    def received(self, channel: str, answer: Answer, *, topic: str, delivery: int, note: str) -> None:
+        """A webhook was answered."""
+        event = {
+            Answer.ACCEPTED: Event.DELIVERY_ACCEPTED,
+            Answer.DUPLICATE: Event.DELIVERY_DUPLICATE,
+            Answer.PUZZLE: Event.DELIVERY_PUZZLE,
+            Answer.BUSY: Event.DELIVERY_OVERLOADED,
+        }[answer]
+        self.of(channel).webhooks += 1
+        fields: dict[str, Any] = {"topic": topic} if topic else {}
+        if note:
+            fields["reason"] = note
+        self.telemetry.event(event, channel=channel, delivery=str(delivery) if delivery else None, **fields)
+
+    def refused(self, channel: str, finding: Finding) -> None:
+        """A delivery was not signed as it should be."""
+        self.telemetry.event(Event.DELIVERY_REJECTED, channel=channel, signature=finding)
+
+    def timed(self, channel: str, event_lag_us: int | None, commit_us: int) -> None:
+        """How late a webhook came, and how long it took to be durable."""
+        figures = self.of(channel)
+        figures.commit_lag.add(commit_us)
+        if event_lag_us is not None:
+            figures.webhook_lag.add(event_lag_us)
+
+    def unlinked(self, line: Unlinked, letter: int) -> None:
+        """An order line of an unknown SKU."""
+        self.telemetry.event(
+            Event.OBSERVATION_UNLINKED, channel=line.channel, order=line.order.order, line=line.line.line,
+            listing=line.line.listing or None, letter=letter, reason=line.why,
+        )  # fmt: skip
+
+    def first_count(self, sku: str, offer: Offer) -> None:
+        """A SKU took its first count."""
+        self.telemetry.event(
+            Event.FIRST_COUNT, channel=offer.channel, sku=sku, listing=offer.listing, available=offer.level
+        )
+
+    # -- pushes --
+
+    def sent(self, slot: Slot, sent: Sent) -> None:
+        """A push leaves."""
+        self.of(slot.channel).pushes += 1
+        self.telemetry.event(
+            Event.PUSH_SENT, channel=slot.channel, sku=slot.sku, listing=slot.listing, quantity=sent.level,
+            believed=sent.believed, generation=sent.generation, attempt=slot.attempt,
+        )  # fmt: skip
+
+    def answered(self, slot: Slot, sent: Sent, outcome: Outcome, *, dead_letter: int) -> None:
+        """A push was answered, or nobody knows."""
+        fields: dict[str, Any] = {"quantity": sent.level, "generation": sent.generation}
+        if outcome.kind == "ok":
+            lag_us = self.wall_us() - slot.wanted_us
+            self.of(slot.channel).push_lag.add(lag_us)
+            fields["lag_ms"] = round(lag_us / 1_000, 3)
+        elif outcome.reason:
+            fields["reason"] = outcome.reason
+        event = {
+            "ok": Event.PUSH_CONFIRMED,
+            "superseded": Event.PUSH_SUPERSEDED,
+            "conflict": Event.PUSH_CONFLICT,
+            "unknown": Event.PUSH_DOUBTED,
+        }.get(outcome.kind, Event.PUSH_FAILED)
+        if dead_letter:
+            event = Event.PUSH_DEAD
+            fields["letter"] = dead_letter
+        self.telemetry.event(event, channel=slot.channel, sku=slot.sku, listing=slot.listing, **fields)
+
+    def split(self, channel: str, size: int, reason: str) -> None:
+        """A batch was refused as a whole."""
+        self.telemetry.event(Event.PUSH_SPLIT, channel=channel, size=size, reason=reason)
+
+    def read_back(self, slot: Slot, seen: LevelSeen | None) -> None:
+        """A listing was read back."""
+        shown = seen.level if seen else None
+        self.telemetry.event(
+            Event.READ_BACK, channel=slot.channel, sku=slot.sku, listing=slot.listing, shown=shown,
+            believed=slot.belief, wanted=slot.desired,
+        )  # fmt: skip
+
+
+def _kind(message: object) -> str:
+    if isinstance(message, OrderLine):
+        return "order line"
+    return {"StockCount": "count", "Adjustment": "adjustment", "Freeze": "freeze", "Settle": "settle"}.get(
+        type(message).__name__, type(message).__name__
+    )

@@ -1,0 +1,70 @@
+"""The hash chain over the event log: no event can be changed, dropped or put in without breaking it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import blake2b
+
+from daemon.storage.codec import DamagedError, Record, load_record, number
+from daemon.storage.environment import Environment, Head
+from daemon.storage.tables import CHAIN, CHAIN_EVERY, LOG
+
+PAGE = 1_000
+"""Events read in one snapshot."""
+
+
+class BrokenLogError(Exception):
+    """The log is not what was written, from event `seq` on."""
+
+    def __init__(self, seq: int, why: str) -> None:
+        super().__init__(f"event {seq}: {why}")
+        self.seq = seq
+
+
+def link(chain: bytes, key: bytes, payload: bytes) -> bytes:
+    """The chain's digest after one more event, 16 bytes."""
+    return blake2b(chain + key + payload, digest_size=16).digest()
+
+
+def chained(env: Environment, head: Head) -> Iterator[Record]:
+    """Every event up to `head`, each checked; raises `BrokenLogError` at the first that does not fit."""
+    chain, seq = bytes(16), 0
+    while seq < head.seq:
+        page = _page(env, seq)
+        for key, payload in page:
+            seq += 1
+            if int.from_bytes(key, "big") != seq:
+                raise BrokenLogError(seq, "it is missing")
+            chain = link(chain, key, payload)
+            if seq % CHAIN_EVERY == 0 and _stored(env, key) != chain:
+                raise BrokenLogError(seq - CHAIN_EVERY + 1, "the chain does not hold from here on")
+            try:
+                yield load_record(seq, payload)
+            except DamagedError as error:
+                raise BrokenLogError(seq, str(error)) from None
+            if seq == head.seq:
+                break
+        if not page:
+            raise BrokenLogError(seq + 1, "it is missing")
+    if chain != head.chain:
+        raise BrokenLogError(seq, "the chain does not end where it should")
+
+
+def _page(env: Environment, after: int) -> list[tuple[bytes, bytes]]:
+    try:
+        return env.scan(LOG, number(after + 1), limit=PAGE)
+    except DamagedError:
+        # One row of the page is bad: go row by row, so that the bad one is named.
+        pass
+    try:
+        payload = env.get(LOG, number(after + 1))
+    except DamagedError as error:
+        raise BrokenLogError(after + 1, str(error)) from None
+    return [] if payload is None else [(number(after + 1), payload)]
+
+
+def _stored(env: Environment, key: bytes) -> bytes | None:
+    try:
+        return env.get(CHAIN, key)
+    except DamagedError:
+        return None
