@@ -49,7 +49,7 @@ ALLOWED = {
     "daemon/outbound/": ({"HTTP clients", "sockets"}, "behind ports.open_http"),
     "daemon/ingress/listeners.py": ({"sockets", "files"}, "behind ports.listen_public and ports.listen_admin"),
     "daemon/notify.py": ({"sockets"}, "one datagram to systemd; without $NOTIFY_SOCKET it opens nothing"),
-    "daemon/app.py": ({"signals"}, "SIGTERM and SIGINT begin the orderly stop"),
+    "daemon/app/main.py": ({"signals", "environment"}, "the real world is put together here, and told to stop"),
     "daemon/cli": ({"files", "sockets", "environment", "signals"}, "a client of the daemon, not part of it"),
     "daemon/theatre/": (
         {"clock", "files", "sockets", "threads", "signals"},

@@ -17,7 +17,7 @@ from attrs import define, field, frozen
 from daemon.actors.actor import Actor, Part, Unit, dump_actor, load_actor
 from daemon.domain.instants import SECOND_US
 from daemon.domain.observations import LevelReport, OrderLine
-from daemon.domain.sku import Doubted, PolicyOf, Reprice, Sku, Step
+from daemon.domain.sku import Doubted, PolicyOf, Reprice, Settle, Sku, Step
 from daemon.domain.stock import Stock
 from daemon.storage.codec import Cause, EmptyOrder, dump_message, load_message, number, pack, unpack
 from daemon.storage.cursors import Refetches
@@ -188,7 +188,7 @@ class Registry:
         if step.log:
             record = self.store.append(
                 part.sku, part.message, part.cause, at_us=now_us, before=step.before, after=step.after,
-                note=step.verdict if step.verdict != "applied" else "",
+                note="ambiguous" if step.ambiguous else step.verdict if step.verdict != "applied" else "",
             )  # fmt: skip
             seq = actor.seq = record.seq
         if step.log or step.slots:
@@ -297,6 +297,16 @@ class Registry:
         for sku in leaving:
             del self.actors[sku]
         return len(leaving)
+
+    def settle_some(self, after: str, horizon_us: int, limit: int = 200) -> str:
+        """Fold what is older than `horizon_us` in the next `limit` SKUs behind `after`; returns the last one seen,
+        or the empty string behind the last SKU of all."""
+        page = self.skus(after=after, limit=limit)
+        for sku in page:
+            state = self.peek(sku)
+            if state is not None and state.stock.settles(horizon_us):
+                self.tell([Part(sku, Settle(horizon_us), Cause("settlement"))])
+        return page[-1] if len(page) == limit else ""
 
     # -- starting --
 

@@ -76,7 +76,7 @@ class ChannelControl(Protocol):
     def policy(self) -> Policy: ...
 
     def pause(self) -> None:
-        """Stop pushing; everything else goes on. Survives until `resume` or a restart."""
+        """Stop pushing; everything else goes on, until `resume`."""
 
     def resume(self) -> None: ...
 

@@ -36,6 +36,7 @@ from daemon.storage.links import Links
 from daemon.storage.orders import OrderIndex
 from daemon.storage.outbox import Outbox
 from daemon.storage.store import Notices, Store
+from daemon.storage.tables import META
 from daemon.telemetry import Telemetry
 
 
@@ -136,6 +137,12 @@ def _channel(
         parts.outbox.lane(name), parts.watch.of(name), telemetry, parts.store.now_us,
     )  # fmt: skip
     account.notice = channel.notice
+
+    def keep_paused() -> None:
+        paused = [each for each, other in parts.channels.items() if other.account.paused]
+        parts.store.put(META, b"paused", pack(paused))
+
+    channel.keep_paused = keep_paused
     return channel
 
 

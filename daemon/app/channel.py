@@ -38,6 +38,8 @@ class Channel:
     figures: ChannelFigures
     telemetry: Telemetry
     now_us: Callable[[], int]
+    keep_paused: Callable[[], None] = lambda: None
+    """Make durable which channels are paused."""
 
     # -- for people --
 
@@ -79,15 +81,17 @@ class Channel:
         return self.account.policy
 
     def pause(self) -> None:
-        """Stop pushing; everything else goes on."""
+        """Stop pushing; everything else goes on, and a restart does not change it."""
         if not self.account.paused:
             self.account.paused = True
+            self.keep_paused()
             self.telemetry.event(Event.CHANNEL_PAUSED, channel=self.name)
 
     def resume(self) -> None:
         """Push again, at once."""
         if self.account.paused:
             self.account.paused = False
+            self.keep_paused()
             self.telemetry.event(Event.CHANNEL_RESUMED, channel=self.name)
         self.dispatcher.wake()
 

@@ -23,12 +23,16 @@ from daemon.ingress.server import HttpServer
 from daemon.ingress.webhooks import PublicHandler
 from daemon.notify import Notifier, feed_watchdog
 from daemon.ports import Ports
+from daemon.storage.codec import pack, unpack
 from daemon.storage.environment import StoreError
+from daemon.storage.tables import META
 from daemon.telemetry import Telemetry
 
 CHECKPOINT_S = 2.0
 """Seconds between two checkpoints; what lies between is repeated from the log after a kill."""
-EXPIRE_S = 600.0
+EXPIRE_S = 3600.0
+PAGE_PAUSE_S = 0.01
+"""Between two pages of housekeeping, so that it never holds up a sale."""
 STOP_SERVING_S = 2.0
 STOP_CALLS_S = 1.0
 """An orderly stop: requests are answered within the first, calls to channels end within the second."""
@@ -144,6 +148,9 @@ class Daemon:
             known = parts.channels.get(channel)
             return int((known.account.adapter.traits.request_life_s if known else 120.0) * SECOND_US)
 
+        for name in unpack(parts.store.env.get(META, b"paused") or pack([])):
+            if name in parts.channels:
+                parts.channels[name].account.paused = True
         unfinished = parts.registry.resume(life_us, parts.policies)
         parts.telemetry.event(Event.STARTED, events=parts.store.head.seq, repeated=repeated, unfinished=unfinished)
 
@@ -213,12 +220,27 @@ class Daemon:
                 await self._expire()
 
     async def _expire(self) -> None:
+        """Forget what is past its retention, and fold what is past the settlement horizon; a little at a time."""
+        parts, settings = self.parts, self.parts.config.storage
+        now_us = parts.ports.wall_us()
         total = 0
-        while gone := self.parts.seen.expire(self.parts.ports.wall_us()):
+        while gone := parts.seen.expire(now_us - settings.dedup_us, now_us - settings.retention_us):
             total += gone
-            await self.parts.store.flush()
+            await parts.store.flush()
         if total:
-            self.parts.telemetry.event(Event.PRUNED, deliveries=total)
+            parts.telemetry.event(Event.PRUNED, deliveries=total)
+        horizon_us = now_us - settings.settlement_us
+        sku, more = "", True
+        while more:
+            sku = parts.registry.settle_some(sku, horizon_us)
+            more = bool(sku)
+            await trio.sleep(PAGE_PAUSE_S)
+        order, more = b"", True
+        while more:
+            # Orders outlive the settlement of their lines by as long again: late news still finds its line.
+            order = parts.registry.orders.prune(order, horizon_us - settings.settlement_us)
+            more = bool(order)
+            await trio.sleep(PAGE_PAUSE_S)
 
     async def _finish(self, rooms: trio.Nursery) -> None:
         """Stop accepting, answer what was begun, let calls under way end, then cancel what is left."""

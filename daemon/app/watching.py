@@ -99,6 +99,10 @@ class Watch:
             delivery=str(cause.delivery) if cause.delivery else None, kind=_kind(message), by=cause.by, seq=seq,
             before=step.before, after=step.after, verdict=step.verdict,
         )  # fmt: skip
+        if step.ambiguous:
+            self.telemetry.event(
+                Event.ORDER_AMBIGUOUS, channel=cause.channel or None, sku=part.sku, order=cause.order or None
+            )
         before, after = step.before or 0, step.after or 0
         if after < 0 <= before:
             self.telemetry.event(Event.DEBT_OPENED, sku=part.sku, channel=cause.channel or None, debt=-after)

@@ -125,6 +125,8 @@ class Step:
     log: bool
     slots: tuple[Slot, ...] = ()
     """The slots that changed in any way."""
+    ambiguous: bool = False
+    """Nobody can say on which side of a count this lies: the lower number holds."""
 
 
 PolicyOf = Callable[[str], Policy | None]
@@ -164,6 +166,7 @@ class Sku:
                 return Step("applied" if done else "known", before, before, log=done, slots=(slot,) if slot else ())
 
     def _observe(self, seen: OrderLine | StockCount | Adjustment, now_us: int, policy_of: PolicyOf) -> Step:
+        unclear = self.stock.ambiguous
         applied = self.stock.apply(seen)
         if applied.verdict in ("known", "late"):
             return Step(applied.verdict, applied.before, applied.after, log=False)
@@ -171,7 +174,10 @@ class Sku:
             self._touch((seen.channel, seen.order, seen.line), seen, now_us)
         self._wish(now_us, policy_of)
         changed = applied.verdict != "conflict" or applied.line_before != applied.line_after
-        return Step(applied.verdict, applied.before, applied.after, log=changed, slots=tuple(self.slots.values()))
+        return Step(
+            applied.verdict, applied.before, applied.after, log=changed, slots=tuple(self.slots.values()),
+            ambiguous=self.stock.ambiguous > unclear,
+        )  # fmt: skip
 
     def _touch(self, key: LineKey, seen: OrderLine, now_us: int) -> None:
         mine = [slot for slot in self.slots.values() if slot.channel == seen.channel]

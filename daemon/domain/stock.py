@@ -190,20 +190,28 @@ class Stock:
         """
         if horizon_us <= self.settled_us or not self.anchors:
             return 0
-        folded = 0
-        for key in [key for key, line in self.lines.items() if _ended_before(line, horizon_us)]:
+        lines = [key for key, line in self.lines.items() if _ended_before(line, horizon_us)]
+        movements = [name for name, each in self.adjustments.items() if each.at.at.hi < horizon_us]
+        if not lines and not movements:
+            return 0
+        for key in lines:
             line = self.lines.pop(key)
             share = self._line_share(key, line)
             self.settled_held += share.held
             self._fold(line.now().location, share.units)
-            folded += 1
-        for name in [name for name, each in self.adjustments.items() if each.at.at.hi < horizon_us]:
+        for name in movements:
             movement = self.adjustments.pop(name)
             self._fold(movement.location, self._movement_share(name, movement).units)
-            folded += 1
         self.settled_us = horizon_us
         self._recount()
-        return folded
+        return len(lines) + len(movements)
+
+    def settles(self, horizon_us: int) -> bool:
+        """Would `settle` fold anything?"""
+        return bool(self.anchors) and (
+            any(_ended_before(line, horizon_us) for line in self.lines.values())
+            or any(each.at.at.hi < horizon_us for each in self.adjustments.values())
+        )
 
     def _fold(self, location: str, units: int) -> None:
         where, anchor = self._anchor_of(location)

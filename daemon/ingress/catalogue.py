@@ -24,6 +24,10 @@ from daemon.storage.codec import Cause
 
 PAGES_MAX = 100_000
 
+SURE_S = 3.0
+SURE_TRIES = 5
+"""A first count that may or may not hold a sale is read again after so long, so often."""
+
 
 @frozen
 class Offer:
@@ -33,6 +37,16 @@ class Offer:
     listing: str
     level: int
     at: Instant
+
+
+REFERENCE = "first contact "
+"""How first counts are called in the history, with their listing behind it."""
+
+
+def first_count(sku: str, offer: Offer) -> Part:
+    """The offer as the count it is."""
+    count = StockCount(offer.channel, sku, offer.level, at=offer.at, reference=REFERENCE + offer.listing)
+    return Part(sku, count, Cause("catalogue", offer.channel))
 
 
 @define
@@ -46,6 +60,8 @@ class FirstCounts:
     ranks: dict[str, int]
     counted: Callable[[str, Offer], None] = lambda sku, offer: None  # noqa: ARG005 - a silent default
     answered: set[str] = field(factory=set)
+    unsure: dict[str, Offer] = field(factory=dict)
+    """Counts so close to a sale that nobody can say whether they hold it: to be read once more, in quiet."""
     _offers: dict[str, Offer] = field(factory=dict)
 
     def offer(self, sku: str, offer: Offer) -> None:
@@ -65,14 +81,23 @@ class FirstCounts:
                 continue
             del self._offers[sku]
             if self._uncounted(sku):
-                count = StockCount(
-                    offer.channel, sku, offer.level, at=offer.at, reference=f"first contact {offer.listing}"
-                )
-                parts.append(Part(sku, count, Cause("catalogue", offer.channel)))
+                parts.append(first_count(sku, offer))
                 self.counted(sku, offer)
-        for start in range(0, len(parts), 500):
-            await self.registry.deliver(parts[start : start + 500])
+        await self.tell(parts)
         return len(parts)
+
+    async def tell(self, parts: Sequence[Part]) -> None:
+        """Count these SKUs, and remember which counts are ambiguous."""
+        for start in range(0, len(parts), 500):
+            page = list(parts[start : start + 500])
+            await self.registry.deliver(page)
+            for sku, count, _ in page:
+                state = self.registry.peek(sku)
+                assert isinstance(count, StockCount)
+                self.unsure.pop(sku, None)
+                if state is not None and state.stock.ambiguous:
+                    listing = count.reference.removeprefix(REFERENCE)
+                    self.unsure[sku] = Offer(count.source, listing, count.quantity, count.at)
 
     def _uncounted(self, sku: str) -> bool:
         state = self.registry.peek(sku)
@@ -123,7 +148,38 @@ class Catalogue:
                 retry_s = min(300.0, retry_s * 2)
             else:
                 retry_s = 1.0
+                await self._make_sure()
                 await trio.sleep(self.account.adapter.traits.catalogue_interval_s)
+
+    async def _make_sure(self) -> None:
+        """Read ambiguous first counts of this channel again, as long as nothing was pushed there: its number is
+        still its own truth. After some tries the lower number stays, flagged, until somebody counts."""
+        for _ in range(SURE_TRIES):
+            mine = {
+                sku: offer for sku, offer in self.first_counts.unsure.items() if offer.channel == self.account.name
+            }
+            if not mine:
+                return
+            await trio.sleep(SURE_S)
+            asked_us = self.receiver.wall_us()
+            answer = await self.account.converse(
+                self.account.adapter.levels([each.listing for each in mine.values()])
+            )
+            if isinstance(answer, (NoAnswer, Failure)):
+                continue
+            moment = Span(asked_us, max(asked_us, self.receiver.wall_us()))
+            shown = {seen.listing: seen for seen in answer if seen.level is not None}
+            parts = []
+            for sku, offer in mine.items():
+                seen, state = shown.get(offer.listing), self.receiver.registry.peek(sku)
+                slot = state.slots.get((offer.channel, offer.listing)) if state else None
+                if seen is None or seen.level is None or slot is None or slot.pushed_us or slot.in_flight:
+                    self.first_counts.unsure.pop(sku, None)
+                    continue
+                parts.append(
+                    first_count(sku, Offer(offer.channel, offer.listing, seen.level, Instant(moment, seen.own)))
+                )
+            await self.first_counts.tell(parts)
 
     async def pull(self) -> Pulled:
         """Read the whole catalogue once."""

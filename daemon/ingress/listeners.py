@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 import stat
+import struct
 from collections.abc import Mapping
 from typing import Final
 
@@ -116,3 +117,25 @@ def inherited_listeners(environ: Mapping[str, str]) -> dict[str, list[trio.Socke
         listener = trio.SocketListener(trio.socket.from_stdlib_socket(sock))
         listeners.setdefault(name, []).append(listener)
     return listeners
+
+
+def peer_of(stream: trio.abc.Stream) -> str:
+    """Who is at the other end: an address without its port, "uid N" on a Unix socket, "" where nobody can tell."""
+    if isinstance(stream, trio.SocketStream):
+        try:
+            if stream.socket.family == socket.AF_UNIX:
+                return _peer_uid(stream.socket)
+            name = stream.socket.getpeername()
+        except OSError:
+            return ""
+        if isinstance(name, tuple):
+            return str(name[0])
+    return ""
+
+
+def _peer_uid(connection: trio.socket.SocketType) -> str:
+    """The user at the other end of a Unix socket, as the kernel knows it (pid, uid, gid as three C ints)."""
+    size = struct.calcsize("3i")
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+    _, uid, _ = struct.unpack("3i", credentials)
+    return f"uid {uid}"

@@ -21,6 +21,7 @@ from daemon.ingress.http_types import (
     Limits,
     RequestHead,
 )
+from daemon.ingress.listeners import peer_of
 from daemon.ingress.reaper import Reaper
 from daemon.ingress.shared import Shared
 
@@ -180,15 +181,3 @@ class HttpServer:
             await Connection(stream, shared, "").refuse(shared.overloaded("too many connections"))
         finally:
             self._farewells -= 1
-
-
-def peer_of(stream: trio.abc.Stream) -> str:
-    """The address at the other end, without its port; "" for a Unix socket, a simulated stream or a client gone."""
-    if isinstance(stream, trio.SocketStream):
-        try:
-            name = stream.socket.getpeername()
-        except OSError:
-            return ""
-        if isinstance(name, tuple):
-            return str(name[0])
-    return ""

@@ -43,6 +43,12 @@ class BehindTable(Generic[V]):
             self._dirty.add(key)
             self.store.behind[self.table, key] = lambda: self._encode(key)
 
+    def forget(self, key: bytes) -> None:
+        """Delete a durable row that nobody has touched since."""
+        if key not in self._dirty:
+            self._values.pop(key, None)
+            self.store.delete(self.table, key)
+
     def _encode(self, key: bytes) -> bytes:
         self._dirty.discard(key)
         self._leaving.add(key)

@@ -11,13 +11,9 @@ from hashlib import blake2b
 
 from attrs import define, field
 
-from daemon.domain.instants import DAY_US
 from daemon.storage.codec import number, unpack
 from daemon.storage.store import Store
-from daemon.storage.tables import DEDUP, DELIVERIES
-
-KEPT_DAYS = 8
-"""Days that a delivery is remembered: longer than the most patient sender retries (3 days), and than a week."""
+from daemon.storage.tables import DEDUP, DELIVERIES, META
 
 
 def digest(channel: str, identity: str) -> bytes:
@@ -71,15 +67,23 @@ class SeenDeliveries:
                 del self._recent[key]
         self._waiting.clear()
 
-    def expire(self, now_us: int, limit: int = 500) -> int:
-        """Delete up to `limit` deliveries older than `KEPT_DAYS`, oldest first; returns how many."""
+    def expire(self, dedup_before_us: int, body_before_us: int, limit: int = 500) -> int:
+        """Forget digests received before the first moment and bodies received before the second, oldest first, up to
+        `limit` of each; returns how many of both."""
+        stored = self.store.env.get(META, b"dedup expired")
+        done = int.from_bytes(stored, "big") if stored else 0
         gone = 0
-        for key, payload in self.store.env.scan(DELIVERIES, limit=limit):
+        for key, payload in self.store.env.scan(DELIVERIES, number(done + 1), limit=limit):
             _, _, name, received_us, _ = unpack(payload)
-            if received_us > now_us - KEPT_DAYS * DAY_US:
+            if received_us >= dedup_before_us:
                 break
-            self.store.delete(DELIVERIES, key)
             if name:
                 self.store.delete(DEDUP, name)
+            self.store.put(META, b"dedup expired", key)
+            gone += 1
+        for key, payload in self.store.env.scan(DELIVERIES, limit=limit):
+            if unpack(payload)[3] >= min(dedup_before_us, body_before_us):
+                break
+            self.store.delete(DELIVERIES, key)
             gone += 1
         return gone

@@ -108,6 +108,15 @@ class OrderIndex:
         entry = self.table.get(pair(channel, order))
         return entry.lines.get(line, ("", ""))[0] if entry else ""
 
+    def prune(self, after: bytes, horizon_us: int, limit: int = 500) -> bytes:
+        """Forget orders whose newest version is older than `horizon_us` in the next `limit` rows behind `after`;
+        returns the last key seen, or nothing behind the last row of all."""
+        rows = self.table.store.env.scan(ORDERS, after + b"\0" if after else b"", limit=limit)
+        for key, payload in rows:
+            if all(at.at.hi < horizon_us for at in _load(payload).versions.values()):
+                self.table.forget(key)
+        return rows[-1][0] if len(rows) == limit else b""
+
     def replayed(self, seen: OrderLine | EmptyOrder) -> None:
         """An event of the log's tail, at start: know again what it says."""
         key = pair(seen.channel, seen.order)

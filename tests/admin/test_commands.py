@@ -17,6 +17,9 @@ from daemon.domain.sku import Failed
 from daemon.storage.codec import Cause
 from tests.harness import AdminSocket, House, housed, until
 
+ME = f"uid {os.getuid()}"
+"""Who asks over the socket, as the kernel tells."""
+
 
 async def test_a_count_of_a_new_sku_creates_it_and_is_durable(house: House, admin: AdminSocket) -> None:
     answer = await admin.post("/v1/counts", {"sku": "A/B C", "quantity": 9, "reference": "R1", "reason": "yearly"})
@@ -26,10 +29,10 @@ async def test_a_count_of_a_new_sku_creates_it_and_is_durable(house: House, admi
     assert (document["verdict"], document["kind"]) == ("applied", "on_hand")
     record = house.store.record(document["seq"])
     assert record is not None
-    assert record.cause.by == "admin"
+    assert record.cause.by == ME
     history = (await admin.get(f"/v1/skus/{quote('A/B C', safe='')}/history")).json()["history"]
     assert history[0]["note"] == "person counted 9 on hand (R1 (yearly))"
-    assert admin.witnessed == [("admin", "/v1/counts", "")]
+    assert admin.witnessed == [(ME, "/v1/counts", "")]
 
 
 async def test_an_on_hand_count_holds_what_is_sold_but_still_there(house: House, admin: AdminSocket) -> None:
@@ -114,7 +117,7 @@ async def test_a_body_that_is_not_as_expected_is_refused(
     answer = await admin.post(path, body)
     assert (answer.status, answer.code) == (400, code)
     assert house.store.head.seq == 0
-    assert admin.witnessed == [("admin", path, code)]
+    assert admin.witnessed == [(ME, path, code)]
 
 
 @pytest.mark.parametrize("body", [b"{", b"\xff", b'"\xff"', b"[" * 5_000, b'{"sku": "\\ud800", "quantity": 1}'])
@@ -158,7 +161,7 @@ async def test_a_frozen_sku_keeps_its_wish_until_it_is_unfrozen(house: House, ad
     assert frozen.json()["verdict"] == "frozen"
     await house.counted("A", 2)
     document = (await admin.get("/v1/skus/A")).json()
-    assert document["frozen"] == {"by": "admin", "reason": "recall"}
+    assert document["frozen"] == {"by": ME, "reason": "recall"}
     assert (document["listings"][0]["state"], document["listings"][0]["desired"]) == ("held", 5)
     said = (await admin.get("/v1/skus/A/explain")).json()["listings"][0]["why"]
     assert "it keeps 5 because the SKU is frozen; else it would be 2: available 2" in said

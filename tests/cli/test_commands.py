@@ -11,7 +11,7 @@ import trio
 from daemon.admin.inside import RebuildReport, ReconcileReport
 from daemon.cli import main
 from daemon.domain.channel import Webhook
-from tests.admin.test_commands import stopped_by_a_letter
+from tests.admin.test_commands import ME, stopped_by_a_letter
 from tests.cli.conftest import Onhand
 from tests.harness import House, until
 
@@ -132,7 +132,7 @@ async def test_following_events_prints_each_as_it_happens_until_the_daemon_stops
 async def test_a_sku_is_frozen_and_unfrozen(house: House, onhand: Onhand) -> None:
     await house.counted("A", 1)
     assert (await onhand("freeze", "A", "--reason", "recall")).out == "A is frozen\n"
-    assert "frozen by admin: recall" in (await onhand("sku", "A")).out
+    assert f"frozen by {ME}: recall" in (await onhand("sku", "A")).out
     assert (await onhand("unfreeze", "A")).out == "A is not frozen any more\n"
     assert (await onhand("unfreeze", "A")).out == "nothing changed: the SKU is not frozen\n"
 

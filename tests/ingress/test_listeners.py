@@ -48,7 +48,7 @@ async def test_a_unix_socket_is_served_with_its_mode_and_removed_at_the_end(tmp_
             await stream.send_all(get("/x"))
             await read_until(stream, b"/x ")
         assert await server.close_gracefully(5)
-    assert running.handler.seen[0].peer == ""
+    assert running.handler.seen[0].peer == f"uid {os.getuid()}"
     assert mode_of(path) is None
 
 

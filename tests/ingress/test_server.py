@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import trio
 
-from daemon.ingress.server import HttpRequest, HttpResponse, HttpServer, Limits, RequestHead, peer_of
+from daemon.ingress.listeners import peer_of
+from daemon.ingress.server import HttpRequest, HttpResponse, HttpServer, Limits, RequestHead
 from tests.ingress.wire import (
     Echo,
     MemoryListener,
