@@ -224,6 +224,7 @@ class Dispatcher:
         where = (sent.channel, sent.listing, sent.generation)
         if outcome.kind == "ok":
             self.watcher.answered(slot, sent, outcome, dead_letter=0)
+            self.dead_letters.pushed(sent.channel, sent.listing)
             level = sent.level if outcome.level is None else outcome.level
             return Confirmed(*where, level, Instant(at, outcome.own))
         if outcome.kind == "superseded":

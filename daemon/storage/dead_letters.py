@@ -50,6 +50,11 @@ class DeadLetters:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self._pushes: dict[tuple[str, str], int] = {}
+        after = 0
+        while page := self.page(after):
+            after = page[-1].letter
+            self._pushes.update({_listing(letter): letter.letter for letter in page if letter.kind == "push"})
 
     @property
     def count(self) -> int:
@@ -65,7 +70,16 @@ class DeadLetters:
             self.store.next_dead_id(), kind, at_us, channel, sku, cause, subject, content, topic, delivery
         )
         self.store.put(DEAD, number(letter.letter), _dump(letter))
+        if kind == "push":
+            self.pushed(*_listing(letter))
+            self._pushes[_listing(letter)] = letter.letter
         return letter
+
+    def pushed(self, channel: str, listing: str) -> None:
+        """This listing took a level, or has a newer letter: what an older letter says of it is over."""
+        letter = self._pushes.pop((channel, listing), 0)
+        if letter:
+            self.store.delete(DEAD, number(letter))
 
     def get(self, letter: int) -> DeadLetter | None:
         """One durable letter."""
@@ -81,6 +95,10 @@ class DeadLetters:
         """Letters in the order they came."""
         rows = self.store.env.scan(DEAD, number(after + 1), limit=limit)
         return [_load(int.from_bytes(key, "big"), payload) for key, payload in rows]
+
+
+def _listing(letter: DeadLetter) -> tuple[str, str]:
+    return (letter.channel, letter.content.decode())
 
 
 def _dump(letter: DeadLetter) -> bytes:

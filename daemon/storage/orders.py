@@ -97,8 +97,10 @@ class OrderIndex:
         key = pair(channel, order)
         entry = self.table.get(key) or OrderEntry()
         known = version in entry.versions
+        news = not known or any(line.line not in entry.lines for line in told)
         lines = entry.learn(channel, order, told, version, at)
-        self.table.set(key, entry)
+        if news:
+            self.table.set(key, entry)
         if lines or known:
             return list(lines)
         return [EmptyOrder(channel, order, version[0], version[1], at)]
