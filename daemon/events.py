@@ -24,7 +24,7 @@ class Event(Enum):
     """name as logged · severity · when it is written (`once` events: when it breaks, then again when it heals)."""
 
     # --- life of the process ---
-    STARTED = "daemon.started", _INFO, "the configuration is read, the store is about to be opened"
+    STARTED = "daemon.started", _INFO, "the state is loaded and repeated up to the end of the log"
     READY = "daemon.ready", _INFO, "state is complete and webhooks are answered"
     STOPPING = "daemon.stopping", _INFO, "a stop was asked for; nothing new is accepted"
     STOPPED = "daemon.stopped", _INFO, "everything in flight is finished or safely on disk"

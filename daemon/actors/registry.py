@@ -18,6 +18,7 @@ from daemon.actors.actor import Actor, Part, Unit, dump_actor, load_actor
 from daemon.domain.instants import SECOND_US
 from daemon.domain.observations import LevelReport, OrderLine
 from daemon.domain.sku import Doubted, PolicyOf, Reprice, Settle, Sku, Step
+from daemon.domain.slot import Slot
 from daemon.domain.stock import Stock
 from daemon.storage.codec import Cause, EmptyOrder, dump_message, load_message, number, pack, unpack
 from daemon.storage.cursors import Refetches
@@ -196,13 +197,18 @@ class Registry:
         if isinstance(part.message, LevelReport) and step.verdict == "linked":
             self.links.link(part.message.channel, part.message.listing, part.sku)
         for slot in step.slots:
-            self.outbox.refresh(slot, now_us)
+            self._offer(slot, now_us)
         if step.verdict == "late":
             self._bury("late", part, now_us, "it concerns what is older than the settlement horizon")
         elif step.verdict == "conflict" and isinstance(part.message, OrderLine):
             self.refetches.ask(part.message.channel, part.message.order, now_us)
         self.watcher.applied(part, step, seq)
         return actor
+
+    def _offer(self, slot: Slot, now_us: int) -> None:
+        """Put a changed slot into its lane. A channel that is not configured any more has none: its listings rest."""
+        if self.policy_of(slot.channel) is not None:
+            self.outbox.refresh(slot, now_us)
 
     def _bury(self, kind: DeadKind, part: Part, now_us: int, cause: str) -> None:
         letter = self.dead_letters.add(
@@ -236,7 +242,7 @@ class Registry:
                 actor.seq = record.seq
         now_us = self.store.now_us()
         for slot in actor.state.slots.values():
-            self.outbox.refresh(slot, now_us)
+            self._offer(slot, now_us)
         self._changed(actor)
         return actor
 
@@ -246,7 +252,7 @@ class Registry:
         actor.state.stock = stock
         now_us = self.store.now_us()
         for slot in actor.state.step(Reprice(), now_us, self.policy_of).slots:
-            self.outbox.refresh(slot, now_us)
+            self._offer(slot, now_us)
         self._changed(actor)
 
     def release(self, sku: str) -> None:
@@ -353,7 +359,7 @@ class Registry:
                     life = now_us + request_life_us(slot.channel)
                     doubt = Doubted(slot.channel, slot.listing, slot.in_flight, "the daemon stopped", now_us, life)
                     self.tell([Part(actor.state.sku, doubt, Cause("start", slot.channel))])
-                self.outbox.refresh(slot, now_us)
+                self._offer(slot, now_us)
                 unfinished += slot.open()
         self.drain()
         return unfinished

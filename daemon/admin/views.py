@@ -10,7 +10,7 @@ from attrs import define, field
 from daemon.admin.answers import ApiError, Json, unknown_sku
 from daemon.admin.inside import ChannelView, Inside
 from daemon.admin.words import kind_of, told, when
-from daemon.domain.observations import BadSkuError, LevelReport, check_sku
+from daemon.domain.observations import BadSkuError, LevelReport, OrderLine, check_sku
 from daemon.domain.sku import Confirmed, Doubted, Failed, ReadBack, Revive, Sent, Sku
 from daemon.domain.slot import Slot, SlotState
 from daemon.domain.stock import Stock
@@ -170,6 +170,8 @@ def entry(record: Record) -> Json:
         "after": record.after,
         "note": told(message, record.note),
     }
+    if isinstance(message, OrderLine):
+        shown["version"] = message.version
     if isinstance(message, (*PUSHES, LevelReport)):
         shown["listing"] = message.listing
         shown |= _level_of(message)
