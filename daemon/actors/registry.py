@@ -346,7 +346,8 @@ class Registry:
         now_us = self.store.now_us()
         if self.store.env.get(META, b"policies") != policies:
             self._wish_all(now_us)
-            self.store.put(META, b"policies", policies)
+            # Written behind, after the rows: a kill before they are durable must not make the new rules look done.
+            self.store.behind[META, b"policies"] = lambda: policies
         after = b""
         while rows := self.store.env.scan(OPEN, after, limit=1_000):
             for key, _ in rows:

@@ -275,19 +275,24 @@ class Store:
         """Write every row that lags behind the log, in slices between other commits; returns how many."""
         seq, delivery = self.head.seq, self.head.delivery
         behind, self.behind = self.behind, {}
-        for place, ((table, key), encode) in enumerate(behind.items()):
-            payload = encode()
-            if payload is None:
-                self.delete(table, key)
-            else:
-                self.put(table, key, payload)
-            if place % 256 == 255:
-                await self.flush()
+        rows = list(behind)
+        try:
+            for place, (table, key) in enumerate(rows):
+                payload = behind.pop((table, key))()
+                if payload is None:
+                    self.delete(table, key)
+                else:
+                    self.put(table, key, payload)
+                if place % 256 == 255:
+                    await self.flush()
+        finally:
+            # Cut short by a stop: what is left is written by the next checkpoint, before that one says it is complete.
+            self.behind = {**behind, **self.behind}
         self.put(META, b"checkpoint", pack((seq, delivery)))
         await self.flush()
         while self.tail and self.tail[0].seq <= seq:
             self.tail.popleft()
-        return len(behind)
+        return len(rows)
 
     def checkpointed(self) -> tuple[int, int]:
         """(event, delivery) up to which the tables written behind are complete."""

@@ -1,0 +1,41 @@
+"""What is written behind the log is written at last, whenever somebody stops or kills the daemon in between."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import trio
+
+from daemon.domain.observations import StockCount
+from daemon.domain.policy import Policy
+from daemon.storage.tables import META, SKUS
+from tests.harness import housed
+
+
+async def test_a_checkpoint_that_a_stop_cuts_short_is_finished_by_the_next_one(tmp_path: Path) -> None:
+    async with housed(tmp_path) as house:
+        await house.tell(*(StockCount("person", f"S-{number:03d}", 1, at=house.now()) for number in range(400)))
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await house.store.checkpoint()
+        assert scope.cancelled_caught
+        assert house.store.checkpointed() == (0, 0)
+        await house.store.checkpoint()
+        assert len(house.store.env.scan(SKUS, limit=1_000)) == 400
+        assert list(house.store.replay()) == []
+
+
+async def test_new_rules_of_a_channel_count_as_applied_only_when_every_listing_wished_anew(tmp_path: Path) -> None:
+    async with housed(tmp_path) as house:
+        await house.listed("A", 9)
+        await house.counted("A", 9)
+        await house.store.checkpoint()
+        house.channels["shop"].rules = Policy(buffer=2)
+
+        house.registry.resume(lambda channel: 0, b"with a buffer")
+        await house.store.flush()
+        assert house.slot("A").desired == 7
+        assert house.store.env.get(META, b"policies") != b"with a buffer"  # killed here, the next start wishes again
+
+        await house.store.checkpoint()
+        assert house.store.env.get(META, b"policies") == b"with a buffer"
