@@ -1,0 +1,376 @@
+"""What must be true, worked out from the storefronts' own ledgers and from what people told, not from the daemon.
+
+The daemon is asked for two things only: its log (which counts and adjustments it holds, and when) and its numbers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field
+
+from adapters.stamps import rfc3339_span
+from adapters.storefront import Hook
+from adapters.storefront.shop import Order
+from daemon.domain.instants import SECOND_US
+from daemon.domain.observations import Adjustment, StockCount
+from daemon.domain.policy import Policy
+from daemon.storage.codec import unpack
+from daemon.storage.idempotency import digest
+from daemon.storage.tables import DELIVERIES, LOG
+
+if TYPE_CHECKING:
+    from tests.simulation.ports import LevelsAsked, Life
+    from tests.simulation.world import Front, World
+
+UNSURE_US = 320 * SECOND_US
+"""So far from a count the daemon may be unsure about an order's place: the width of an unknown clock."""
+
+
+@define
+class Version:
+    """A line as one version of its order leaves it. `own_us` is the storefront's clock."""
+
+    at_us: int
+    own_us: int
+    ordered: int
+    cancelled: int = 0
+    restocked: int = 0
+    fulfilled: int = 0
+
+    def taken(self) -> int:
+        return max(0, self.ordered - self.cancelled - self.restocked)
+
+    def held_back(self) -> int:
+        return min(self.fulfilled, self.taken())
+
+
+@define
+class TrueLine:
+    channel: str
+    versions: list[Version] = field(factory=list)
+
+    def as_of(self, at_us: int, own_us: int | None) -> Version | None:
+        """`own_us`: the same moment on this storefront's clock, where that is known exactly."""
+        found = None
+        for version in self.versions:
+            if (version.own_us <= own_us) if own_us is not None else (version.at_us <= at_us):
+                found = version
+        return found
+
+
+@define
+class Truth:
+    available: int
+    slack: int
+    """Units of which the daemon may honestly not know on which side of the count they lie."""
+
+
+def shown(available: int, policy: Policy) -> int:
+    """The level that a policy makes of what is available."""
+    left = max(0, available - policy.buffer)
+    if policy.share < 1:
+        left = int(left * policy.share + 1e-9)
+    return left if policy.cap is None else min(left, policy.cap)
+
+
+class Oracle:
+    """Checks one world."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.acked: list[tuple[str, bytes, str, int, tuple[tuple[str, str], ...]]] = []
+        self.acked_checked = 0
+        self.adjustments: dict[str, tuple[str, int]] = {}
+        self.counted: dict[str, set[tuple[int, str]]] = defaultdict(set)
+        self.sent: dict[str, dict[str, int]] = {}
+        self.writes_seen: dict[str, int] = {}
+        self.counts: dict[str, dict[tuple[int, int], StockCount]] = defaultdict(dict)
+        self.applied: dict[str, dict[str, Adjustment]] = defaultdict(dict)
+        self.log_read = 0
+
+    # -- being told --
+
+    def adjusting(self, reference: str, sku: str, units: int) -> None:
+        self.adjustments[reference] = (sku, units)
+
+    def counting(self, sku: str, quantity: int, kind: str) -> None:
+        self.counted[sku].add((quantity, kind))
+
+    def acknowledged(self, front: Front, hook: Hook) -> None:
+        message = json.loads(hook.body)
+        order = message.get("order")
+        lines = tuple((line["id"], line["sku"]) for line in order["lines"]) if order else ()
+        key = digest(front.name, hook.delivery)
+        self.acked.append((front.name, key, order["id"] if order else "", order["version"] if order else 0, lines))
+
+    def sending(self, life: Life, front: Front, asked: LevelsAsked) -> None:
+        """A push leaves: what the daemon knows of the storefront's own sales now."""
+        assert life.daemon is not None
+        known: dict[str, int] = {}
+        for item in asked.items:
+            listing = front.store.shop.listings[item["listing"]]
+            state = life.daemon.parts.registry.peek(listing.sku)
+            assert state is not None
+            known[listing.id] = sum(
+                line.now().taken for key, line in state.stock.lines.items() if key[0] == front.name
+            )
+        self.sent[asked.idempotency_key] = known
+
+    def started(self, life: Life) -> None:
+        """A daemon has come up: before anything can heal it, it must know what it acknowledged."""
+        self._check_acked(life)
+
+    # -- what must hold at any moment --
+
+    def _check_acked(self, life: Life) -> None:
+        assert life.daemon is not None
+        parts = life.daemon.parts
+        stored, after = set(), b""
+        while rows := parts.store.env.scan(DELIVERIES, after, limit=1000):
+            stored |= {unpack(payload)[2] for _, payload in rows}
+            after = rows[-1][0] + b"\0"
+        for channel, key, order, version, lines in self.acked[self.acked_checked :]:
+            if key not in stored:
+                self.world.fail(f"{channel}: an acknowledged delivery is not stored (order {order} v{version})")
+            for line, sku in lines:
+                state = parts.registry.peek(sku)
+                known = state.stock.lines.get((channel, order, line)) if state else None
+                if known is None or not any(seen.version == version for seen in known.sightings):
+                    self.world.fail(f"{channel}: acknowledged, but unknown: order {order} line {line} v{version}")
+        self.acked_checked = len(self.acked)
+
+    # -- at rest --
+
+    def unrest(self) -> str:
+        """Why the world is not at rest; empty when it is. Cheap: asked every second."""
+        life = self.world.life
+        if life is None or not life.up or life.daemon is None or not life.daemon.serving.is_set():
+            return "the daemon is down"
+        if reason := life.daemon.not_ready():
+            return reason
+        parts = life.daemon.parts
+        for front in self.world.front_list:
+            if front.host.statistics()["webhooks_on_the_way"] or front.store.next_due_us() is not None:
+                return f"{front.name} has webhooks or late writes on their way"
+        for name, lane in parts.outbox.lanes.items():
+            if lane.slots:
+                return f"{name}: open slots {list(lane.slots.values())[:2]}"
+        for front in self.world.front_list:
+            for listing in front.store.shop.listings.values():
+                state = parts.registry.peek(listing.sku)
+                slot = state.slots.get((front.name, listing.id)) if state else None
+                if state is None or slot is None:
+                    return f"{front.name}: {listing.sku} is not linked"
+                if state.stock.available is None:
+                    return f"{listing.sku} is not counted"
+                want = shown(state.stock.available, front.policy)
+                if listing.quantity != want:
+                    return f"{front.name}: {listing.sku} shows {listing.quantity}, should be {want}: {slot}"
+        for sku, truth in self.truths(life).items():
+            state = parts.registry.peek(sku)
+            assert state is not None
+            if problem := self._differs(state.stock, truth):
+                return f"{sku}: {problem}"
+        return ""
+
+    def _differs(self, stock: Any, truth: Truth) -> str:
+        least = truth.available - (truth.slack if stock.ambiguous else 0)
+        if least <= stock.available <= truth.available:
+            return ""
+        return (
+            f"available is {stock.available}, in truth {truth.available} (slack {truth.slack}, "
+            f"ambiguous {stock.ambiguous}); anchors {stock.anchors}"
+        )
+
+    async def check(self) -> None:
+        """Everything that must hold at rest."""
+        life = self.world.life
+        assert life is not None
+        assert life.daemon is not None
+        parts = life.daemon.parts
+        self._check_acked(life)
+        self._check_writes()
+        for front in self.world.front_list:
+            self._check_conservation(front)
+        for channel, lane in parts.outbox.lanes.items():
+            if lane.slots:
+                self.world.fail(f"{channel}: slots are open at rest")
+        for sku in self.world.plan.skus:
+            state = parts.registry.peek(sku)
+            if state is None:
+                continue
+            self.world.counts["ambiguous SKUs at rest"] += bool(state.stock.ambiguous)
+            self.world.counts["SKUs at rest"] += 1
+            for slot in state.slots.values():
+                quantity = self.world.fronts[slot.channel].store.shop.listings[slot.listing].quantity
+                if slot.open() or slot.belief != quantity or slot.desired != quantity:
+                    self.world.fail(f"{slot.channel}: shows {quantity}, but {slot}")
+        if parts.dead_letters.count:
+            self.world.fail(f"there are dead letters: {parts.dead_letters.page(limit=3)}")
+        if parts.registry.crashes:
+            self.world.fail("an actor crashed")
+        report = await life.daemon.inside.maintenance.rebuild(verify_only=True)
+        if report.different or report.first_broken:
+            self.world.fail(f"the log and the state differ: {report}")
+        self._check_people()
+
+    def _check_people(self) -> None:
+        for sku, applied in self.applied.items():
+            for reference, adjustment in applied.items():
+                if self.adjustments.get(reference) != (sku, adjustment.quantity):
+                    self.world.fail(f"{sku}: nobody told {adjustment}")
+        for reference, (sku, _) in self.adjustments.items():
+            if sku in self.world.plan.skus and reference not in self.applied[sku]:
+                self.world.fail(f"{sku}: the adjustment {reference} is lost")
+
+    def _check_conservation(self, front: Front) -> None:
+        shop, ledger = front.store.shop, front.store.ledger
+        moved: dict[str, int] = defaultdict(int)
+        for write in ledger.writes:
+            if write.applied and write.after is not None and write.before is not None:
+                moved[write.listing] += write.after - write.before
+        for listing in shop.listings.values():
+            sold, back = shop.sold[listing.sku], shop.given_back[listing.sku]
+            if ledger.initial[listing.id] + moved[listing.id] - sold + back != listing.quantity:
+                self.world.fail(f"{front.name}: units of {listing.sku} are not conserved")
+
+    def _check_writes(self) -> None:
+        """A push that raised a listing while the daemon did not know of a sale there."""
+        for front in self.world.front_list:
+            seen = self.writes_seen.get(front.name, 0)
+            writes = list(front.store.ledger.writes)
+            self.writes_seen[front.name] = len(writes)
+            lines = self._lines(front) if len(writes) > seen else {}
+            for write in writes[seen:]:
+                if not write.applied or write.late or write.fault == "staff" or front.blind:
+                    continue
+                self.world.count("levels written")
+                if write.matched is not True:
+                    self.world.fail(f"{front.name}: written without compare-and-set: {write}")
+                if write.after is None or write.before is None or write.after <= write.before:
+                    continue
+                sku = front.store.shop.listings[write.listing].sku
+                here = [line for (order_line_sku, _, _), line in lines.items() if order_line_sku == sku]
+                taken = 0
+                for line in here:
+                    version = line.as_of(write.at_us - 1, None)
+                    taken += version.taken() if version else 0
+                known = self.sent.get(write.key, {}).get(write.listing, taken)
+                if taken > known:
+                    self.world.count("raised over an unseen sale")
+
+    # -- the truth --
+
+    def truths(self, life: Life) -> dict[str, Truth]:
+        """What is available of each SKU that somebody lists."""
+        self._read_log(life)
+        lines: dict[str, list[TrueLine]] = defaultdict(list)
+        for front in self.world.front_list:
+            for (sku, _, _), line in self._lines(front).items():
+                lines[sku].append(line)
+        found = {}
+        for sku in self.world.plan.skus:
+            if self.counts[sku]:
+                found[sku] = self._truth(sku, lines[sku])
+        return found
+
+    def _read_log(self, life: Life) -> None:
+        assert life.daemon is not None
+        store = life.daemon.parts.store
+        while records := store.records(self.log_read):
+            for record in records:
+                message = record.message
+                if isinstance(message, StockCount):
+                    self._counted(message)
+                elif isinstance(message, Adjustment):
+                    if message.reference in self.applied[record.sku]:
+                        self.world.fail(f"{record.sku}: {message.reference} was applied twice")
+                    self.applied[record.sku][message.reference] = message
+            self.log_read = records[-1].seq
+
+    def _counted(self, count: StockCount) -> None:
+        """A count in the log: somebody must have told it, or the right storefront must have shown it."""
+        self.counts[count.sku][count.at.at.lo, count.at.at.hi] = count
+        if count.source == "person":
+            if (count.quantity, count.kind) not in self.counted[count.sku]:
+                self.world.fail(f"nobody counted {count}")
+            return
+        first = next(front for front in self.world.front_list if count.sku in front.store.shop.by_sku)
+        if first.name != count.source:
+            self.world.fail(f"the first count of {count.sku} should come from {first.name}: {count}")
+        assert count.at.own is not None
+        level = self._shown_at(first, count.sku, count.at.own.lo)
+        if level != count.quantity:
+            self.world.fail(f"{first.name} showed {level} then, not {count}")
+
+    def _shown_at(self, front: Front, sku: str, own_us: int) -> int:
+        listing = front.store.shop.by_sku[sku]
+        level = front.store.ledger.initial[listing.id]
+        for write in front.store.ledger.writes:
+            if write.listing == listing.id and write.applied and own(write.at) <= own_us:
+                assert write.after is not None
+                assert write.before is not None
+                level += write.after - write.before
+        for (line_sku, _, _), line in self._lines(front).items():
+            version = line.as_of(0, own_us) if line_sku == sku else None
+            level -= version.taken() if version else 0
+        return level
+
+    def _truth(self, sku: str, lines: list[TrueLine]) -> Truth:
+        (_, at_us), count = max(self.counts[sku].items())
+        own_us = count.at.own.lo if count.at.own else None
+        if count.source != "person":
+            assert own_us is not None
+            at_us = own_us - round(self.world.fronts[count.source].offset_s * SECOND_US)
+        available, slack = count.quantity, 0
+        for adjustment in self.applied[sku].values():
+            if adjustment.at.at.lo > count.at.at.hi:
+                available += adjustment.quantity
+        for line in lines:
+            then = line.as_of(at_us, own_us if line.channel == count.source else None)
+            taken = line.versions[-1].taken()
+            if count.kind == "available":
+                available -= taken - (then.taken() if then else 0)
+            else:
+                available -= taken - (then.held_back() if then else 0)
+            if any(abs(version.at_us - at_us) <= UNSURE_US for version in line.versions):
+                slack += max(version.ordered for version in line.versions)
+        return Truth(available, slack)
+
+    def _lines(self, front: Front) -> dict[tuple[str, str, str], TrueLine]:
+        """Every order line's whole life, by (sku, order, line)."""
+        found: dict[tuple[str, str, str], TrueLine] = {}
+        for change in front.store.ledger.changes:
+            order = front.store.shop.orders[change.order]
+            for name in order.lines if change.kind == "sold" else change.lines:
+                key = (order.lines[name].listing.sku, order.id, name)
+                line = found.setdefault(key, TrueLine(front.name))
+                line.versions.append(_next(line, order, name, change))
+        return found
+
+
+def _next(line: TrueLine, order: Order, name: str, change: Any) -> Version:
+    units = change.lines.get(name, 0)
+    if change.kind == "sold":
+        return Version(change.at_us, own(change.at), units)
+    before = line.versions[-1]
+    after = Version(
+        change.at_us, own(change.at), before.ordered, before.cancelled, before.restocked, before.fulfilled
+    )
+    match change.kind:
+        case "cancelled":
+            after.cancelled += units
+        case "fulfilled":
+            after.fulfilled += units
+        case "refunded" if change.restock:
+            after.restocked += units
+    return after
+
+
+def own(stamp: str) -> int:
+    span = rfc3339_span(stamp)
+    assert span is not None
+    return span.lo

@@ -1,0 +1,202 @@
+"""Who acts on the simulated world: shoppers, the person at the admin socket, and the weather."""
+
+from __future__ import annotations
+
+import json
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import trio
+
+from adapters.storefront.faults import ApiFaults, Faults, WebhookFaults
+
+if TYPE_CHECKING:
+    from tests.simulation.world import Front, World
+
+GRIDS_S = (0.0, 0.001, 0.05, 1.0)
+"""Things happen on the same tick of such a grid, so that ties and races of no width come about."""
+
+
+class Shoppers:
+    """Place orders by the hour of the day, and let each order live on."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.rng = world.dice("shoppers")
+        self.later: list[tuple[float, int, Front, str, str]] = []
+        self.number = 0
+
+    async def run(self) -> None:
+        world, rng = self.world, self.rng
+        grid = rng.choice(GRIDS_S)
+        while True:
+            wait = rng.expovariate(self._rate())
+            at = trio.current_time() + wait
+            while self.later and self.later[0][0] <= at:
+                due, _, front, order, action = heappop(self.later)
+                await trio.sleep(max(0.0, due - trio.current_time()))
+                self._act(front, order, action)
+            if grid:
+                at = (int(at / grid) + 1) * grid
+            await trio.sleep(max(0.0, at - trio.current_time()))
+            for _ in range(rng.choice((1, 1, 1, 1, 2, 3))):
+                self._buy(rng.choice(world.front_list))
+
+    def _rate(self) -> float:
+        """Visits a second: nights are idle, evenings are busy, and now and then there is a rush."""
+        hour = (trio.current_time() / 3600 + self.world.plan.first_hour) % 24
+        rate = self.world.plan.visits_s * (0.1 if hour < 7 else 1.0 if hour < 18 else 2.0)
+        return rate * (30.0 if self.rng.random() < self.world.plan.rush else 1.0)
+
+    def _buy(self, front: Front) -> None:
+        rng, plan = self.rng, self.world.plan
+        skus = [sku for sku in front.skus if sku in plan.hot] if rng.random() < plan.heat else front.skus
+        chosen = rng.sample(skus or front.skus, k=min(len(skus or front.skus), rng.choice((1, 1, 1, 2, 3))))
+        lines = [{"sku": sku, "quantity": rng.choice((1, 1, 1, 2, 3))} for sku in chosen]
+        reply = front.call("POST", "/orders", {"lines": lines})
+        if reply.status != 201:
+            self.world.count("sold out")
+            return
+        self.world.count("orders")
+        order = json.loads(reply.body)["id"]
+        for _ in range(rng.choice((0, 1, 1, 2, 3))):
+            action = rng.choice(("cancel", "refund", "fulfil", "fulfil"))
+            self.number += 1
+            delay = rng.choice((0.0, 0.5, 5.0, 60.0, 900.0, 7200.0)) * rng.random()
+            heappush(self.later, (trio.current_time() + delay, self.number, front, order, action))
+
+    def _act(self, front: Front, order: str, action: str) -> None:
+        body: dict[str, Any] = {}
+        if action == "refund":
+            body["restock"] = self.rng.random() < 0.7
+        if self.rng.random() < 0.4:
+            body["lines"] = [{"id": "1", "quantity": 1}]
+        if front.call("POST", f"/orders/{order}/{action}", body).status == 200:
+            self.world.count(action)
+
+
+class Operator:
+    """Counts and adjusts over the admin socket; what was not answered is asked again under the same reference."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.rng = world.dice("operator")
+
+    async def run(self) -> None:
+        world, rng = self.world, self.rng
+        number = 0
+        while True:
+            await trio.sleep(rng.expovariate(1 / world.plan.operator_s))
+            number += 1
+            sku = rng.choice(sorted(world.plan.hot) if rng.random() < 0.4 else world.plan.skus)
+            kind = rng.random()
+            if kind < 0.65:
+                units = rng.choice((1, 2, 5, 10, 20, -1, -3))
+                body = {"sku": sku, "quantity": units, "reference": f"A{trio.current_time():.3f}-{number}"}
+                world.oracle.adjusting(body["reference"], sku, units)
+                await self._ask("/v1/adjustments", body)
+                world.count("adjustments")
+            elif kind < 0.9:
+                body = {"sku": sku, "quantity": rng.randrange(25), "kind": rng.choice(("available", "on_hand"))}
+                world.oracle.counting(sku, body["quantity"], body["kind"])
+                await self._ask("/v1/counts", body)
+                world.count("counts")
+            elif kind < 0.96:
+                await self._ask(f"/v1/skus/{sku}/{rng.choice(('push', 'pull'))}", {})
+                world.count("push or pull")
+            else:
+                await self._ask(f"/v1/channels/{rng.choice(world.front_list).name}/reconcile", {})
+                world.count("reconcile")
+
+    async def _ask(self, path: str, body: dict[str, Any]) -> None:
+        # Under way when the people go home, it is still asked to its end: the world outlives them.
+        with trio.CancelScope(shield=True):
+            for _ in range(200):
+                status = await self.world.ask_admin(path, body)
+                if status is not None and status not in (502, 503):
+                    if status not in (200, 404, 409):
+                        self.world.fail(f"the admin socket answered {status} to {path} {body}")
+                    return
+                await trio.sleep(self.rng.uniform(0.5, 20.0))
+
+
+class Weather:
+    """Faults come and go; storefronts are cut off; staff edit what a listing shows."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.rng = world.dice("weather")
+
+    async def run(self) -> None:
+        world, rng = self.world, self.rng
+        while True:
+            await trio.sleep(rng.expovariate(1 / world.plan.weather_s))
+            front = rng.choice(world.front_list)
+            kind = rng.random()
+            if kind < 0.55:
+                front.set_faults(self._storm())
+                world.count("storms")
+            elif kind < 0.75:
+                front.set_faults(Faults())
+            elif kind < 0.87:
+                front.cut(on=True)
+                world.count("outages")
+                world.nursery.start_soon(self._reconnect, front, rng.choice((3.0, 40.0, 300.0, 1800.0)))
+            elif kind < 0.93 and world.plan.staff:
+                self._edit(front)
+            elif world.plan.stalls:
+                world.stall_until = trio.current_time() + rng.uniform(1.0, 60.0)
+                world.count("disk stalls")
+
+    async def _reconnect(self, front: Front, after_s: float) -> None:
+        with trio.move_on_after(after_s):
+            await self.world.calm.wait()
+        front.cut(on=False)
+
+    def _storm(self) -> Faults:
+        rng, plan = self.rng, self.world.plan
+
+        def some(most: float) -> float:
+            return rng.random() * most if rng.random() < 0.5 else 0.0
+
+        webhook = WebhookFaults(
+            duplicate=some(0.6), drop=some(0.6) if plan.drops else 0.0,
+            delay_s=rng.choice((0.0, 1.0, 10.0, 120.0)) if rng.random() < 0.5 else 0.0, reorder=some(0.8),
+        )  # fmt: skip
+        api = ApiFaults(
+            error_500=some(0.5), throttle_429=some(0.4), timeout=some(0.4), lose_answer=some(0.4),
+            lie_ok=some(0.3) if plan.lies else 0.0,
+        )  # fmt: skip
+        return Faults(webhook, api)
+
+    def _edit(self, front: Front) -> None:
+        listing = self.rng.choice(list(front.store.shop.listings.values()))
+        body = {"items": [{"listing": listing.id, "quantity": self.rng.randrange(12)}]}
+        front.store._desk.put(msgspec.json.encode(body), self.world.now_us(), "staff")
+        front.host._news.set()
+        self.world.count("staff edits")
+
+
+class Lightning:
+    """Stops and crashes between commits and calls; those at commits and calls are drawn where they happen."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.rng = world.dice("lightning")
+
+    async def run(self) -> None:
+        world, rng = self.world, self.rng
+        while True:
+            await trio.sleep(rng.expovariate(1 / world.plan.crash_s))
+            life = world.life
+            if life is None or not life.up or life.daemon is None:
+                continue
+            if rng.random() < 0.3:
+                world.count("clean stops")
+                world.note("STOP")
+                life.daemon.stop()
+            elif rng.random() < 0.4:
+                world.bolt = rng.randrange(1, 40)
+            else:
+                life.crash("at any moment")

@@ -1,0 +1,203 @@
+"""The daemon's ports as one simulated life has them. After its fence has fallen every one of them raises."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+import trio
+import trio.testing
+from attrs import define, field
+
+from daemon.app.daemon import Daemon
+from daemon.domain.exchange import Reply, Request
+from daemon.ports import FileContents, HttpTarget, Ports
+from daemon.theatre.simulated_client import SimulatedClient
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+T = TypeVar("T")
+
+
+class FencedError(BaseException):
+    """The life that asked is over. Not an `Exception`: nothing that forgives may forgive this."""
+
+
+class Door(trio.abc.Listener[Any]):
+    """Connections in memory. `cut` breaks them all: whoever waits at the other end sees it at once."""
+
+    def __init__(self) -> None:
+        self._send, self._receive = trio.open_memory_channel[Any](1024)
+        self._open: dict[Any, None] = {}
+
+    def connect(self) -> trio.StapledStream[Any, Any]:
+        """Our end; raises `trio.BrokenResourceError` where nobody listens any more."""
+        ours, theirs = trio.testing.memory_stream_pair()
+        self._send.send_nowait(theirs)
+        self._open[ours] = None
+        return ours
+
+    def hung_up(self, ours: Any) -> None:
+        ours.send_stream.close()
+        ours.receive_stream.close()
+        self._open.pop(ours, None)
+
+    def cut(self) -> None:
+        for ours in list(self._open):
+            self.hung_up(ours)
+
+    async def accept(self) -> Any:
+        return await self._receive.receive()
+
+    async def aclose(self) -> None:
+        self._receive.close()
+        await trio.lowlevel.checkpoint()
+
+
+@define(eq=False)
+class Life:
+    """One process of the daemon, from its start to its stop or crash."""
+
+    world: World
+    number: int
+    scope: trio.CancelScope = field(factory=trio.CancelScope)
+    up: bool = True
+    daemon: Daemon | None = None
+    public: Door = field(factory=Door)
+    admin: Door = field(factory=Door)
+    clients: dict[str, SimulatedClient] = field(factory=dict)
+    flying: dict[tuple[str, str], int] = field(factory=dict)
+    """Listings with a push under way, as the daemon must see it."""
+    writer: trio.Lock = field(factory=trio.Lock)
+    ended: trio.Event = field(factory=trio.Event)
+
+    def check(self) -> None:
+        if not self.up:
+            raise FencedError
+
+    def crash(self, where: str) -> None:
+        """The power goes: first nothing has any effect any more, then everything is cancelled."""
+        if not self.up:
+            return
+        self.up = False
+        self.world.count("crash " + where)
+        self.world.note(f"CRASH {where}")
+        self.public.cut()
+        self.admin.cut()
+        self.scope.cancel()
+
+    def point(self, where: str) -> None:
+        """A place where lightning may strike."""
+        self.check()
+        if self.world.lightning():
+            self.crash(where)
+            raise FencedError
+
+    # -- the ports --
+
+    def ports(self) -> Ports:
+        return Ports(
+            wall_us=self.wall_us,
+            rng=random.Random(f"{self.world.seed}:daemon:{self.number}"),
+            new_id=self._new_id,
+            run_blocking=self.run_blocking,
+            run_aside=self.run_blocking,
+            open_http=lambda target: HttpLine(self, target),
+            listen_public=self._listen_public,
+            listen_admin=self._listen_admin,
+            environ={},
+            read_file=_no_file,
+            write_line=self._write_line,
+        )
+
+    def wall_us(self) -> int:
+        self.check()
+        return self.world.now_us()
+
+    def _new_id(self) -> str:
+        self.check()
+        return f"{self.world.rng_ids.getrandbits(128):032x}"
+
+    async def run_blocking(self, fn: Callable[[], T], /) -> T:
+        async with self.writer:
+            await trio.sleep(self.world.disk_s())
+            self.point("before a commit")
+            result = fn()
+            self.point("after a commit")
+            with trio.CancelScope(shield=True):
+                await trio.sleep(self.world.disk_s())
+            self.check()
+            return result
+
+    async def _listen_public(self, host: str, port: int) -> Sequence[Door]:
+        self.check()
+        return [self.public]
+
+    async def _listen_admin(self, path: str) -> Sequence[Door]:
+        self.check()
+        return [self.admin]
+
+    def _write_line(self, line: str) -> None:
+        self.check()
+        self.world.note(line)
+
+
+def _no_file(path: str, max_bytes: int) -> FileContents:
+    raise OSError(2, "there are no files here", path)
+
+
+class LevelsAsked(msgspec.Struct):
+    items: list[dict[str, Any]]
+    idempotency_key: str = ""
+
+
+class HttpLine:
+    """One channel's HTTP client. What has left goes on when the daemon that sent it is gone."""
+
+    def __init__(self, life: Life, target: HttpTarget) -> None:
+        self._life = life
+        self._world = life.world
+        self._front = life.world.fronts[target.channel]
+        self._client = SimulatedClient(
+            self._front.host, life.world.now_us, one_way_s=life.world.net_s, max_connections=target.max_connections
+        )
+        self._client.cut_off = self._front.cut_off
+        life.clients[target.channel] = self._client
+
+    async def send(self, request: Request) -> Reply:
+        self._life.point("before a call")
+        listings = self._pushing(request)
+        answer: list[Reply] = []
+        done = trio.Event()
+
+        async def exchange() -> None:
+            answer.append(await self._client.send(request))
+            done.set()
+
+        self._world.nursery.start_soon(exchange)
+        await done.wait()
+        self._life.point("after a call")
+        for listing in listings:
+            del self._life.flying[self._front.name, listing]
+        return answer[0]
+
+    def _pushing(self, request: Request) -> list[str]:
+        if request.method != "PUT":
+            return []
+        asked = msgspec.json.decode(request.body, type=LevelsAsked)
+        listings = [item["listing"] for item in asked.items]
+        for item in asked.items:
+            key = (self._front.name, item["listing"])
+            if key in self._life.flying:
+                self._world.fail(f"two pushes under way for {key}")
+            self._life.flying[key] = 1
+            if "if_quantity" not in item and not self._front.blind:
+                self._world.fail(f"a push of {key} without compare-and-set")
+        self._world.oracle.sending(self._life, self._front, asked)
+        return listings
+
+    async def aclose(self) -> None:
+        await trio.lowlevel.checkpoint()

@@ -1,0 +1,459 @@
+"""A whole simulated world in one Trio run: the daemon, storefronts, people, faults, all from one integer."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import tempfile
+import time
+from collections import Counter, deque
+from collections.abc import Iterator
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import attrs
+import msgspec
+import trio
+import trio._core._run as trio_run
+import trio.testing
+from attrs import define, field, frozen
+
+import adapters.sandbox
+from adapters.storefront import Hook, Storefront, StoreReply
+from adapters.storefront.faults import Faults
+from daemon.app.daemon import serve
+from daemon.config import Config, StorageSettings
+from daemon.config_channels import ChannelConfig
+from daemon.credentials import Secret, SecretRef
+from daemon.domain.channel import Platform, Push, Setup
+from daemon.domain.policy import Policy
+from daemon.events import Severity
+from daemon.notify import Notifier
+from daemon.storage.tables import LOG
+from daemon.telemetry import Telemetry
+from daemon.theatre.store_host import StoreHost
+from tests.simulation.oracle import Oracle
+from tests.simulation.people import Lightning, Operator, Shoppers, Weather
+from tests.simulation.ports import FencedError, Life
+
+EPOCH_US = 1_750_000_000_000_000
+STEPS_MAX = 20_000
+"""So many turns of the scheduler without a second passing are a busy loop."""
+TRACE_LINES = 400
+LATE_NEWS_S = 300.0
+"""How long the world is watched further once it has come to rest."""
+
+
+class SimulationError(AssertionError):
+    """Something was not as it must be."""
+
+
+@frozen
+class Plan:
+    """What kind of world a seed makes."""
+
+    skus: tuple[str, ...]
+    hot: frozenset[str]
+    heat: float
+    stock_max: int
+    first_hour: float
+    visits_s: float
+    rush: float
+    poll_s: float
+    catalogue_s: float
+    operator_s: float
+    weather_s: float
+    crash_s: float
+    bolts: float
+    drops: bool
+    staff: bool
+    stalls: bool
+    early: bool
+    blind: bool
+    lies: bool = False
+
+    @classmethod
+    def of(cls, seed: int) -> Plan:
+        rng = random.Random(f"{seed}:plan")
+        skus = tuple(f"SKU-{number:02d}" for number in range(1, rng.choice((2, 6, 14)) + 1))
+        lazy = rng.random() < 0.25
+        return cls(
+            skus=skus,
+            hot=frozenset(rng.sample(skus, k=min(len(skus), rng.choice((1, 2, 3))))),
+            heat=rng.choice((0.1, 0.5, 0.9)),
+            stock_max=rng.choice((3, 15, 60)),
+            first_hour=rng.uniform(0, 24),
+            visits_s=rng.choice((1 / 400, 1 / 120, 1 / 40)),
+            rush=rng.choice((0.0, 0.05, 0.3)),
+            poll_s=10_000.0 if lazy else rng.choice((15.0, 60.0, 240.0)),
+            catalogue_s=rng.choice((600.0, 3600.0)),
+            operator_s=rng.choice((300.0, 1200.0)),
+            weather_s=rng.choice((120.0, 600.0, 3000.0)),
+            crash_s=rng.choice((200.0, 900.0, 4000.0)),
+            bolts=rng.choice((0.0, 0.0005, 0.005)),
+            drops=not lazy,
+            staff=rng.random() < 0.3,
+            stalls=rng.random() < 0.3,
+            early=rng.random() < 0.5,
+            blind=False,
+        )  # fmt: skip
+
+
+@define(eq=False)
+class Front:
+    """One storefront, with its clock and its way to the daemon."""
+
+    world: World
+    name: str
+    store: Storefront
+    host: StoreHost
+    offset_s: float
+    policy: Policy
+    blind: bool = False
+    cut_off: bool = False
+
+    @property
+    def skus(self) -> list[str]:
+        return list(self.store.shop.by_sku)
+
+    def call(self, method: str, path: str, body: object) -> StoreReply:
+        return self.host.handle(method, path, msgspec.json.encode(body))
+
+    def set_faults(self, faults: Faults) -> None:
+        self.store.set_faults(msgspec.structs.replace(faults, clock_offset_s=self.offset_s))
+
+    def cut(self, *, on: bool) -> None:
+        self.cut_off = on
+        if self.world.life is not None and self.name in self.world.life.clients:
+            self.world.life.clients[self.name].cut_off = on
+
+    async def send(self, hook: Hook) -> int | None:
+        """One webhook over a connection of its own; both ways can fail."""
+        world = self.world
+        await trio.sleep(world.net_s())
+        life = world.life
+        if self.cut_off or life is None or not life.up:
+            return None
+        head = [f"POST /webhooks/{self.name} HTTP/1.1", "host: onhand", "connection: close"]
+        head += [f"{name}: {value}" for name, value in hook.headers.items()]
+        head.append(f"content-length: {len(hook.body)}")
+        status = await world.ask(life.public, "\r\n".join(head).encode() + b"\r\n\r\n" + hook.body)
+        if status is not None and 200 <= status < 300:
+            world.oracle.acknowledged(self, hook)
+            world.count("acknowledged")
+        elif status not in (None, 503):
+            world.fail(f"{self.name}: a webhook was answered {status}")
+        await trio.sleep(world.net_s())
+        return None if world.lose_answer() else status
+
+
+class Steps(trio.abc.Instrument):
+    """Counts the scheduler's turns in each simulated second."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.second = -1
+        self.turns = self.most = self.total = 0
+
+    def before_io_wait(self, timeout: float) -> None:
+        now = int(self.world.clock.current_time())
+        if now != self.second:
+            self.second, self.turns = now, 0
+        self.turns += 1
+        self.total += 1
+        if self.turns > self.most:
+            self.most = self.turns
+            if self.turns == STEPS_MAX:
+                self.world.fail("a busy loop: the clock does not move")
+
+
+@frozen
+class Result:
+    """What a run came to."""
+
+    seed: int
+    hours: float
+    wall_s: float
+    events: int
+    log_hash: str
+    trace_hash: str
+    failures: tuple[str, ...]
+    counts: Counter[str]
+    trace: tuple[str, ...]
+    turns: int
+    most_turns: int
+
+
+class World:
+    """Build it, `run` it once, look at the result."""
+
+    def __init__(self, seed: int, hours: float, plan: Plan | None = None, *, loud: bool = False) -> None:
+        self.seed = seed
+        self.hours = hours
+        self.plan = plan or Plan.of(seed)
+        self.loud = loud
+        self.clock = trio.testing.MockClock(autojump_threshold=0)
+        self.steps = Steps(self)
+        self.counts: Counter[str] = Counter()
+        self.failures: list[str] = []
+        self.trace: deque[str] = deque(maxlen=TRACE_LINES * 25 if loud else TRACE_LINES)
+        self.digest = blake2b(digest_size=16)
+        self.rng_ids = self.dice("ids")
+        self.rng_net = self.dice("network")
+        self.rng_disk = self.dice("disk")
+        self.rng_bolt = self.dice("bolts")
+        self.bolt = 0
+        self.stall_until = 0.0
+        self.stormy = False
+        self.over = False
+        self.calm = trio.Event()
+        self.scope = trio.CancelScope()
+        self.life: Life | None = None
+        self.lives = 0
+        self.nursery: trio.Nursery
+        self.log_hash, self.events = "", 0
+        self.fronts = {front.name: front for front in self._fronts()}
+        self.front_list = list(self.fronts.values())
+        self.oracle = Oracle(self)
+        self.directory = Path()
+
+    def dice(self, stream: str) -> random.Random:
+        return random.Random(f"{self.seed}:{stream}")
+
+    def _fronts(self) -> Iterator[Front]:
+        rng, plan = self.dice("fronts"), self.plan
+        for name in ("eu", "site", "outlet"):
+            mine = [sku for sku in plan.skus if rng.random() < 0.85] or [plan.skus[0]]
+            stock = {sku: rng.randrange(plan.stock_max + 1) for sku in mine}
+            store = Storefront(name, mine, stock, f"secret-{name}", self.seed)
+            policy = Policy(
+                buffer=rng.choice((0, 0, 0, 1, 2)), share=rng.choice((1.0, 1.0, 1.0, 0.5)),
+                cap=rng.choice((None, None, None, 5)),
+            )  # fmt: skip
+            front = Front(self, name, store, StoreHost(store, self.now_us), rng.choice((0.0, 0.0, 1.0)) and
+                          rng.uniform(-250.0, 250.0), policy, blind=plan.blind and name == "site")  # fmt: skip
+            front.set_faults(Faults())
+            yield front
+
+    # -- time and chance --
+
+    def now_us(self) -> int:
+        return EPOCH_US + round(self.clock.current_time() * 1e6)
+
+    def net_s(self) -> float:
+        return self.rng_net.choice((0.0, 0.002, 0.02, 0.02, 0.1)) * (1 + self.rng_net.random())
+
+    def disk_s(self) -> float:
+        if trio.current_time() < self.stall_until:
+            return self.rng_disk.uniform(0.1, 4.0)
+        return self.rng_disk.choice((0.0, 0.0005, 0.002, 0.005))
+
+    def lose_answer(self) -> bool:
+        return self.stormy and self.rng_net.random() < 0.02
+
+    def lightning(self) -> bool:
+        if not self.stormy:
+            return False
+        if self.bolt:
+            self.bolt -= 1
+            return not self.bolt
+        return self.rng_bolt.random() < self.plan.bolts
+
+    # -- saying --
+
+    def note(self, line: str) -> None:
+        line = f"{self.clock.current_time():.6f} {line}"
+        self.digest.update(line.encode())
+        self.trace.append(line)
+
+    def count(self, what: str) -> None:
+        self.counts[what] += 1
+
+    def fail(self, what: str) -> None:
+        """Remember what is wrong and end the run."""
+        hours = self.clock.current_time() / 3600
+        self.failures.append(f"{hours:.4f} h: {what}")
+        self.trace.append(f"{self.clock.current_time():.6f} FAILED: {what}")
+        self.scope.cancel()
+
+    # -- talking to the daemon --
+
+    async def ask(self, door: Any, request: bytes) -> int | None:
+        """Send a request over a new connection; the answer's status, None where there was none."""
+        try:
+            ours = door.connect()
+        except trio.BrokenResourceError:
+            return None
+        answer = b""
+        try:
+            with trio.move_on_after(30.0):
+                await ours.send_all(request)
+                while data := await ours.receive_some(65536):
+                    answer += data
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
+        finally:
+            door.hung_up(ours)
+        return int(answer.split(b" ", 2)[1]) if answer.startswith(b"HTTP/1.1 ") else None
+
+    async def ask_admin(self, path: str, body: object) -> int | None:
+        life = self.life
+        if life is None or not life.up:
+            return None
+        content = msgspec.json.encode(body)
+        head = f"POST {path} HTTP/1.1\r\nhost: onhand\r\nconnection: close\r\ncontent-length: {len(content)}\r\n\r\n"
+        return await self.ask(life.admin, head.encode() + content)
+
+    # -- the run --
+
+    def run(self) -> Result:
+        began = time.perf_counter()
+        shm = Path("/dev/shm")
+        self.directory = Path(tempfile.mkdtemp(prefix="onhand-sim-", dir=shm if shm.is_dir() else None))
+        before = trio_run._ALLOW_DETERMINISTIC_SCHEDULING
+        trio_run._ALLOW_DETERMINISTIC_SCHEDULING = True
+        trio_run._r.seed(self.seed)
+        try:
+            trio.run(self._main, clock=self.clock, instruments=[self.steps])
+        finally:
+            trio_run._ALLOW_DETERMINISTIC_SCHEDULING = before
+            shutil.rmtree(self.directory, ignore_errors=True)
+        return Result(
+            self.seed, self.clock.current_time() / 3600, time.perf_counter() - began, self.events, self.log_hash,
+            self.digest.hexdigest(), tuple(self.failures), self.counts, tuple(self.trace), self.steps.total,
+            self.steps.most,
+        )  # fmt: skip
+
+    async def _main(self) -> None:
+        with self.scope:
+            async with trio.open_nursery() as self.nursery:
+                for front in self.front_list:
+                    self.nursery.start_soon(front.host.run, front.send)
+                self.nursery.start_soon(self._lives)
+                await self._days()
+                self.nursery.cancel_scope.cancel()
+
+    async def _days(self) -> None:
+        rng = self.dice("days")
+        parts = max(2, round(self.hours / 6)) if self.hours > 2 else 2
+        for part in range(parts):
+            if part or not self.plan.early:
+                await self._rest()
+            self.stormy, self.calm = True, trio.Event()
+            with trio.CancelScope() as busy:
+                async with trio.open_nursery() as people:
+                    for each in (Shoppers, Operator, Weather, Lightning):
+                        people.start_soon(each(self).run)
+                    await trio.sleep(self.hours * 3600 / parts * rng.uniform(0.7, 1.3))
+                    self._calm()
+                    busy.cancel()
+            await self._rest()
+        await self._end()
+
+    def _calm(self) -> None:
+        self.note("CALM")
+        self.stormy, self.stall_until, self.bolt = False, 0.0, 0
+        self.calm.set()
+        for front in self.front_list:
+            front.set_faults(Faults())
+            front.cut(on=False)
+
+    async def _rest(self) -> None:
+        """Until all is settled; checked then, and once more when the last late news has come."""
+        began = trio.current_time()
+        bound_s = self.plan.catalogue_s + 1800.0
+        while why := self.oracle.unrest():
+            if trio.current_time() - began > bound_s:
+                self.fail(f"it does not come to rest: {why}")
+                await trio.sleep(1)
+            await trio.sleep(1.0)
+        self.counts["seconds to rest"] += round(trio.current_time() - began)
+        await self.oracle.check()
+        await trio.sleep(LATE_NEWS_S)
+        while why := self.oracle.unrest():
+            if trio.current_time() - began > bound_s + LATE_NEWS_S:
+                self.fail(f"it does not stay at rest: {why}")
+                await trio.sleep(1)
+            await trio.sleep(1.0)
+        await self.oracle.check()
+
+    async def _end(self) -> None:
+        life = self.life
+        assert life is not None
+        assert life.daemon is not None
+        digest = blake2b(digest_size=16)
+        env, after = life.daemon.parts.store.env, b""
+        while rows := env.scan(LOG, after, limit=1000):
+            for key, payload in rows:
+                digest.update(key + payload)
+                self.events += 1
+            after = rows[-1][0] + b"\0"
+        self.log_hash = digest.hexdigest()
+        self.over = True
+        life.daemon.stop()
+        await life.ended.wait()
+
+    # -- the daemon's lives --
+
+    async def _lives(self) -> None:
+        rng = self.dice("lives")
+        while not self.over:
+            self.lives += 1
+            life = self.life = Life(self, self.lives)
+            await self._live(life)
+            life.up = False
+            life.public.cut()
+            life.admin.cut()
+            life.ended.set()
+            with trio.move_on_after(rng.choice((0.0, 0.1, 2.0, 30.0, 600.0)) * rng.random()):
+                await self.calm.wait()
+
+    async def _live(self, life: Life) -> None:
+        ports = life.ports()
+        telemetry = Telemetry(
+            wall_us=ports.wall_us, write_line=ports.write_line, level=Severity.DEBUG if self.loud else Severity.ERROR
+        )
+        try:
+            with life.scope:
+                async with trio.open_nursery() as nursery:
+                    life.daemon = await nursery.start(
+                        serve, self._config(), self._platforms(), ports, telemetry, Notifier({})
+                    )
+                    await life.daemon.serving.wait()
+                    self.oracle.started(life)
+        except BaseExceptionGroup as group:
+            _, rest = group.split(FencedError)
+            if rest is not None:
+                raise
+
+    def _config(self) -> Config:
+        channels = {
+            front.name: ChannelConfig(
+                front.name, "blind" if front.blind else "sandbox", f"http://{front.name}.test",
+                (SecretRef("inline", inline=Secret(f"secret-{front.name}")),), front.policy, allow_private=True,
+                overrides={"poll_interval_s": self.plan.poll_s, "catalogue_interval_s": self.plan.catalogue_s},
+            )
+            for front in self.front_list
+        }  # fmt: skip
+        return Config(
+            str(self.directory / "state"), str(self.directory / "admin.sock"), channels,
+            storage=StorageSettings(map_max_gb=1),
+        )  # fmt: skip
+
+    def _platforms(self) -> dict[str, Platform]:
+        sandbox = adapters.sandbox.PLATFORM
+        return {"sandbox": sandbox, "blind": attrs.evolve(sandbox, name="blind", build=_blind)}
+
+
+class BlindAdapter(adapters.sandbox.SandboxAdapter):
+    """The sandbox as a platform that knows no compare-and-set."""
+
+    def push(self, batch: Any, key: str) -> Any:
+        return super().push([Push(push.listing, push.level, None, push.generation) for push in batch], key)
+
+
+def _blind(setup: Setup) -> BlindAdapter:
+    made = adapters.sandbox.PLATFORM.build(setup)
+    assert isinstance(made, adapters.sandbox.SandboxAdapter)
+    return BlindAdapter(made.base_url, attrs.evolve(made.traits, compare_and_set=False))
