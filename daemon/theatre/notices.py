@@ -1,0 +1,199 @@
+"""How the news of each sale reached the other storefronts, from the ledgers and the daemon's event log. Pure."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from attrs import define, field, frozen
+
+from adapters.stamps import rfc3339, rfc3339_span
+from daemon.theatre.truth import Book, Movement, Oversale, Write, in_time
+
+Event = Mapping[str, Any]
+"""An entry of the daemon's event log, as the admin socket shows it."""
+LATE_US = 30_000_000
+"""A write that came to life late may have raised a level so long before."""
+
+
+@frozen
+class Notice:
+    """The news of one sale on its way to one other storefront. None: not yet.
+
+    `by`: how the daemon heard of it (webhook, poll …) · `pushed`: False where the storefront showed the right
+    number already when the daemon heard.
+    """
+
+    sale: Movement
+    store: str
+    heard_us: int | None
+    by: str
+    reached_us: int | None
+    pushed: bool
+
+    @property
+    def propagation_ms(self) -> float | None:
+        """From the sale to the new number at the other storefront."""
+        return None if self.reached_us is None else (self.reached_us - self.sale.at_us) / 1_000
+
+    @property
+    def reaction_ms(self) -> float | None:
+        """The daemon's own share of it: from hearing to the new number."""
+        late = None in (self.reached_us, self.heard_us)
+        return None if late else (self.reached_us - self.heard_us) / 1_000  # type: ignore[operator]  # neither is None
+
+
+@define
+class _Log:
+    """The event log, by what is looked for in it."""
+
+    first: dict[tuple[str, str, str], Event] = field(factory=dict)
+    """(channel, order, line): the event by which the daemon heard of it."""
+    pushes: dict[tuple[str, str], list[tuple[int, int, int]]] = field(factory=dict)
+    """(channel, SKU): sequence number, moment and level of each push that left."""
+
+
+def notices(books: Sequence[Book], events: Iterable[Event]) -> list[Notice]:
+    """One for every sale and every other storefront that lists its SKU, in the order of the sales."""
+    log = _read(events)
+    writes = {(book.store, sku): [each for each in book.writes if each.sku == sku] for book in books for sku in book.skus}
+    return [
+        _notice(sale, book, log, writes[book.store, sale.sku])
+        for sale in in_time(books)
+        if sale.units < 0
+        for book in books
+        if book.store != sale.store and sale.sku in book.skus
+    ]
+
+
+def _read(events: Iterable[Event]) -> _Log:
+    log = _Log()
+    for event in events:
+        cause = event["cause"]
+        if event["kind"] == "order":
+            log.first.setdefault((event["channel"], cause["order"], cause["line"]), event)
+        elif event["kind"] == "push_sent":
+            pushes = log.pushes.setdefault((event["channel"], event["sku"]), [])
+            pushes.append((event["seq"], _us(event["at"]), event["level"]))
+    return log
+
+
+def _notice(sale: Movement, book: Book, log: _Log, writes: Sequence[Write]) -> Notice:
+    event = log.first.get((sale.store, sale.order, sale.line))
+    if event is None:
+        return Notice(sale, book.store, None, "", None, pushed=False)
+    heard_us, by = _us(event["at"]), event["cause"]["by"]
+    level = max(0, event["after"] or 0)
+    if level == max(0, event["before"] or 0) or book.shows_at(sale.sku, heard_us) == level:
+        return Notice(sale, book.store, heard_us, by, heard_us, pushed=False)
+    pushes = log.pushes.get((book.store, sale.sku), [])
+    for _, sent_us, pushed in pushes[bisect_right(pushes, event["seq"], key=lambda push: push[0]) :]:
+        place = bisect_left(writes, sent_us, key=lambda write: write.at_us)
+        written = next((write for write in writes[place:] if write.after == pushed), None)
+        if written is not None:
+            return Notice(sale, book.store, heard_us, by, written.at_us, pushed=True)
+    return Notice(sale, book.store, heard_us, by, None, pushed=True)
+
+
+def _us(at: str) -> int:
+    span = rfc3339_span(at)
+    assert span is not None, f"the event log has a stamp that cannot be read: {at}"
+    return span.lo
+
+
+def percentile(values: Sequence[float], part: float) -> float | None:
+    """The value below which `part` (0 to 1) of them lie; None of none."""
+    ordered = sorted(values)
+    return round(ordered[min(len(ordered) - 1, int(len(ordered) * part))], 3) if ordered else None
+
+
+def spread(values: Sequence[float]) -> dict[str, float | int | None]:
+    """Milliseconds as a document: how many, median, 99 %, and the slowest."""
+    return {
+        "count": len(values), "p50": percentile(values, 0.5), "p99": percentile(values, 0.99),
+        "slowest": round(max(values), 3) if values else None,
+    }  # fmt: skip
+
+
+# --- units sold twice ----------------------------------------------------------------------------------------
+
+
+@frozen
+class Explanation:
+    """Why a unit could be sold twice. `unseen`: the sales elsewhere whose news had not reached that storefront.
+
+    `raised`: units that a write which came to life late had put back on show there.
+    """
+
+    oversale: Oversale
+    unseen: tuple[Notice, ...]
+    raised: int
+
+    @property
+    def complete(self) -> bool:
+        """Does it account for every unit?"""
+        return sum(-each.sale.units for each in self.unseen) + self.raised >= self.oversale.units
+
+    def document(self) -> dict[str, Any]:
+        """For `--json`; milliseconds count from the sale elsewhere."""
+        sale = self.oversale.sale
+        return {
+            "sku": sale.sku, "units": self.oversale.units, "storefront": sale.store, "order": sale.order,
+            "at": rfc3339(sale.at_us), "explained": self.complete, "sentence": self.sentence(),
+            "raised_by_late_writes": self.raised,
+            "not_yet_known_there": [
+                {
+                    "storefront": each.sale.store, "order": each.sale.order, "units": -each.sale.units,
+                    "sold_at": rfc3339(each.sale.at_us), "oversold_after_ms": _after(each.sale, sale.at_us),
+                    "daemon_heard_after_ms": _after(each.sale, each.heard_us), "heard_by": each.by or None,
+                    "notice_took_ms": _after(each.sale, each.reached_us),
+                }
+                for each in self.unseen
+            ],
+        }  # fmt: skip
+
+    def sentence(self) -> str:
+        """The same for a person."""
+        sale, last = self.oversale.sale, self.unseen[-1] if self.unseen else None
+        head = f"{self.oversale.units} of {sale.sku} sold twice: {sale.store} sold it in {sale.order}"
+        if last is None:
+            return head + (", where an old request had come to life late" if self.complete else "; nobody knows why")
+        took = "has not come yet" if last.reached_us is None else f"took {_after(last.sale, last.reached_us)} ms"
+        return (
+            f"{head} {_after(last.sale, sale.at_us)} ms after {last.sale.store} had sold the last one in "
+            f"{last.sale.order}; the notice {took} ({_HEARD.get(last.by, 'the daemon did not hear of it')})"
+        )
+
+
+_HEARD = {
+    "webhook": "by webhook", "poll": "its webhook was lost or late; the daemon read it in the list of orders",
+    "refetch": "the daemon fetched the order",
+}  # fmt: skip
+
+
+def _after(sale: Movement, at_us: int | None) -> float | None:
+    return None if at_us is None else round((at_us - sale.at_us) / 1_000, 1)
+
+
+def explain(oversold: Iterable[Oversale], told: Sequence[Notice], books: Sequence[Book]) -> list[Explanation]:
+    """Each oversale with the sales elsewhere that were under way to its storefront when it happened."""
+    by_store = {book.store: book for book in books}
+    return [_explained(each, told, by_store[each.sale.store]) for each in oversold]
+
+
+def _explained(oversale: Oversale, told: Sequence[Notice], book: Book) -> Explanation:
+    sale = oversale.sale
+    unseen = tuple(
+        each
+        for each in told
+        if each.store == sale.store and each.sale.sku == sale.sku and each.sale.at_us <= sale.at_us
+        and (each.reached_us is None or each.reached_us > sale.at_us)
+    )  # fmt: skip
+    raised = sum(
+        write.after - write.before
+        for write in book.writes
+        if write.late and write.sku == sale.sku and write.after > write.before
+        and sale.at_us - LATE_US <= write.at_us <= sale.at_us
+    )  # fmt: skip
+    return Explanation(oversale, unseen, raised)
