@@ -28,6 +28,9 @@ from daemon.storage.environment import StoreError
 from daemon.storage.tables import META
 from daemon.telemetry import Telemetry
 
+REPEATED_MAX = 1_000
+"""A longer tail of the log is written before webhooks are answered: else a daemon that is killed again and again
+within `CHECKPOINT_S` would start more slowly each time."""
 CHECKPOINT_S = 2.0
 """Seconds between two checkpoints; what lies between is repeated from the log after a kill."""
 EXPIRE_S = 3600.0
@@ -122,7 +125,7 @@ class Daemon:
         try:
             async with trio.open_nursery() as store_scope:
                 await store_scope.start(parts.store.run)
-                self._recover()
+                await self._recover()
                 async with trio.open_nursery() as rooms:
                     await self._start(rooms, public, admin)
                     await self._stop.wait()
@@ -138,7 +141,7 @@ class Daemon:
             parts.store.env.close(clean=clean)
             self.ended.set()
 
-    def _recover(self) -> None:
+    async def _recover(self) -> None:
         parts = self.parts
         parts.seen.load()
         parts.receiver.load()
@@ -153,6 +156,8 @@ class Daemon:
                 parts.channels[name].account.paused = True
         unfinished = parts.registry.resume(life_us, parts.policies)
         parts.telemetry.event(Event.STARTED, events=parts.store.head.seq, repeated=repeated, unfinished=unfinished)
+        if repeated > REPEATED_MAX:
+            await self.checkpoint()
 
     async def _start(self, rooms: trio.Nursery, public: Listeners, admin: Listeners) -> None:
         parts = self.parts
