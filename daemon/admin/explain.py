@@ -49,7 +49,7 @@ def anchors(stock: Stock) -> list[Json]:
             "at": moment(anchor.at),
             "source": anchor.source,
             "reference": anchor.reference or None,
-            "settled": anchor.settled,
+            "settled": stock.settled_by(location),
         }
         for location, anchor in sorted(stock.anchors.items())
     ]

@@ -40,12 +40,16 @@ class Span:
         return Span(self.lo - offset.hi, self.hi - offset.lo)
 
 
-@frozen(order=True)
+@frozen
 class Instant:
     """One moment: `at` on our clock; `own` on the clock of the source that told it, None where it gave no stamp."""
 
     at: Span
     own: Span | None = None
+
+    def rank(self) -> tuple[Span, bool, Span]:
+        """A total order for breaking ties; says nothing of what came first."""
+        return (self.at, self.own is not None, self.own or self.at)
 
     def hull(self, other: Instant) -> Instant:
         """Two tellings of one moment, joined: order-free, and never narrower than either."""

@@ -157,7 +157,10 @@ class Sku:
                 return Step(verdict, before, before, log=True, slots=changed)
             case Settle():
                 folded = self.stock.settle(message.horizon_us)
-                return Step("settled", before, self.stock.available, log=bool(folded))
+                shaken = tuple(each for each in self.slots.values() if each.rests_on_less_than(self.stock.lines))
+                for each in shaken:
+                    each.ask_recheck(now_us)
+                return Step("settled", before, self.stock.available, log=bool(folded), slots=shaken)
             case Reprice():
                 return Step("applied", before, before, log=False, slots=self._wish(now_us, policy_of))
             case _:
@@ -232,7 +235,7 @@ class Sku:
             case ReadBack():
                 if slot.in_flight:
                     return False
-                slot.rechecked(now_us)
+                slot.rechecked(message.at.at.lo)
                 if message.level is not None:
                     slot.rebase(message.level, message.at, lines, now_us)
                 return True

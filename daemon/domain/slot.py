@@ -117,6 +117,10 @@ class Slot:
         self.belief = belief
         return clear
 
+    def rests_on_less_than(self, lines: dict[LineKey, Line]) -> bool:
+        """Is a line gone that the belief takes into account? Then only new evidence tells what the channel shows."""
+        return any(key not in lines for key in self.touched)
+
     def ask_recheck(self, at_us: int) -> None:
         """Read the listing back, at `at_us` or earlier if that was asked before."""
         self.recheck_us = min(self.recheck_us, at_us) if self.recheck_us else at_us
@@ -181,11 +185,12 @@ class Slot:
         self.recheck_us = retry_us
         return True
 
-    def rechecked(self, now_us: int) -> None:
-        """The listing was read back at `now_us`; asks for one more look if an older request may be alive."""
+    def rechecked(self, asked_us: int) -> None:
+        """The listing was read back by a request made at `asked_us`; asks for one more look if an older push may
+        have been alive then, whenever the answer came."""
         self.recheck_us = 0
         self.error = ""
-        if self.alive_until_us > now_us:
+        if self.alive_until_us > asked_us:
             self.recheck_us = self.alive_until_us
         else:
             self.alive_until_us = 0

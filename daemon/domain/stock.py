@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
 
-from daemon.domain.instants import Instant, Order, Span, compare
+from daemon.domain.instants import SECOND_US, Instant, Order, Span, compare
 from daemon.domain.lines import Content, Line, Sighting, line_of
 from daemon.domain.observations import Adjustment, CountKind, Observation, OrderLine, StockCount
 
@@ -27,29 +27,38 @@ conflict: learned, but the source contradicts itself, fetch the order again · l
 settled, not applied, to be quarantined."""
 
 
+SETTLE_MARGIN_US = 3_600 * SECOND_US
+"""What lies this close to the settlement horizon is not folded yet: told again by way of another estimate of its
+source's clock, it might lie on the other side of the horizon, pass for new, and count twice."""
+
+
 @frozen
 class Anchor:
-    """The newest count of one location; `settled` units of what moved since are folded into it."""
+    """The newest count of one location."""
 
     quantity: int
     kind: CountKind
     at: Instant
     source: str
     reference: str
-    settled: int = 0
 
-    def rank(self) -> tuple[Span, str, str, int, str]:
+    def rank(self) -> tuple[Span, str, str, int, str, tuple[Span, bool, Span]]:
         """Newest first to whoever wins; total, so that ties break the same way everywhere."""
-        return (self.at.at, self.source, self.reference, -self.quantity, self.kind)
+        return (self.at.at, self.source, self.reference, -self.quantity, self.kind, self.at.rank())
 
 
 @frozen
 class Movement:
-    """An adjustment, kept until a newer count of its own location holds it."""
+    """An adjustment, kept until it is settled: also one that a count holds, so that telling it again with another
+    content gives the same whichever came first."""
 
     quantity: int
     at: Instant
     location: str
+
+    def rank(self) -> tuple[int, tuple[Span, bool, Span], str]:
+        """The safer one first; total."""
+        return (self.quantity, self.at.rank(), self.location)
 
 
 class Share(NamedTuple):
@@ -82,9 +91,9 @@ class Stock:
     lines: dict[LineKey, Line] = field(factory=dict)
     adjustments: dict[tuple[str, str], Movement] = field(factory=dict)
     settled_us: int = 0
-    """What was placed and last changed before this is folded into the anchors; later news of it is late."""
-    settled_held: int = 0
-    """Units that folded lines still held."""
+    """What was placed and last changed before this is folded away; later news of it is late."""
+    settled: dict[str, int] = field(factory=dict)
+    """Units that folded lines and adjustments of each location have taken since the count they are measured by."""
     _units: int = field(default=0, eq=False)
     _held: int = field(default=0, eq=False)
     _ambiguous: int = field(default=0, eq=False)
@@ -96,12 +105,13 @@ class Stock:
         """Units that may be sold; negative is debt; None while nobody has counted."""
         if not self.anchors:
             return None
-        return sum(anchor.quantity - anchor.settled for anchor in self.anchors.values()) - self._units
+        counted = sum(anchor.quantity for anchor in self.anchors.values())
+        return counted - sum(self.settled.values()) - self._units
 
     @property
     def held(self) -> int:
         """Units sold and not yet handed over."""
-        return self._held + self.settled_held
+        return self._held
 
     @property
     def on_hand(self) -> int | None:
@@ -136,7 +146,7 @@ class Stock:
     def _apply_line(self, seen: OrderLine, before: int | None) -> Applied:
         key = (seen.channel, seen.order, seen.line)
         known = self.lines.get(key)
-        if known is None and seen.placed is not None and seen.placed.at.hi < self.settled_us:
+        if known is None and (seen.placed or seen.at).at.hi < self.settled_us:
             return Applied("late", before, before)
         line = line_of(seen) if known is None else known.join(line_of(seen))
         if line == known:
@@ -156,49 +166,47 @@ class Stock:
         if anchor.at.at.hi < self.settled_us:
             return "late"
         self.anchors[seen.location] = anchor
-        self.adjustments = {
-            key: movement
-            for key, movement in self.adjustments.items()
-            if not _held_by(anchor, seen.location, movement)
-        }
+        # It is newer than everything folded, so it holds what was folded of the places that it now speaks for.
+        primary = seen.location == min(self.anchors)
+        for where in list(self.settled):
+            if where == seen.location or (primary and where not in self.anchors):
+                del self.settled[where]
         self._recount()
         return "applied"
 
     def _apply_adjustment(self, seen: Adjustment) -> Verdict:
         key = (seen.source, seen.reference)
-        if seen.at.at.hi < self.settled_us:
-            return "late"
         movement = Movement(seen.quantity, seen.at, seen.location)
         known = self.adjustments.get(key)
+        if known is None and seen.at.at.hi < self.settled_us:
+            return "late"
         if known is not None:
             # One reference told twice with two contents: the lower number is the safer one, whichever came first.
-            movement = min(known, movement, key=lambda each: (each.quantity, each.at.at, each.location))
+            movement = min(known, movement, key=Movement.rank)
             if movement == known:
                 return "known"
-        anchor = self.anchors.get(movement.location)
-        if anchor is not None and _held_by(anchor, movement.location, movement):
-            return "superseded"
         self._count_out(self._movement_share(key, known) if known else NOTHING)
         self.adjustments[key] = movement
-        self._count_in(self._movement_share(key, movement))
-        return "applied"
+        share = self._movement_share(key, movement)
+        self._count_in(share)
+        return "superseded" if share == NOTHING and movement.quantity else "applied"
 
     def settle(self, horizon_us: int) -> int:
-        """Fold what was placed and last changed before `horizon_us` into the anchors; returns how much was folded.
+        """Fold what was placed and last changed well before `horizon_us`; returns how much was folded.
 
-        The numbers do not change by it; what arrives later about folded facts is late.
+        The numbers do not change by it; what arrives later about folded facts is late. An order line that still
+        holds units is not history yet, and one of which nobody knows when it was placed could not be told from a
+        new one: both stay.
         """
         if horizon_us <= self.settled_us or not self.anchors:
             return 0
         lines = [key for key, line in self.lines.items() if _ended_before(line, horizon_us)]
-        movements = [name for name, each in self.adjustments.items() if each.at.at.hi < horizon_us]
+        movements = [name for name, each in self.adjustments.items() if _long_before(each.at, horizon_us)]
         if not lines and not movements:
             return 0
         for key in lines:
             line = self.lines.pop(key)
-            share = self._line_share(key, line)
-            self.settled_held += share.held
-            self._fold(line.now().location, share.units)
+            self._fold(line.now().location, self._line_share(key, line).units)
         for name in movements:
             movement = self.adjustments.pop(name)
             self._fold(movement.location, self._movement_share(name, movement).units)
@@ -210,12 +218,17 @@ class Stock:
         """Would `settle` fold anything?"""
         return bool(self.anchors) and (
             any(_ended_before(line, horizon_us) for line in self.lines.values())
-            or any(each.at.at.hi < horizon_us for each in self.adjustments.values())
+            or any(_long_before(each.at, horizon_us) for each in self.adjustments.values())
         )
 
     def _fold(self, location: str, units: int) -> None:
-        where, anchor = self._anchor_of(location)
-        self.anchors[where] = evolve(anchor, settled=anchor.settled + units)
+        self.settled[location] = self.settled.get(location, 0) + units
+        if not self.settled[location]:
+            del self.settled[location]
+
+    def settled_by(self, where: str) -> int:
+        """Folded units that are measured by the count of `where`."""
+        return sum(units for each, units in self.settled.items() if self._anchor_of(each)[0] == where)
 
     # -- sums --
 
@@ -267,16 +280,15 @@ class Stock:
             self._count_in(self._movement_share(name, movement))
 
 
-def _held_by(anchor: Anchor, location: str, movement: Movement) -> bool:
-    """Is the movement in this count for good? Only a count of the movement's own location can say so."""
-    if movement.location != location:
-        return False
-    return compare(movement.at, anchor.at, same_source=False) is Order.BEFORE
+def _long_before(moment: Instant, horizon_us: int) -> bool:
+    return moment.at.hi < horizon_us - SETTLE_MARGIN_US
 
 
 def _ended_before(line: Line, horizon_us: int) -> bool:
-    placed = line.placed or line.sightings[0].at
-    return placed.at.hi < horizon_us and all(sighting.at.at.hi < horizon_us for sighting in line.sightings)
+    if line.placed is None or not _long_before(line.placed, horizon_us):
+        return False
+    now = line.now()
+    return now.taken == now.fulfilled and all(_long_before(sighting.at, horizon_us) for sighting in line.sightings)
 
 
 # --- the stored form: plain tuples, sorted, so that equal stocks are equal bytes ------------------------------
@@ -288,7 +300,7 @@ def dump(stock: Stock) -> Plain:
     """The stock as plain nested tuples in one canonical order."""
     return (
         stock.settled_us,
-        stock.settled_held,
+        tuple(sorted(stock.settled.items())),
         tuple((where, *_dump_anchor(anchor)) for where, anchor in sorted(stock.anchors.items())),
         tuple((*key, *_dump_line(line)) for key, line in sorted(stock.lines.items())),
         tuple(
@@ -300,10 +312,10 @@ def dump(stock: Stock) -> Plain:
 
 def load(plain: Plain) -> Stock:
     """The inverse of `dump`. Raises `ValueError`/`TypeError` on anything else."""
-    settled_us, settled_held, anchors, lines, adjustments = plain
-    stock = Stock(settled_us=settled_us, settled_held=settled_held)  # type: ignore[arg-type]  # the codec checked the seal; shape errors raise below
-    for where, quantity, kind, at, source, reference, settled in anchors:  # type: ignore[attr-defined]  # as above
-        stock.anchors[where] = Anchor(quantity, kind, load_instant(at), source, reference, settled)
+    settled_us, settled, anchors, lines, adjustments = plain
+    stock = Stock(settled_us=settled_us, settled=dict(settled))  # type: ignore[arg-type,call-overload]  # the codec checked the seal; shape errors raise below
+    for where, quantity, kind, at, source, reference in anchors:  # type: ignore[attr-defined]  # as above
+        stock.anchors[where] = Anchor(quantity, kind, load_instant(at), source, reference)
     for channel, order, line, sightings, placed, takes, listing in lines:  # type: ignore[attr-defined]  # as above
         stock.lines[channel, order, line] = Line(
             tuple(
@@ -321,7 +333,7 @@ def load(plain: Plain) -> Stock:
 
 
 def _dump_anchor(anchor: Anchor) -> Plain:
-    return (anchor.quantity, anchor.kind, dump_instant(anchor.at), anchor.source, anchor.reference, anchor.settled)
+    return (anchor.quantity, anchor.kind, dump_instant(anchor.at), anchor.source, anchor.reference)
 
 
 def _dump_line(line: Line) -> Plain:
