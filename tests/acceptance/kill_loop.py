@@ -1,4 +1,4 @@
-"""Kill the daemon again and again while three storefronts sell, and check afterwards that every unit is accounted for.
+"""Kill the daemon again and again while three storefronts sell, and check that every unit is accounted for.
 
     python -m tests.acceptance.kill_loop --kills 100 --seed 1 [--json]
 
