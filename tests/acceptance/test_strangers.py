@@ -149,5 +149,5 @@ async def test_ten_thousand_requests_of_strangers_write_nothing_and_cost_nothing
         assert after_kb - before_kb < GROWTH_MAX_KB
         good = await post(port, "north", order_body("GOOD"), SECRET, delivery="GOOD", within_s=2)
         assert good.status == 200
-        assert [record for record in found.process.records() if record.get("level") == "error"] == []
+        assert [record for record in found.process.records() if record.get("severity") == "error"] == []
         assert found.process.complaints() == ""
