@@ -63,7 +63,7 @@ async def under_load(found: Daemon, stop: Callable[[], Awaitable[object]]) -> se
     acked: set[str] = set()
     async with trio.open_nursery() as nursery:
         for seller in range(8):
-            nursery.start_soon(sell, found, f"O-{found.process.child.pid if found.process.child else 0}-{seller}", acked)
+            nursery.start_soon(sell, found, f"O-{seller}", acked)
         await trio.sleep(1)
         await stop()
     return acked
@@ -85,7 +85,8 @@ async def test_a_stop_under_load_is_orderly_and_quick_and_leaves_nothing_to_repe
         acked = await under_load(found, stop)
         assert codes == [0]
         assert len(acked) > 50
-        assert [len(records(found, f"daemon.{word}")) for word in ("started", "ready", "stopping", "stopped")] == [1] * 4
+        for word in ("started", "ready", "stopping", "stopped"):
+            assert len(records(found, f"daemon.{word}")) == 1
 
         found.process.start()
         await found.wait_ready()
