@@ -63,6 +63,8 @@ class FirstCounts:
     unsure: dict[str, Offer] = field(factory=dict)
     """Counts so close to a sale that nobody can say whether they hold it: to be read once more, in quiet."""
     _offers: dict[str, Offer] = field(factory=dict)
+    _telling: set[str] = field(factory=set)
+    """SKUs whose count is on its way to its actor: they are as good as counted."""
 
     def offer(self, sku: str, offer: Offer) -> None:
         """This channel lists the uncounted SKU. Two listings of one channel: the lower level is the safer one."""
@@ -88,6 +90,14 @@ class FirstCounts:
 
     async def tell(self, parts: Sequence[Part]) -> None:
         """Count these SKUs, and remember which counts are ambiguous."""
+        skus = {part.sku for part in parts}
+        self._telling |= skus
+        try:
+            await self._tell(parts)
+        finally:
+            self._telling -= skus
+
+    async def _tell(self, parts: Sequence[Part]) -> None:
         for start in range(0, len(parts), 500):
             page = list(parts[start : start + 500])
             await self.registry.deliver(page)
@@ -100,6 +110,8 @@ class FirstCounts:
                     self.unsure[sku] = Offer(count.source, listing, count.quantity, count.at)
 
     def _uncounted(self, sku: str) -> bool:
+        if sku in self._telling:
+            return False
         state = self.registry.peek(sku)
         return state is None or not state.stock.anchors
 

@@ -66,6 +66,7 @@ class Claim:
 
     slot: Slot
     sent: Sent
+    sent_us: int
 
     def push(self) -> Push:
         """What the adapter must know of it."""
@@ -185,7 +186,7 @@ class Dispatcher:
         plan = [Push(slot.listing, slot.desired or 0, slot.belief, slot.generation) for slot in slots]
         for batch in self.account.adapter.batches(plan):
             claims = [
-                Claim(slot, self.outbox.claim(slot))
+                Claim(slot, self.outbox.claim(slot), slot.sent_us)
                 for slot in (wishes[push.listing] for push in batch)
                 if slot.needs_push() and not slot.in_flight and not slot.dead_letter
             ]
@@ -199,7 +200,7 @@ class Dispatcher:
         """Send one batch, let its answers settle; one refused as a whole is halved until the bad row is named."""
         sent_us = self.store.now_us()
         pushes = [claim.push() for claim in claims]
-        answer = await self.account.converse(self.account.adapter.push(pushes, _call_key(pushes)))
+        answer = await self.account.converse(self.account.adapter.push(pushes, _call_key(claims)))
         if isinstance(answer, NoAnswer):
             kind = Outcome("unknown" if answer.reached else "transient", answer.reason)
             outcomes: Sequence[Outcome] = [kind] * len(claims)
@@ -289,9 +290,13 @@ def _key(slot: Slot) -> SlotKey:
     return (slot.sku, slot.listing)
 
 
-def _call_key(pushes: Sequence[Push]) -> str:
-    """The same call has the same key, any other call another: over what is sent and what it rests on."""
+def _call_key(claims: Sequence[Claim]) -> str:
+    """One key for one call, never used again: no two pushes leave at the same stamp of the log's clock.
+
+    The same wish may have to be pushed twice, where the channel sold and took back in between: with the key of the
+    first push the channel would repeat its old answer and write nothing.
+    """
     digest = blake2b(digest_size=16)
-    for push in pushes:
-        digest.update(f"{push.listing}\0{push.generation}\0{push.level}\0{push.believed}\n".encode())
+    for claim in claims:
+        digest.update(f"{claim.sent.listing}\0{claim.sent.generation}\0{claim.sent_us}\n".encode())
     return digest.hexdigest()

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import faulthandler
 import multiprocessing
 import os
 import sys
 import time
-import traceback
 from collections import Counter
 
-from tests.simulation.world import Result, World
+from tests.simulation.world import Result, World, run_seed
 
 
 def main() -> int:
@@ -42,8 +40,8 @@ def _one(seed: int, hours: float, lines: int) -> int:
 def _many(seeds: range, asked: argparse.Namespace) -> int:
     began, done, hours, bad = time.perf_counter(), 0, 0.0, []
     total: Counter[str] = Counter()
-    with multiprocessing.get_context("spawn").Pool(asked.jobs, maxtasksperchild=20) as pool:
-        for seed, result in pool.imap_unordered(_quiet, [(seed, asked.hours) for seed in seeds]):
+    with multiprocessing.get_context("fork").Pool(asked.jobs, maxtasksperchild=20) as pool:
+        for seed, result in pool.imap_unordered(run_seed, [(seed, asked.hours) for seed in seeds]):
             done += 1
             if isinstance(result, str):
                 print(f"seed {seed}: {result}", flush=True)
@@ -66,17 +64,6 @@ def _many(seeds: range, asked: argparse.Namespace) -> int:
     if bad and not asked.keep_going:
         return _one(min(bad), asked.hours, asked.trace)
     return 1 if bad else 0
-
-
-def _quiet(task: tuple[int, float]) -> tuple[int, Result | str]:
-    seed, hours = task
-    faulthandler.dump_traceback_later(300, exit=True)
-    try:
-        return seed, World(seed, hours).run()
-    except BaseException:
-        return seed, traceback.format_exc(limit=-6)
-    finally:
-        faulthandler.cancel_dump_traceback_later()
 
 
 def _said(result: Result) -> str:

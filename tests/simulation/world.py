@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import faulthandler
 import random
 import shutil
 import tempfile
 import time
+import traceback
 from collections import Counter, deque
 from collections.abc import Iterator
 from hashlib import blake2b
@@ -41,6 +43,8 @@ EPOCH_US = 1_750_000_000_000_000
 STEPS_MAX = 20_000
 """So many turns of the scheduler without a second passing are a busy loop."""
 TRACE_LINES = 400
+HANG_S = 120
+"""Real seconds after which a run of a pool is taken to hang."""
 LATE_NEWS_S = 300.0
 """How long the world is watched further once it has come to rest."""
 
@@ -444,6 +448,18 @@ class World:
     def _platforms(self) -> dict[str, Platform]:
         sandbox = adapters.sandbox.PLATFORM
         return {"sandbox": sandbox, "blind": attrs.evolve(sandbox, name="blind", build=_blind)}
+
+
+def run_seed(task: tuple[int, float]) -> tuple[int, Result | str]:
+    """One (seed, hours), for a pool of processes. A run that hangs shows where, and dies."""
+    seed, hours = task
+    faulthandler.dump_traceback_later(HANG_S, exit=True)
+    try:
+        return seed, World(seed, hours).run()
+    except BaseException:
+        return seed, traceback.format_exc()
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 class BlindAdapter(adapters.sandbox.SandboxAdapter):
