@@ -22,10 +22,15 @@ class Unit:
 
     parts: list[Part]
     finish: Any = None
-    left: int = 0
-    verdicts: list[str] = field(factory=list)
+    left: int = field(init=False)
+    verdicts: list[str] = field(init=False)
+    """One for each part, in the order of the parts."""
     done: Any = None
     """Set when the unit is applied; a `trio.Event`."""
+
+    def __attrs_post_init__(self) -> None:
+        self.left = len(self.parts)
+        self.verdicts = [""] * self.left
 
 
 class Part(NamedTuple):
@@ -43,16 +48,17 @@ class Actor:
     state: Sku
     seq: int = 0
     """The newest event that is in the state."""
-    mailbox: deque[tuple[Part, Unit]] | None = None
+    mailbox: deque[tuple[Unit, int]] | None = None
+    """What waits: a unit, and which of its parts."""
     last_us: int = 0
     crashes: list[int] = field(factory=list)
     dirty: bool = False
 
-    def post(self, part: Part, unit: Unit) -> bool:
-        """Put a message into the mailbox; True if it was empty, so that the actor must be queued."""
+    def post(self, unit: Unit, place: int) -> bool:
+        """Put a part of a unit into the mailbox; True if it was empty, so that the actor must be queued."""
         if self.mailbox is None:
             self.mailbox = deque()
-        self.mailbox.append((part, unit))
+        self.mailbox.append((unit, place))
         return len(self.mailbox) == 1
 
     def idle(self) -> bool:

@@ -118,7 +118,7 @@ class Registry:
 
     async def deliver(self, parts: list[Part], finish: Callable[[Unit], None] | None = None) -> Unit:
         """Apply these messages as one unit; returns when they, and what `finish` adds, are durable."""
-        unit = Unit(parts, finish, len(parts), done=trio.Event())
+        unit = Unit(parts, finish, done=trio.Event())
         self._post(unit)
         await unit.done.wait()
         await self.store.flush()
@@ -126,12 +126,13 @@ class Registry:
 
     def tell(self, parts: list[Part]) -> None:
         """Apply these messages soon; durable with the commit after that."""
-        self._post(Unit(parts, None, len(parts)))
+        self._post(Unit(parts))
 
     def _post(self, unit: Unit) -> None:
-        for part in unit.parts:
-            actor = self.actor(part.sku)
-            if actor.post(part, unit):
+        # Every actor is there before the first part is posted: what cannot be loaded must not split a unit.
+        actors = [self.actor(part.sku) for part in unit.parts]
+        for place, actor in enumerate(actors):
+            if actor.post(unit, place):
                 self._queue.append(actor)
             self._queued += 1
         if not unit.parts:
@@ -154,9 +155,9 @@ class Registry:
         while self._queue:
             actor = self._queue.popleft()
             while actor.mailbox:
-                part, unit = actor.mailbox.popleft()
+                unit, place = actor.mailbox.popleft()
                 self._queued -= 1
-                actor = self._apply(actor, part, unit)
+                actor, unit.verdicts[place] = self._apply(actor, unit.parts[place])
                 unit.left -= 1
                 if not unit.left:
                     self._finish(unit)
@@ -168,30 +169,22 @@ class Registry:
         if unit.done is not None:
             unit.done.set()
 
-    def _apply(self, actor: Actor, part: Part, unit: Unit) -> Actor:
-        """Apply one message; a crash replaces the actor by one loaded afresh, and the message becomes a letter."""
+    def _apply(self, actor: Actor, part: Part) -> tuple[Actor, str]:
+        """Apply one message; returns its actor and its verdict. A crash, also over a message that cannot be
+        written down, replaces the actor by one loaded afresh, and the message becomes a letter."""
         now_us = self.store.now_us()
-        if isinstance(part.message, EmptyOrder):
-            self.store.append("", part.message, part.cause, at_us=now_us)
-            return actor
         if part.sku in self.quarantined:
             self._bury("poison", part, now_us, self.quarantined[part.sku])
-            unit.verdicts.append("poison")
-            return actor
+            return actor, "poison"
         try:
+            if isinstance(part.message, EmptyOrder):
+                self.store.append("", part.message, part.cause, at_us=now_us)
+                return actor, "applied"
             step = actor.state.step(part.message, now_us, self.policy_of)
+            seq = self._logged(actor, part, step, now_us)
         except Exception as error:
-            unit.verdicts.append("poison")
-            return self._crashed(actor, part, error, now_us)
-        unit.verdicts.append(step.verdict)
+            return self._crashed(actor, part, error, now_us), "poison"
         actor.last_us = now_us
-        seq = 0
-        if step.log:
-            record = self.store.append(
-                part.sku, part.message, part.cause, at_us=now_us, before=step.before, after=step.after,
-                note="ambiguous" if step.ambiguous else step.verdict if step.verdict != "applied" else "",
-            )  # fmt: skip
-            seq = actor.seq = record.seq
         if step.log or step.slots:
             self._changed(actor)
         if isinstance(part.message, LevelReport) and step.verdict == "linked":
@@ -203,7 +196,18 @@ class Registry:
         elif step.verdict == "conflict" and isinstance(part.message, OrderLine):
             self.refetches.ask(part.message.channel, part.message.order, now_us)
         self.watcher.applied(part, step, seq)
-        return actor
+        return actor, step.verdict
+
+    def _logged(self, actor: Actor, part: Part, step: Step, now_us: int) -> int:
+        """The event that the step makes, 0 for none."""
+        if not step.log:
+            return 0
+        record = self.store.append(
+            part.sku, part.message, part.cause, at_us=now_us, before=step.before, after=step.after,
+            note="ambiguous" if step.ambiguous else step.verdict if step.verdict != "applied" else "",
+        )  # fmt: skip
+        actor.seq = record.seq
+        return record.seq
 
     def _offer(self, slot: Slot, now_us: int) -> None:
         """Put a changed slot into its lane. A channel that is not configured any more has none: its listings rest."""
@@ -213,7 +217,7 @@ class Registry:
     def _bury(self, kind: DeadKind, part: Part, now_us: int, cause: str) -> None:
         letter = self.dead_letters.add(
             kind, now_us, channel=part.cause.channel, sku=part.sku, cause=cause, subject=_subject(part),
-            content=pack((part.sku, dump_message(part.message), _cause_plain(part.cause))),
+            content=_content(part),
             delivery=part.cause.delivery,
         )  # fmt: skip
         self.watcher.dead(kind, part, letter.letter)
@@ -383,14 +387,26 @@ def _cause_plain(cause: Cause) -> tuple[object, ...]:
     return (cause.by, cause.channel, cause.delivery, cause.order, cause.line)
 
 
+def _content(part: Part) -> bytes:
+    """The message for a later retry; as words for a person where it is one that cannot be written down."""
+    try:
+        return pack((part.sku, dump_message(part.message), _cause_plain(part.cause)))
+    except (ValueError, OverflowError, TypeError):
+        return pack(ascii(part.message))
+
+
 def part_of(content: bytes) -> Part:
-    """The message that a dead letter holds."""
-    sku, message, cause = unpack(content)
+    """The message that a dead letter holds. Raises `ValueError` for one that could not be written down."""
+    plain = unpack(content)
+    if isinstance(plain, str):
+        raise ValueError(f"the message itself cannot be kept, so it cannot be told again: {plain[:200]}")
+    sku, message, cause = plain
     return Part(sku, load_message(message, sku), Cause(*cause))
 
 
 def _subject(part: Part) -> str:
     message = part.message
     if isinstance(message, OrderLine):
-        return f"order {message.order} line {message.line}"
+        words = f"order {message.order} line {message.line}"
+        return words.encode("utf-8", "backslashreplace").decode()
     return type(message).__name__

@@ -88,8 +88,7 @@ class DeadLetters:
 
     def remove(self, letter: int) -> None:
         """It was retried or discarded."""
-        if self.store.env.get(DEAD, number(letter)) is not None:
-            self.store.delete(DEAD, number(letter))
+        self.store.delete(DEAD, number(letter))
 
     def page(self, after: int = 0, limit: int = 200) -> list[DeadLetter]:
         """Letters in the order they came."""

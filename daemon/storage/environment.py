@@ -2,8 +2,8 @@
 
 LMDB's own durability is kept whole (sync and metasync on, no writemap). What LMDB does not do is done here:
 a lock against a second process, a marker that tells "new" from "lost" (a truncated file opens as a new empty
-database), a structural check after an unclean stop (a truncated file is a SIGBUS otherwise), and a head
-record that says where the log ends.
+database), a structural check unless the file is just as an orderly stop left it (a truncated file is a SIGBUS
+otherwise), and a head record that says where the log ends.
 """
 
 from __future__ import annotations
@@ -75,26 +75,32 @@ class Environment:
         except OSError as error:
             raise StoreError(f"the state directory {directory} cannot be made ({error.strerror})") from None
         lock_fd = take_lock(directory)
+        env = None
         try:
             known = _read_marker(directory)
             data = directory / "data.mdb"
-            if known is not None:
-                _check_file(data, unclean=(directory / "unclean").exists())
-            else:
-                _check_unused(directory, data)
+            _check_file(data, new=known is None, sealed=_read_seal(directory))
             env = _open_env(directory, max(map_bytes, _file_bytes(data) * 2))
             opened = cls(directory, env, _open_tables(env), lock_fd, known or genesis, map_max_bytes)
             opened._meet(new=known is None)
-        except BaseException:
+            # From here on the file is not as it was left: without this, the next start checks all of it.
+            (directory / "closed").unlink(missing_ok=True)
+            _touch(directory / "unclean")
+        except BaseException as error:
+            if env is not None:
+                env.close()
             os.close(lock_fd)
+            if isinstance(error, (lmdb.Error, DamagedError, OSError)):
+                raise StoreError(
+                    f"the database in {directory} cannot be used ({error}); restore a backup with `onhand restore` - "
+                    "nothing was changed"
+                ) from None
             raise
-        _touch(directory / "unclean")
         return opened
 
     def _meet(self, *, new: bool) -> None:
         if new:
-            self._begin()
-            write_synced(self.directory / "initialised", self.genesis.encode())
+            self._be_born()
             return
         stored = self.get(META, b"format")
         if stored is None:
@@ -116,6 +122,18 @@ class Environment:
                 f"the event log ends at {last} but should end at {head.seq}: the file is damaged; restore a backup"
             )
 
+    def _be_born(self) -> None:
+        """A state without its marker is new, or its birth was cut short before anything could be told it."""
+        if self.get(META, b"head") is not None:
+            head = self.head()
+            if head.seq or head.delivery or head.dead:
+                raise StoreError(
+                    f"the database in {self.directory} is in use but the marker beside it (initialised) is missing: "
+                    "this is not a whole state directory; restore a backup, or move the files away to start empty"
+                )
+        self._begin()
+        write_synced(self.directory / "initialised", self.genesis.encode())
+
     def _begin(self) -> None:
         puts = {META: [(b"format", pack(FORMAT)), (b"genesis", pack(self.genesis)), (b"checkpoint", pack((0, 0)))]}
         self.write(Batch(Head(), puts))
@@ -128,7 +146,9 @@ class Environment:
     def close(self, *, clean: bool) -> None:
         """Close the file; `clean` says that nothing is left to be repeated or checked at the next start."""
         self.env.close()
-        if clean:
+        data = self.directory / "data.mdb"
+        if clean and data.exists():
+            write_synced(self.directory / "closed", _seal_of(data))
             (self.directory / "unclean").unlink(missing_ok=True)
         os.close(self.lock_fd)
 
@@ -264,26 +284,35 @@ def take_lock(directory: Path) -> int:
 
 def _read_marker(directory: Path) -> str | None:
     try:
-        return (directory / "initialised").read_text() or None
+        return (directory / "initialised").read_bytes().decode("utf-8", "replace") or None
     except FileNotFoundError:
         return None
 
 
-def _check_unused(directory: Path, data: Path) -> None:
-    if data.exists() and data.stat().st_size:
-        raise StoreError(
-            f"{data} is there but the marker beside it ({directory}/initialised) is not: this is not a whole "
-            "state directory; restore a backup, or move the files away to start empty"
-        )
+def _read_seal(directory: Path) -> bytes:
+    """What the file looked like when it was closed in good order; empty if it was not, or is in use again."""
+    if (directory / "unclean").exists():
+        return b""
+    try:
+        return (directory / "closed").read_bytes()
+    except FileNotFoundError:
+        return b""
 
 
-def _check_file(data: Path, *, unclean: bool) -> None:
-    if not data.exists() or not data.stat().st_size:
+def _seal_of(data: Path) -> bytes:
+    """Changes whenever anybody writes, cuts or replaces the file; costs nothing to look at."""
+    status = data.stat()
+    return f"{status.st_size} {status.st_mtime_ns}".encode()
+
+
+def _check_file(data: Path, *, new: bool, sealed: bytes) -> None:
+    empty = not data.exists() or not data.stat().st_size
+    if empty and not new:
         raise StoreError(
             f"{data} is missing or empty although the state was in use before: the data was lost; "
             "restore a backup with `onhand restore`"
         )
-    if unclean:
+    if not empty and sealed != _seal_of(data):
         problems = structural_problems(data)
         if problems:
             raise StoreError(

@@ -43,10 +43,10 @@ class OrderEntry:
         for line in told:
             if line.line not in self.lines:
                 self.lines[line.line] = (line.sku, line.listing)
+                # Also at this very version, if it was told before: it did not list the line then.
                 out += [
                     _nothing(channel, order, line.line, line.sku, line.listing, other, when)
                     for other, when in self.versions.items()
-                    if other != version
                 ]
         self.remember(version, at)
         return out
@@ -96,10 +96,10 @@ class OrderIndex:
         """See `OrderEntry.learn`; an order of which no line is known yet tells that it is empty."""
         key = pair(channel, order)
         entry = self.table.get(key) or OrderEntry()
-        known = version in entry.versions
-        news = not known or any(line.line not in entry.lines for line in told)
+        known = entry.versions.get(version)
+        before = len(entry.lines)
         lines = entry.learn(channel, order, told, version, at)
-        if news:
+        if entry.versions.get(version) != known or len(entry.lines) > before:
             self.table.set(key, entry)
         if lines or known:
             return list(lines)

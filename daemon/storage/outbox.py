@@ -68,17 +68,59 @@ class OutboxStatistics:
     dead: int
 
 
+Entry = tuple[int, int, SlotKey]
+"""(rank, number, slot): a place in one of a lane's two queues."""
+
+STALE_MAX = 64
+"""Entries of no more use that a queue may hold, beside as many as it has of use."""
+
+
+@define
+class _Queue:
+    """Slots by rank, lowest first, each at most once; putting a slot in again moves it."""
+
+    heap: list[Entry] = field(factory=list)
+    placed: dict[SlotKey, Entry] = field(factory=dict)
+    """The one entry of each slot that counts; every other one in the heap is stale."""
+    _number: Iterator[int] = field(factory=count)
+
+    def rank(self, key: SlotKey) -> int | None:
+        """Where the slot stands; None if it is not queued."""
+        return self.placed[key][0] if key in self.placed else None
+
+    def put(self, key: SlotKey, rank: int) -> None:
+        self.restore((rank, next(self._number), key))
+
+    def restore(self, entry: Entry) -> None:
+        """Put an entry back in the place it had."""
+        self.placed[entry[2]] = entry
+        heapq.heappush(self.heap, entry)
+        if len(self.heap) > 2 * len(self.placed) + STALE_MAX:
+            self.heap = sorted(self.placed.values())
+
+    def lowest(self) -> Entry | None:
+        """The first entry, left where it is."""
+        while self.heap and self.placed.get(self.heap[0][2]) is not self.heap[0]:
+            heapq.heappop(self.heap)
+        return self.heap[0] if self.heap else None
+
+    def pop(self) -> Entry:
+        """Take out the entry that `lowest` has just shown."""
+        entry = heapq.heappop(self.heap)
+        del self.placed[entry[2]]
+        return entry
+
+
 @define
 class Lane:
     """The open slots of one channel."""
 
     slots: dict[SlotKey, Slot] = field(factory=dict)
     changed: trio.Event = field(factory=trio.Event)
-    _ready: list[tuple[int, int, SlotKey]] = field(factory=list)
-    _later: list[tuple[int, int, SlotKey]] = field(factory=list)
-    _queued: dict[SlotKey, int] = field(factory=dict)
-    _scheduled: dict[SlotKey, int] = field(factory=dict)
-    _number: Iterator[int] = field(factory=count)
+    _ready: _Queue = field(factory=_Queue)
+    """By urgency."""
+    _later: _Queue = field(factory=_Queue)
+    """By the moment from which they want work."""
 
     def refresh(self, slot: Slot, now_us: int) -> None:
         """The slot changed: put it where it belongs now."""
@@ -91,12 +133,13 @@ class Lane:
         if moment is None:
             return
         if moment > now_us:
-            if self._scheduled.get(key, moment + 1) > moment:
-                self._scheduled[key] = moment
-                heapq.heappush(self._later, (moment, next(self._number), key))
-        elif self._queued.get(key, 9) > urgency(slot):
-            self._queued[key] = urgency(slot)
-            heapq.heappush(self._ready, (urgency(slot), next(self._number), key))
+            scheduled = self._later.rank(key)
+            if scheduled is None or scheduled > moment:
+                self._later.put(key, moment)
+        else:
+            queued = self._ready.rank(key)
+            if queued is None or queued > urgency(slot):
+                self._ready.put(key, urgency(slot))
         self.changed.set()
 
     def take(self, now_us: int, wanted: Callable[[Slot, Work], bool], limit: int) -> list[tuple[Slot, Work]]:
@@ -106,46 +149,43 @@ class Lane:
         """
         self._ripen(now_us)
         found: list[tuple[Slot, Work]] = []
-        declined: list[tuple[int, int, SlotKey]] = []
-        while self._ready and len(found) < limit:
-            entry = heapq.heappop(self._ready)
-            key = entry[2]
-            slot = self.slots.get(key)
+        declined: list[Entry] = []
+        while len(found) < limit and self._ready.lowest():
+            entry = self._ready.pop()
+            slot = self.slots.get(entry[2])
             work = work_of(slot, now_us) if slot else None
-            if slot is None or work is None or self._queued.get(key) != entry[0]:
-                self._forget(entry, slot, now_us)
+            if slot is None:
+                continue
+            if work is None:
+                self.refresh(slot, now_us)
+            elif urgency(slot) > entry[0]:
+                self._ready.put(entry[2], urgency(slot))  # it matters less than when it was queued
             elif wanted(slot, work):
-                del self._queued[key]
                 found.append((slot, work))
             else:
                 declined.append(entry)
         for entry in declined:
-            heapq.heappush(self._ready, entry)
+            self._ready.restore(entry)
         return found
 
-    def _forget(self, entry: tuple[int, int, SlotKey], slot: Slot | None, now_us: int) -> None:
-        if self._queued.get(entry[2]) == entry[0]:
-            del self._queued[entry[2]]
-            if slot is not None:
-                self.refresh(slot, now_us)
-
     def _ripen(self, now_us: int) -> None:
-        while self._later and self._later[0][0] <= now_us:
-            moment, _, key = heapq.heappop(self._later)
-            if self._scheduled.get(key) == moment:
-                del self._scheduled[key]
-            if key in self.slots:
-                self.refresh(self.slots[key], now_us)
+        while (entry := self._later.lowest()) and entry[0] <= now_us:
+            self._later.pop()
+            if entry[2] in self.slots:
+                self.refresh(self.slots[entry[2]], now_us)
 
     def next_due(self, now_us: int) -> int | None:
         """The earliest moment at which a slot becomes ready; None if none is waiting for a moment."""
         self._ripen(now_us)
-        return self._later[0][0] if self._later else None
+        entry = self._later.lowest()
+        return entry[0] if entry else None
 
     async def wait_changed(self) -> None:
-        """Return when a slot of this lane changed since the last time."""
-        await self.changed.wait()
-        self.changed = trio.Event()
+        """Return when a slot of this lane changed since the last time. Several may wait."""
+        changed = self.changed
+        await changed.wait()
+        if self.changed is changed:
+            self.changed = trio.Event()
 
 
 @define

@@ -48,18 +48,23 @@ class Notices:
 class _Pending:
     """The commit that is filling up."""
 
-    puts: dict[str, list[tuple[bytes, bytes]]] = field(factory=dict)
-    deletes: dict[str, list[bytes]] = field(factory=dict)
+    written: dict[str, dict[bytes, bytes | None]] = field(factory=dict)
+    """Per table the last word on each row: its payload, or None where it goes."""
     done: trio.Event = field(factory=trio.Event)
     rows: int = 0
 
-    def put(self, table: str, key: bytes, payload: bytes) -> None:
-        self.puts.setdefault(table, []).append((key, payload))
+    def write(self, table: str, key: bytes, payload: bytes | None) -> None:
+        self.written.setdefault(table, {})[key] = payload
         self.rows += 1
 
-    def delete(self, table: str, key: bytes) -> None:
-        self.deletes.setdefault(table, []).append(key)
-        self.rows += 1
+    def batch(self, head: Head) -> Batch:
+        """As one transaction writes it."""
+        puts: dict[str, list[tuple[bytes, bytes]]] = {}
+        deletes: dict[str, list[bytes]] = {}
+        for table, rows in self.written.items():
+            puts[table] = [(key, payload) for key, payload in rows.items() if payload is not None]
+            deletes[table] = [key for key, payload in rows.items() if payload is None]
+        return Batch(head, puts, deletes)
 
 
 @frozen
@@ -132,9 +137,9 @@ class Store:
         key, payload = number(record.seq), dump_record(record)
         chain = link(head.chain, key, payload)
         self.head = evolve(head, seq=record.seq, chain=chain, records=head.records + 1)
-        self._next.put(LOG, key, payload)
+        self._next.write(LOG, key, payload)
         if record.seq % CHAIN_EVERY == 0:
-            self._next.put(CHAIN, key, chain)
+            self._next.write(CHAIN, key, chain)
         if not isinstance(message, EmptyOrder):
             self.behind[HISTORY, sku.encode() + b"\0" + key] = lambda: b""
         self.tail.append(record)
@@ -159,12 +164,12 @@ class Store:
 
     def put(self, table: str, key: bytes, payload: bytes) -> None:
         """Write a row with the next commit."""
-        self._next.put(table, key, payload)
+        self._next.write(table, key, payload)
         self._ring()
 
     def delete(self, table: str, key: bytes) -> None:
         """Delete a row with the next commit."""
-        self._next.delete(table, key)
+        self._next.write(table, key, None)
         self._ring()
 
     async def flush(self) -> None:
@@ -242,7 +247,7 @@ class Store:
             self.notices.healed()
 
     async def _commit(self, pending: _Pending) -> None:
-        batch = Batch(self.head, pending.puts, pending.deletes)
+        batch = pending.batch(self.head)
         while True:
             try:
                 await self.run_blocking(lambda: self.env.write(batch))
@@ -319,6 +324,8 @@ class Store:
 
     def history(self, sku: str, *, before: int = 1 << 62, limit: int = 100) -> list[Record]:
         """The newest events of a SKU below sequence number `before`, newest first."""
+        if before < 1:
+            return []
         newest = [record for record in reversed(self.tail) if record.sku == sku and record.seq < before][:limit]
         oldest_known = newest[-1].seq if newest else before
         prefix = sku.encode() + b"\0"

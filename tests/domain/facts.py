@@ -1,4 +1,4 @@
-"""Arbitrary facts about one SKU, drawn from a small world so that they meet: few orders, few moments, few versions."""
+"""Arbitrary facts about one SKU, drawn from a small world so that they meet."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def _version(line: OrderLine) -> tuple[int, int]:
 
 
 def numbers(told: Sequence[Observation]) -> Numbers:
-    """available = anchor + adjustments after it - (taken now - taken, or fulfilled, by then); the lower where unclear."""
+    """available = anchor + adjustments after it - (taken now - taken, or fulfilled, by then); lower where unclear."""
     counts: dict[str, StockCount] = {}
     for each in told:
         if isinstance(each, StockCount):
@@ -114,10 +114,7 @@ def _gone(channel: str, told: list[OrderLine], counts: dict[str, StockCount]) ->
     one_clock = channel == count.source
     at = (count.at.at.lo, count.at.at.hi)
     own = (count.at.own.lo, count.at.own.hi) if count.at.own else None
-    if count.kind == "on_hand":
-        possible = {0}
-    else:
-        possible = _before(told, versions[0], count, one_clock=one_clock)
+    possible = {0} if count.kind == "on_hand" else _before(told, versions[0], count, one_clock=one_clock)
     for version in versions:
         place = side(version.at[1], own) if one_clock and own and version.at[1] else side(version.at[0], at)
         if place == "after":

@@ -1,4 +1,4 @@
-"""The stock of one SKU: the same whatever the order of arrival, equal to the formula, exact when stored and folded."""
+"""The stock of one SKU: the same in any order of arrival, equal to the formula, exact when stored and folded."""
 
 from __future__ import annotations
 
@@ -78,7 +78,9 @@ def test_a_sku_folds_facts_as_its_stock_does(two_ways: tuple[list[Observation], 
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(st.lists(st.tuples(st.integers(0, 200), st.sampled_from([0, 3])), min_size=VERSIONS_MAX, max_size=90),
        st.randoms(use_true_random=False))  # fmt: skip
-def test_more_versions_than_are_kept_still_give_the_same_bytes(versions: list[tuple[int, int]], random: object) -> None:
+def test_more_versions_than_are_kept_still_give_the_same_bytes(
+    versions: list[tuple[int, int]], random: object
+) -> None:
     facts = [line(v % 7, version=v, at_us=v, fulfilled=v % 3) for v, _ in versions]
     shuffled = list(facts)
     random.shuffle(shuffled)  # type: ignore[attr-defined]  # hypothesis gives a random.Random
