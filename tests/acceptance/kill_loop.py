@@ -19,6 +19,7 @@ import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +36,20 @@ HOT = 3
 STOCK = 5_000
 PACE_S = 0.06
 """Mean pause of a shopper; there is one at each storefront."""
+LATEST_WRITE_S = 9.0
+"""A storefront may apply a write so long after its client gave up."""
 CALM_S = 90.0
 """Most that everything may take to converge once input has stopped."""
 FAULTS = {
     "webhook": {"duplicate": 0.2, "drop": 0.1, "reorder": 0.3, "delay_s": 1.0},
     "api": {"error_500": 0.04, "throttle_429": 0.01, "timeout": 0.02, "lose_answer": 0.04},
 }
+FIERCE = {
+    "webhook": {"duplicate": 0.4, "drop": 0.4, "reorder": 0.5, "delay_s": 3.0},
+    "api": {"error_500": 0.15, "throttle_429": 0.02, "timeout": 0.1, "lose_answer": 0.15, "lie_ok": 0.05},
+}
+"""Also tells lies: levels said to be written that were not. Only another look at the store finds those, so the run
+ends with `onhand reconcile`."""
 
 
 @define
@@ -126,6 +135,7 @@ class Loop:
     result: Result
     rng: random.Random
     starts_s: list[float] = field(factory=list)
+    fierce: bool = False
     progress: Any = None
 
     async def run(self) -> None:
@@ -133,7 +143,7 @@ class Loop:
         await self._start()
         await self.daemon.wait_ready(60)
         for place, each in enumerate(self.shops.values()):
-            await each.post("/faults", {**FAULTS, "seed": self.result.seed * 10 + place})
+            await each.post("/faults", {**(FIERCE if self.fierce else FAULTS), "seed": self.result.seed * 10 + place})
         traffics = [Traffic(each, random.Random(f"{self.result.seed} {each.name}"), self.result.kills)
                     for each in self.shops.values()]  # fmt: skip
         async with trio.open_nursery() as nursery:
@@ -146,6 +156,8 @@ class Loop:
         self.result.changes = sum(traffic.changes for traffic in traffics)
         for each in self.shops.values():
             await each.post("/faults", {})
+        if self.fierce:
+            await self._reconcile()
         await self._converge()
         await self._judge()
         self.result.seconds = round(trio.current_time() - began, 1)
@@ -179,6 +191,14 @@ class Loop:
         except trio.TooSlowError:
             self.result.problems.append(f"not converged within {CALM_S:.0f} s")
             self.result.converged_s = CALM_S
+
+    async def _reconcile(self) -> None:
+        """Compare with the live storefronts, once no late write can come any more."""
+        await trio.sleep(LATEST_WRITE_S)
+        for name in NAMES:
+            report = await self.daemon.tell(f"/v1/channels/{name}/reconcile")
+            if report["error"]:
+                self.result.problems.append(f"{name} could not be reconciled: {report['error']}")
 
     async def _calm(self) -> bool:
         """Does every storefront show what the ledgers say, with nothing left to do?"""
@@ -280,7 +300,9 @@ def acknowledged(ledger: dict[str, Any]) -> Iterator[tuple[str, int, list[str]]]
             yield change["order"], versions[change["order"]], lines[change["order"]]
 
 
-async def kill_loop(folder: Path, kills: int, seed: int, progress: Any = None) -> Result:
+async def kill_loop(
+    folder: Path, kills: int, seed: int, progress: Any = None, *, fierce: bool = False
+) -> Result:
     """Run it in `folder`; what is left there shows what happened."""
     port = free_port()
     async with contextlib.AsyncExitStack() as stack:
@@ -294,7 +316,7 @@ async def kill_loop(folder: Path, kills: int, seed: int, progress: Any = None) -
         write_config(folder, port, channels)
         under_test = await stack.enter_async_context(daemon(folder, port, start=False))
         result = Result(kills, seed)
-        await Loop(under_test, shops, result, random.Random(f"{seed} kills"), progress=progress).run()
+        await Loop(under_test, shops, result, random.Random(f"{seed} kills"), fierce=fierce, progress=progress).run()
     return result
 
 
@@ -318,13 +340,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--fierce", action="store_true", help="storefronts that fail often, and lie")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--keep", type=Path, help="leave the state, the logs and the ledgers in this folder")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        result = trio.run(kill_loop, folder, options.kills, options.seed, None if options.json else _print_progress)
+        progress = None if options.json else _print_progress
+        result = trio.run(partial(kill_loop, folder, options.kills, options.seed, progress, fierce=options.fierce))
     if options.json:
         print(json.dumps(asdict(result)))
     else:
