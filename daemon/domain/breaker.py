@@ -50,6 +50,10 @@ class Breaker:
         if self.state(now_us) == "half_open":
             self.probing_since_us = now_us
 
+    def withdraw(self) -> None:
+        """What was begun came to nothing: no call was made, so nothing is known."""
+        self.probing_since_us = 0
+
     def succeeded(self) -> bool:
         """The channel answered as it should; True if that closed the breaker."""
         closed = bool(self.opened)

@@ -51,17 +51,19 @@ class Account:
         traits = self.adapter.traits
         self.budget = Budget(traits.rate_per_s, traits.burst)
 
-    async def converse(self, exchange: Exchange[T]) -> T | NoAnswer:
+    async def converse(self, exchange: Exchange[T], *, paid: bool = False) -> T | NoAnswer:
         """Hold the conversation to its end and return what it returns; NoAnswer where the channel gave none.
 
         After the first answered request of a conversation a missing answer always counts as `reached`: what
-        came before it may have had its effect.
+        came before it may have had its effect. `paid`: the caller has spent the first call's budget.
         """
         answered = False
         try:
             request = next(exchange)
             while True:
-                await self.budget.spend()
+                if not paid:
+                    await self.budget.spend()
+                paid = False
                 reply = await self._send(request)
                 if isinstance(reply, NoAnswer):
                     exchange.close()
@@ -72,7 +74,8 @@ class Account:
                 request = exchange.send(reply)
         except StopIteration as done:
             value: T = done.value
-            self._judge(value)
+            if answered:
+                self._judge(value)
             return value
 
     async def _send(self, request: Request) -> Reply:

@@ -89,6 +89,8 @@ class Dispatcher:
     _busy: set[SlotKey] = field(factory=set)
     _calls: trio.Semaphore = field(init=False)
     _waiting_raise: bool = False
+    _unread: dict[SlotKey, int] = field(factory=dict)
+    """How often in a row a listing could not be read back."""
 
     def __attrs_post_init__(self) -> None:
         traits = self.account.adapter.traits
@@ -100,6 +102,8 @@ class Dispatcher:
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve the lane for ever."""
         lane = self.outbox.lane(self.account.name)
+        self._calls = trio.Semaphore(max(1, self.account.adapter.traits.concurrency))
+        await self._take_up(list(lane.slots.values()))
         async with trio.open_nursery() as calls:
             task_status.started()
             while True:
@@ -110,10 +114,24 @@ class Dispatcher:
                     self._calls.release()
                     await self._wait(lane.next_due(now_us), now_us)
                     continue
+                # Before anything else is looked at: a half-open breaker lets one probe through, not one per call slot.
+                self.account.breaker.begin(self.account.wall_us())
                 rechecks = [slot for slot, work in taken if work == "recheck"]
                 pushes = [slot for slot, work in taken if work == "push"]
                 self._busy.update(_key(slot) for slot, _ in taken)
                 calls.start_soon(self._call, rechecks, pushes)
+
+    async def _take_up(self, slots: Sequence[Slot]) -> None:
+        """Pushes that were under way when this dispatcher was interrupted: nobody will answer them any more."""
+        now_us = self.store.now_us()
+        lost = [
+            Doubted(slot.channel, slot.listing, slot.in_flight, "the call was interrupted", now_us,
+                    now_us + self.request_life_us)
+            for slot in slots if slot.in_flight
+        ]  # fmt: skip
+        skus = [slot.sku for slot in slots if slot.in_flight]
+        if lost:
+            await self.deliver(list(zip(skus, lost, strict=True)), "push")
 
     def _take(self, now_us: int) -> list[tuple[Slot, Work]]:
         self._waiting_raise = False
@@ -166,12 +184,15 @@ class Dispatcher:
     # -- calling --
 
     async def _call(self, rechecks: list[Slot], pushes: list[Slot]) -> None:
+        made = self.account.calls
         try:
             if rechecks:
                 await self._read_back(rechecks)
             if pushes:
                 await self._push(pushes)
         finally:
+            if self.account.calls == made:
+                self.account.breaker.withdraw()
             now_us = self.store.now_us()
             for slot in [*rechecks, *pushes]:
                 self._busy.discard(_key(slot))
@@ -182,25 +203,49 @@ class Dispatcher:
             self.wake()
 
     async def _push(self, slots: list[Slot]) -> None:
-        wishes = {slot.listing: slot for slot in slots}
+        wishes = {slot.listing: _key(slot) for slot in slots}
         plan = [Push(slot.listing, slot.desired or 0, slot.belief, slot.generation) for slot in slots]
+        lane = self.outbox.lane(self.account.name)
         for batch in self.account.adapter.batches(plan):
-            claims = [
-                Claim(slot, self.outbox.claim(slot), slot.sent_us)
-                for slot in (wishes[push.listing] for push in batch)
-                if slot.needs_push() and not slot.in_flight and not slot.dead_letter
-            ]
+            # The slot as it is now: its actor may have been loaded afresh since it was taken.
+            present = [slot for push in batch if (slot := lane.slots.get(wishes[push.listing]))]
+            claims = [Claim(slot, self.outbox.claim(slot), slot.sent_us) for slot in present if self._may_leave(slot)]
             if claims:
                 await self.store.flush()
                 for claim in claims:
                     self.watcher.sent(claim.slot, claim.sent)
                 await self._send(claims)
 
+    def _may_leave(self, slot: Slot) -> bool:
+        """Is the push still wanted, and nothing in its way?"""
+        free = not slot.in_flight and not slot.dead_letter
+        return free and slot.needs_push() and not self.raise_waits(slot)
+
+    async def _still_wanted(self, claims: list[Claim]) -> list[Claim]:
+        """Claims whose level is what is wanted now, after the wait for our turn; the others are given back."""
+        lane, wanted, messages = self.outbox.lane(self.account.name), [], []
+        for claim in claims:
+            sent = claim.sent
+            current = lane.slots.get(_key(claim.slot), claim.slot)
+            if current.desired == sent.level:
+                wanted.append(claim)
+            else:
+                error = f"not sent: by its turn a newer level was wanted than {sent.level}"
+                failed = Failed(sent.channel, sent.listing, sent.generation, error, self.store.now_us())
+                messages.append((claim.slot.sku, failed))
+        if messages:
+            await self.deliver(messages, "push")
+        return wanted
+
     async def _send(self, claims: list[Claim]) -> None:
         """Send one batch, let its answers settle; one refused as a whole is halved until the bad row is named."""
+        await self.account.budget.spend()
+        claims = await self._still_wanted(claims)
+        if not claims:
+            return
         sent_us = self.store.now_us()
         pushes = [claim.push() for claim in claims]
-        answer = await self.account.converse(self.account.adapter.push(pushes, _call_key(claims)))
+        answer = await self.account.converse(self.account.adapter.push(pushes, _call_key(claims)), paid=True)
         if isinstance(answer, NoAnswer):
             kind = Outcome("unknown" if answer.reached else "transient", answer.reason)
             outcomes: Sequence[Outcome] = [kind] * len(claims)
@@ -264,6 +309,8 @@ class Dispatcher:
         if isinstance(answer, (NoAnswer, Failure)) or not await self.feed.absorb(received_us):
             self._postpone(slots, answer)
             return
+        for slot in slots:
+            self._unread.pop(_key(slot), None)
         seen = {level.listing: level for level in answer}
         messages: list[tuple[str, Message]] = []
         for slot in slots:
@@ -279,11 +326,14 @@ class Dispatcher:
         outcome = Outcome("transient", reason)
         if isinstance(answer, Failure) and answer.outcome.kind == "throttled":
             outcome = evolve(answer.outcome, kind="throttled")
+        lane = self.outbox.lane(self.account.name)
         for slot in slots:
-            slot.attempt += 1
-            slot.error = reason
-            wait_s = next_attempt(outcome, min(slot.attempt, 20), self.rng.random()) or 1.0
-            slot.recheck_us = now_us + int(max(wait_s, 0.05) * SECOND_US)
+            # Counted apart from the attempts to push: an unreadable channel must not use them up.
+            failures = self._unread[_key(slot)] = min(self._unread.get(_key(slot), 0) + 1, 20)
+            wait_s = next_attempt(outcome, failures, self.rng.random()) or 1.0
+            current = lane.slots.get(_key(slot), slot)
+            current.error = reason
+            current.recheck_us = now_us + int(max(wait_s, 0.05) * SECOND_US)
 
 
 def _key(slot: Slot) -> SlotKey:
