@@ -13,7 +13,6 @@ from attrs import define, field
 
 from adapters.stamps import rfc3339_span
 from adapters.storefront import Hook
-from adapters.storefront.shop import Order
 from daemon.domain.instants import SECOND_US
 from daemon.domain.observations import Adjustment, StockCount
 from daemon.domain.policy import Policy
@@ -33,6 +32,7 @@ UNSURE_US = 320 * SECOND_US
 class Version:
     """A line as one version of its order leaves it. `own_us` is the storefront's clock."""
 
+    number: int
     at_us: int
     own_us: int
     ordered: int
@@ -50,7 +50,16 @@ class Version:
 @define
 class TrueLine:
     channel: str
+    order: str
+    name: str
     versions: list[Version] = field(factory=list)
+    last: int = 0
+    """The newest version of the order."""
+
+    def numbers(self, version: Version) -> set[int]:
+        """The versions of the order under which this line stands as in `version`."""
+        later = [each.number for each in self.versions if each.number > version.number]
+        return set(range(version.number, min(later, default=self.last + 1)))
 
     def as_of(self, at_us: int, own_us: int | None) -> Version | None:
         """`own_us`: the same moment on this storefront's clock, where that is known exactly."""
@@ -63,9 +72,12 @@ class TrueLine:
 
 @define
 class Truth:
+    """`slack`: units of which the daemon may honestly not know on which side of the count they lie. `unseen`: what
+    its numbers may be off by, because it never saw the version of an order that was current when somebody counted."""
+
     available: int
-    slack: int
-    """Units of which the daemon may honestly not know on which side of the count they lie."""
+    slack: int = 0
+    unseen: tuple[int, int] = (0, 0)
 
 
 def shown(available: int, policy: Policy) -> int:
@@ -177,12 +189,13 @@ class Oracle:
         return ""
 
     def _differs(self, stock: Any, truth: Truth) -> str:
-        least = truth.available - (truth.slack if stock.ambiguous else 0)
-        if least <= stock.available <= truth.available:
+        least = truth.available - (truth.slack if stock.ambiguous else 0) + truth.unseen[0]
+        most = truth.available + truth.unseen[1]
+        if least <= stock.available <= most:
             return ""
         return (
             f"available is {stock.available}, in truth {truth.available} (slack {truth.slack}, "
-            f"ambiguous {stock.ambiguous}); anchors {stock.anchors}"
+            f"unseen {truth.unseen}, ambiguous {stock.ambiguous}); anchors {stock.anchors}"
         )
 
     async def check(self) -> None:
@@ -274,7 +287,11 @@ class Oracle:
         found = {}
         for sku in self.world.plan.skus:
             if self.counts[sku]:
-                found[sku] = self._truth(sku, lines[sku])
+                state = life.daemon.parts.registry.peek(sku) if life.daemon else None
+                sightings = {
+                    key: {seen.version for seen in line.sightings} for key, line in state.stock.lines.items()
+                } if state else {}  # fmt: skip
+                found[sku] = self._truth(sku, lines[sku], sightings)
         return found
 
     def _read_log(self, life: Life) -> None:
@@ -319,46 +336,62 @@ class Oracle:
             level -= version.taken() if version else 0
         return level
 
-    def _truth(self, sku: str, lines: list[TrueLine]) -> Truth:
+    def _truth(self, sku: str, lines: list[TrueLine], sightings: dict[tuple[str, str, str], set[int]]) -> Truth:
         (_, at_us), count = max(self.counts[sku].items())
         own_us = count.at.own.lo if count.at.own else None
         if count.source != "person":
             assert own_us is not None
             at_us = own_us - round(self.world.fronts[count.source].offset_s * SECOND_US)
-        available, slack = count.quantity, 0
+        truth = Truth(count.quantity)
         for adjustment in self.applied[sku].values():
             if adjustment.at.at.lo > count.at.at.hi:
-                available += adjustment.quantity
+                truth.available += adjustment.quantity
+        least = most = 0
         for line in lines:
             then = line.as_of(at_us, own_us if line.channel == count.source else None)
-            taken = line.versions[-1].taken()
-            if count.kind == "available":
-                available -= taken - (then.taken() if then else 0)
-            else:
-                available -= taken - (then.held_back() if then else 0)
+            before = _before(then, count.kind)
+            truth.available -= line.versions[-1].taken() - before
+            seen = sightings.get((line.channel, line.order, line.name), set())
+            if then is not None and not seen & line.numbers(then):
+                known = [version for version in line.versions if version.number < then.number]
+                known = [version for version in known if seen & line.numbers(version)] or line.versions[:1]
+                off = _before(known[-1], count.kind) - before
+                least, most = least + min(0, off), most + max(0, off)
             if any(abs(version.at_us - at_us) <= UNSURE_US for version in line.versions):
-                slack += max(version.ordered for version in line.versions)
-        return Truth(available, slack)
+                truth.slack += max(version.ordered for version in line.versions)
+        truth.unseen = (least, most)
+        return truth
 
     def _lines(self, front: Front) -> dict[tuple[str, str, str], TrueLine]:
         """Every order line's whole life, by (sku, order, line)."""
         found: dict[tuple[str, str, str], TrueLine] = {}
+        numbers: dict[str, int] = defaultdict(int)
         for change in front.store.ledger.changes:
             order = front.store.shop.orders[change.order]
+            numbers[order.id] += 1
             for name in order.lines if change.kind == "sold" else change.lines:
                 key = (order.lines[name].listing.sku, order.id, name)
-                line = found.setdefault(key, TrueLine(front.name))
-                line.versions.append(_next(line, order, name, change))
+                line = found.setdefault(key, TrueLine(front.name, order.id, name))
+                line.versions.append(_next(line, numbers[order.id], name, change))
+        for line in found.values():
+            line.last = numbers[line.order]
         return found
 
 
-def _next(line: TrueLine, order: Order, name: str, change: Any) -> Version:
+def _before(version: Version | None, kind: str) -> int:
+    """Units that a count of this kind holds already."""
+    if version is None:
+        return 0
+    return version.taken() if kind == "available" else version.held_back()
+
+
+def _next(line: TrueLine, number: int, name: str, change: Any) -> Version:
     units = change.lines.get(name, 0)
     if change.kind == "sold":
-        return Version(change.at_us, own(change.at), units)
+        return Version(number, change.at_us, own(change.at), units)
     before = line.versions[-1]
     after = Version(
-        change.at_us, own(change.at), before.ordered, before.cancelled, before.restocked, before.fulfilled
+        number, change.at_us, own(change.at), before.ordered, before.cancelled, before.restocked, before.fulfilled
     )
     match change.kind:
         case "cancelled":
