@@ -19,6 +19,7 @@ import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from attrs import asdict, define, field
 
 from tests.acceptance.processes import Daemon, Shop, daemon, free_port, sandbox_channel, shop, until, write_config
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NAMES = ("north", "south", "outlet")
 BUFFERS = {"north": 0, "south": 1, "outlet": 0}
 SKUS = 12
@@ -245,17 +247,20 @@ class Loop:
             ]
 
     def _judge_deliveries(self, ledgers: dict[str, Any], events: list[dict[str, Any]]) -> None:
-        """Every order version whose webhook was answered 2xx is in the log, line by line."""
-        known = {
-            (event["channel"], event["cause"]["order"], event["cause"]["line"], event["version"])
-            for event in events
-            if event["kind"] == "order"
-        }
+        """Every order version whose webhook was answered 2xx is in the log, line by line, and was by then.
+
+        What came into the log only later, from the order feed, had been lost.
+        """
+        known: dict[tuple[str, str, str, int], int] = {}
+        for event in events:
+            if event["kind"] == "order":
+                key = (event["channel"], event["cause"]["order"], event["cause"]["line"], event["version"])
+                known.setdefault(key, microseconds(event["at"]))
         for name, ledger in ledgers.items():
-            for order, version, lines in acknowledged(ledger):
+            for order, version, lines, acked_us in acknowledged(ledger):
                 self.result.acked += 1
-                missing = [line for line in lines if (name, order, line, version) not in known]
-                if missing:
+                late = [line for line in lines if known.get((name, order, line, version), acked_us + 1) > acked_us]
+                if late:
                     self.result.lost += 1
                     self.result.problems.append(f"{name}: order {order} version {version} was acknowledged, and lost")
 
@@ -282,22 +287,27 @@ def level_of(name: str, units: int) -> int:
     return max(0, units - BUFFERS[name])
 
 
-def acknowledged(ledger: dict[str, Any]) -> Iterator[tuple[str, int, list[str]]]:
-    """(order, version, lines) of every change whose webhook was answered 2xx.
+def acknowledged(ledger: dict[str, Any]) -> Iterator[tuple[str, int, list[str], int]]:
+    """(order, version, lines, when) of every change whose webhook was answered 2xx.
 
     The storefront sends one `order.updated` for each change, in the same order; each change is a version.
     """
-    answered: dict[str, bool] = {}
+    answered: dict[str, list[int]] = {}
     for hook in ledger["webhooks"]:
         if hook["topic"] == "order.updated":
-            good = any(attempt["status"] in (200, 204) for attempt in hook["attempts"])
-            answered[hook["delivery"]] = answered.get(hook["delivery"], False) or good
+            good = [attempt["at_us"] for attempt in hook["attempts"] if attempt["status"] in (200, 204)]
+            answered.setdefault(hook["delivery"], []).extend(good)
     versions: dict[str, int] = defaultdict(int)
     lines = {order["id"]: [line["id"] for line in order["lines"]] for order in ledger["orders"]}
     for change, good in zip(ledger["order_changes"], answered.values(), strict=True):
         versions[change["order"]] += 1
         if good:
-            yield change["order"], versions[change["order"]], lines[change["order"]]
+            yield change["order"], versions[change["order"]], lines[change["order"]], min(good)
+
+
+def microseconds(stamp: str) -> int:
+    """An RFC 3339 stamp as µs since 1970."""
+    return (datetime.fromisoformat(stamp) - EPOCH) // timedelta(microseconds=1)
 
 
 async def kill_loop(

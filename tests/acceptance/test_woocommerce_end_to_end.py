@@ -1,4 +1,4 @@
-"""WooCommerce over real HTTP: a composed store beside a sandbox storefront, and every recorded delivery in any order."""
+"""WooCommerce over real HTTP: a composed store beside a sandbox storefront; recorded deliveries in any order."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ async def shows(twin: Twin, north: Shop, expected: dict[str, int], within_s: flo
         await until(agreed, within_s, 0.05)
     except trio.TooSlowError:
         seen = {sku: twin.stock(sku) for sku in expected}, await north.shown()
-        raise AssertionError(f"expected {expected} at both; the WooCommerce store and the storefront show {seen}") from None
+        raise AssertionError(f"expected {expected} at both; WooCommerce and the storefront show {seen}") from None
 
 
 async def subscribed(twin: Twin) -> None:

@@ -1,7 +1,8 @@
-"""A small WooCommerce store over loopback HTTP: products, orders, webhooks and batch writes, as the real one has them.
+"""A small WooCommerce store over loopback HTTP: products, orders, webhooks and batch writes.
 
-Composed from what its documentation and source say, not from any store's traffic. Calls must be signed with OAuth 1.0a,
-as WooCommerce demands it over plain HTTP. Webhooks are sent once and never repeated; creating one pings its URL first.
+Composed from what its documentation and source say, not from any store's traffic. Calls must be signed with
+OAuth 1.0a, as WooCommerce demands it over plain HTTP. Webhooks are sent once and never repeated; creating one pings
+its URL first.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import hmac
 import json
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from email.utils import formatdate
 from typing import Any
@@ -145,7 +146,8 @@ class Twin:
             case "GET", ["products", number, "variations"]:
                 return _page([each.shown() for each in self.items.values() if each.parent == int(number)], query)
             case "POST", ["products", *rest, "batch"]:
-                return 200, {"update": [self._write(row, int(rest[0]) if rest else 0) for row in payload["update"]]}, {}
+                parent = int(rest[0]) if rest else 0
+                return 200, {"update": [self._write(row, parent) for row in payload["update"]]}, {}
             case "GET", ["orders"]:
                 return self._feed(query)
             case "GET", ["orders", number]:
@@ -257,10 +259,8 @@ async def running(twin: Twin, port: int = 0) -> AsyncIterator[Twin]:
     twin.port = listeners[0].socket.getsockname()[1]
 
     async def survive(stream: trio.SocketStream) -> None:
-        try:
+        with suppress(trio.BrokenResourceError):  # the daemon was killed in the middle of a call
             await twin.serve(stream)
-        except trio.BrokenResourceError:
-            pass  # the daemon was killed in the middle of a call
 
     async with trio.open_nursery() as nursery:
         twin._nursery = nursery
