@@ -55,7 +55,8 @@ class AdminSocket:
         return [msgspec.json.decode(line) for line in found.splitlines()]
 
     async def _ask(self, method: str, target: str, body: bytes) -> bytes:
-        head = f"{method} {target} HTTP/1.1\r\nHost: onhand\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = f"{method} {target} HTTP/1.1\r\nHost: onhand\r\nContent-Length: {len(body)}\r\n"
+        head += "Connection: close\r\n\r\n"
         answer = _Answer()
         parser = HttpResponseParser(answer)
         async with self._room, await trio.open_unix_socket(self.path) as stream:

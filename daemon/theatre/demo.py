@@ -1,24 +1,24 @@
-"""`onhand demo`: three storefronts that misbehave, the daemon between them, a burst of orders, and the count after."""
+"""`onhand demo`: three storefronts that misbehave, the daemon between them, a burst of orders, the count after."""
 
 from __future__ import annotations
 
 import json
 import random
 import sys
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import trio
 from attrs import define, field
 from rich.live import Live
 
+from adapters.storefront.faults import ApiFaults, Faults, WebhookFaults
 from daemon.theatre.curtain import FAILED, PASSED, console, raise_curtain
 from daemon.theatre.demo_report import report
 from daemon.theatre.demo_tables import Moment, Row, closing_view, live_view
 from daemon.theatre.shoppers import Trade, expected_units, plan, shop
-from daemon.theatre.stage import FLAWLESS, ApiFaults, Faults, Stage, WebhookFaults, staged, storefront
+from daemon.theatre.stage import FLAWLESS, Stage, staged, storefront
 
 STORES: Final = ("market", "boutique", "outlet")
 ASSORTMENT: Final = {
@@ -50,13 +50,13 @@ async def _demo(orders: int, seconds: float, as_json: bool, directory: Path) -> 
     stores = [storefront(name, stock, SEED + place) for place, name in enumerate(STORES)]
     async with staged(stores, directory) as stage:
         await stage.misbehave({name: _faults(place) for place, name in enumerate(STORES)})
-        show = Show(stage, stock, orders, seconds)
+        show = Show(stage, orders, seconds)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(show.watch, as_json)
             await shop(stage, plan(STORES, popularity, orders, seconds, rng), show.trade)
             show.ended_at = trio.current_time()
             await stage.misbehave(dict.fromkeys(STORES, FLAWLESS))
-            await stage.until(show.converged, DEADLINE_S)
+            await stage.until(stage.converged, DEADLINE_S)
             show.settled_at = trio.current_time()
             show.over.set()
         document = await report(stage, show.trade)
@@ -85,7 +85,6 @@ class Show:
     """The burst as it goes, for whoever watches."""
 
     stage: Stage
-    stock: Mapping[str, int]
     orders: int
     seconds: float
     trade: Trade = field(factory=Trade)
@@ -102,20 +101,6 @@ class Show:
         """From the end of the burst until all was settled (or given up), in seconds."""
         return round(self.settled_at - self.ended_at, 3)
 
-    def truth(self, sku: str) -> int:
-        """What is left of it; negative is owed."""
-        shops = [store.shop for store in self.stage.stores.values()]
-        return self.stock[sku] + sum(shop.given_back[sku] - shop.sold[sku] for shop in shops)
-
-    def converged(self) -> bool:
-        """Does every storefront show the right number, does the daemon know it, and is nothing left to do?"""
-        return not self.stage.open_listings() and all(
-            set(self.stage.shown(sku).values()) == {max(0, self.truth(sku))}
-            and (state := self.stage.daemon.parts.registry.peek(sku)) is not None
-            and state.stock.available == self.truth(sku)
-            for sku in self.stock
-        )
-
     def moment(self) -> Moment:
         """This very moment."""
         now = trio.current_time()
@@ -123,7 +108,7 @@ class Show:
         waiting_s = now - self.ended_at if self.ended_at else None
         return Moment(
             tuple(self.stage.stores),
-            [Row(sku, self.truth(sku), self.stage.shown(sku)) for sku in self.stock],
+            [Row(sku, self.stage.truth(sku), self.stage.shown(sku)) for sku in ASSORTMENT],
             self.trade, self.orders,
             left_s=max(0.0, self.seconds - (now - self.began_at)), waiting_s=waiting_s, deadline_s=DEADLINE_S,
             hooks=sum(len(store.outbox.records) for store in stores),

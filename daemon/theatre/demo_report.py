@@ -18,9 +18,7 @@ async def report(stage: Stage, trade: Trade) -> dict[str, Any]:
     events = await stage.admin.events()
     status = await stage.admin.get("status")
     told = notices(books, events)
-    rows = [
-        sku_row(truth, books, await stage.admin.get("skus", truth.sku)) for truth in true_numbers(books).values()
-    ]
+    rows = [sku_row(truth, books, await stage.admin.get("skus", truth.sku)) for truth in true_numbers(books).values()]
     oversold = explain(oversales(books), told, books)
     equal = all(row["equal"] for row in rows)
     debts = all(row["debt"] == row["owed"] for row in rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -52,14 +52,19 @@ class _Log:
     """(channel, order, line): the event by which the daemon heard of it."""
     pushes: dict[tuple[str, str], list[tuple[int, int, int]]] = field(factory=dict)
     """(channel, SKU): sequence number, moment and level of each push that left."""
+    numbers: dict[str, list[tuple[int, int, int]]] = field(factory=dict)
+    """SKU: sequence number, moment, and what every storefront should show from then on."""
 
 
 def notices(books: Sequence[Book], events: Iterable[Event]) -> list[Notice]:
     """One for every sale and every other storefront that lists its SKU, in the order of the sales."""
     log = _read(events)
-    writes = {(book.store, sku): [each for each in book.writes if each.sku == sku] for book in books for sku in book.skus}
+    writes: dict[tuple[str, str], list[Write]] = {}
+    for book in books:
+        for each in book.writes:
+            writes.setdefault((book.store, each.sku), []).append(each)
     return [
-        _notice(sale, book, log, writes[book.store, sale.sku])
+        _notice(sale, book, log, writes.get((book.store, sale.sku), []))
         for sale in in_time(books)
         if sale.units < 0
         for book in books
@@ -76,6 +81,9 @@ def _read(events: Iterable[Event]) -> _Log:
         elif event["kind"] == "push_sent":
             pushes = log.pushes.setdefault((event["channel"], event["sku"]), [])
             pushes.append((event["seq"], _us(event["at"]), event["level"]))
+        if event["after"] is not None:
+            numbers = log.numbers.setdefault(event["sku"], [])
+            numbers.append((event["seq"], _us(event["at"]), max(0, event["after"])))
     return log
 
 
@@ -83,17 +91,34 @@ def _notice(sale: Movement, book: Book, log: _Log, writes: Sequence[Write]) -> N
     event = log.first.get((sale.store, sale.order, sale.line))
     if event is None:
         return Notice(sale, book.store, None, "", None, pushed=False)
-    heard_us, by = _us(event["at"]), event["cause"]["by"]
-    level = max(0, event["after"] or 0)
-    if level == max(0, event["before"] or 0) or book.shows_at(sale.sku, heard_us) == level:
-        return Notice(sale, book.store, heard_us, by, heard_us, pushed=False)
-    pushes = log.pushes.get((book.store, sale.sku), [])
-    for _, sent_us, pushed in pushes[bisect_right(pushes, event["seq"], key=lambda push: push[0]) :]:
+    seq, heard_us, by = event["seq"], _us(event["at"]), event["cause"]["by"]
+    written_us = _written_us(_since(log.pushes.get((book.store, sale.sku), []), seq + 1), writes)
+    right_us = next(
+        (
+            at_us
+            for _, at_us, level in _since(log.numbers.get(sale.sku, []), seq)
+            if book.shows_at(sale.sku, at_us) == level
+        ),
+        None,
+    )
+    if right_us is not None and (written_us is None or right_us < written_us):
+        # What had happened there in the meantime left the right number on show: nothing had to be pushed.
+        return Notice(sale, book.store, heard_us, by, right_us, pushed=False)
+    return Notice(sale, book.store, heard_us, by, written_us, pushed=True)
+
+
+def _written_us(pushes: Iterable[tuple[int, int, int]], writes: Sequence[Write]) -> int | None:
+    """When the first of these pushes was accepted."""
+    for _, sent_us, level in pushes:
         place = bisect_left(writes, sent_us, key=lambda write: write.at_us)
-        written = next((write for write in writes[place:] if write.after == pushed), None)
-        if written is not None:
-            return Notice(sale, book.store, heard_us, by, written.at_us, pushed=True)
-    return Notice(sale, book.store, heard_us, by, None, pushed=True)
+        for write in writes[place:]:
+            if write.after == level:
+                return write.at_us
+    return None
+
+
+def _since(log: Sequence[tuple[int, int, int]], seq: int) -> Sequence[tuple[int, int, int]]:
+    return log[bisect_left(log, seq, key=lambda each: each[0]) :]
 
 
 def _us(at: str) -> int:

@@ -11,17 +11,17 @@ from typing import Any, Final
 
 import msgspec
 import trio
-from attrs import define, evolve, field
+from attrs import define, evolve
 
 from adapters import PLATFORMS
 from adapters.storefront import Storefront
-from adapters.storefront.faults import ApiFaults, Faults, WebhookFaults
+from adapters.storefront.faults import Faults
 from daemon.app.daemon import Daemon, serve
 from daemon.app.main import real_ports
 from daemon.config import Config, read_config
 from daemon.domain.exchange import Request, Response
 from daemon.domain.instants import SECOND_US
-from daemon.events import Severity
+from daemon.events import Event, Severity
 from daemon.ingress.listeners import tcp_listeners, unix_listener
 from daemon.notify import Notifier
 from daemon.outbound.http import AddressPolicy, HttpClient, open_http_client
@@ -59,7 +59,8 @@ class Stage:
     webhook_urls: dict[str, str]
     _urls: dict[str, str]
     _http: HttpClient
-    _errors: list[str]
+    errors: list[dict[str, Any]]
+    """What the daemon logged as an error, and what broke in a storefront."""
 
     # -- shoppers and staff --
 
@@ -104,6 +105,22 @@ class Stage:
             name: store.shop.by_sku[sku].quantity for name, store in self.stores.items() if sku in store.shop.by_sku
         }
 
+    def truth(self, sku: str) -> int:
+        """What is left of it by the storefronts' own account, if nobody counted since; negative is owed."""
+        selling = [store for store in self.stores.values() if sku in store.shop.by_sku]
+        moved = sum(store.shop.given_back[sku] - store.shop.sold[sku] for store in selling)
+        return selling[0].ledger.initial[selling[0].shop.by_sku[sku].id] + moved
+
+    def converged(self) -> bool:
+        """Does every storefront show the right number, does the daemon know it, and is nothing left to do?"""
+        skus = {sku for store in self.stores.values() for sku in store.shop.by_sku}
+        return not self.open_listings() and all(self._right(sku) for sku in skus)
+
+    def _right(self, sku: str) -> bool:
+        truth, state = self.truth(sku), self.daemon.parts.registry.peek(sku)
+        known = state is not None and state.stock.available == truth
+        return known and set(self.shown(sku).values()) == {max(0, truth)}
+
     def open_listings(self) -> int:
         """Listings for which the daemon still has something to do."""
         outbox = self.daemon.parts.outbox.statistics()
@@ -117,10 +134,13 @@ class Stage:
             return True
         return condition()
 
-    @property
-    def errors(self) -> list[str]:
-        """What the daemon logged as an error."""
-        return list(self._errors)
+    def breakages(self) -> list[str]:
+        """Errors that no trouble outside explains: anything but a push given up for good."""
+        return [
+            f"{each['event']} {each.get('error', '')}".strip()
+            for each in self.errors
+            if each["event"] != Event.PUSH_DEAD.text
+        ]
 
 
 @asynccontextmanager
@@ -136,21 +156,20 @@ async def staged(stores: Sequence[Storefront], state: Path) -> AsyncIterator[Sta
     urls = {name: f"http://{LOOPBACK}:{each}" for name, each in ports.items()}
     hooks = {name: f"http://{LOOPBACK}:{port}/webhooks/{name}" for name in ports}
     hosts = frozenset(f"{LOOPBACK}:{each}" for each in [*ports.values(), port])
-    errors: list[str] = []
+    errors: list[dict[str, Any]] = []
     http = _client(AddressPolicy(hosts, allow_plain=True, allow_private=True))
     async with trio.open_nursery() as nursery:
         for store in stores:
             hook_url = hooks[store.name]
             serving = partial(
                 serve_storefront, store, listeners[store.name], hook_url, _client(webhook_policy(hook_url)),
-                wall_us, on_error=lambda error: errors.append(f"{type(error).__name__}: {error}"),
+                wall_us, on_error=lambda error: errors.append({"event": "storefront", "error": repr(error)}),
             )  # fmt: skip
             await nursery.start(serving)
         config = read_config(_config_text(stores, urls, state, port), {}, PLATFORMS)
         daemon: Daemon = await nursery.start(_play, config, public, errors)
-        stage = Stage(
-            {store.name: store for store in stores}, daemon, AdminSocket(config.admin_socket), hooks, urls, http, errors
-        )
+        by_name = {store.name: store for store in stores}
+        stage = Stage(by_name, daemon, AdminSocket(config.admin_socket), hooks, urls, http, errors)
         with trio.fail_after(START_S):
             while not _ready(stage):  # noqa: ASYNC110 - what it waits for is not one event
                 await trio.sleep(LOOK_S)
@@ -176,7 +195,7 @@ def _ready(stage: Stage) -> bool:
 
 
 async def _play(
-    config: Config, public: Sequence[trio.SocketListener], errors: list[str],
+    config: Config, public: Sequence[trio.SocketListener], errors: list[dict[str, Any]],
     *, task_status: trio.TaskStatus[Daemon] = trio.TASK_STATUS_IGNORED,
 ) -> None:  # fmt: skip
     """The daemon, with the sockets of the stage and without the surroundings of a service."""
@@ -190,7 +209,9 @@ async def _play(
         return [unix_listener(path)]
 
     ports = evolve(real_ports(), environ={}, listen_public=listen_public, listen_admin=listen_admin)
-    telemetry = Telemetry(wall_us=wall_us, write_line=errors.append, level=Severity.ERROR)
+    telemetry = Telemetry(
+        wall_us=wall_us, write_line=lambda line: errors.append(msgspec.json.decode(line)), level=Severity.ERROR
+    )
     await serve(config, PLATFORMS, ports, telemetry, Notifier({}), task_status=task_status)
 
 
@@ -218,6 +239,3 @@ def storefront(name: str, stock: Mapping[str, int], seed: int) -> Storefront:
 
 def _client(policy: AddressPolicy) -> HttpClient:
     return open_http_client("httpx", policy=policy, max_connections=SHOPPERS_MAX, clock_us=wall_us)
-
-
-__all__ = ["ApiFaults", "CallFailedError", "Faults", "Stage", "WebhookFaults", "secret_of", "staged", "storefront"]

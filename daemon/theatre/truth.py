@@ -112,7 +112,7 @@ def read_book(ledger: Mapping[str, Any]) -> Book:
             messages=sum(1 for each in hooks if not each["duplicate"]),
             duplicates=sum(1 for each in hooks if each["duplicate"]),
             dropped=sum(1 for each in hooks if each["state"] == "dropped"),
-            refused=sum(1 for each in hooks for attempt in each["attempts"] if not 200 <= (attempt["status"] or 0) < 300),
+            refused=sum(1 for each in hooks for attempt in each["attempts"] if (attempt["status"] or 0) // 100 != 2),
         ),
     )  # fmt: skip
 
