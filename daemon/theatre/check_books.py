@@ -9,6 +9,7 @@ from typing import Any, Final
 import trio
 
 from daemon.theatre.checks import PROPAGATION_MS, SETTLE_S, STORES, Findings, look_at_numbers
+from daemon.theatre.demo_tables import ms
 from daemon.theatre.notices import notices
 from daemon.theatre.stage import Stage, staged, storefront
 
@@ -50,7 +51,7 @@ async def bulk(directory: Path, found: Findings) -> None:
         pushes=pushes, outbox=outbox, limit_s=SETTLE_S, log_folds_to_state=verified["ok"],
     )  # fmt: skip
     found.measured(
-        f"a last unit sold in the midst of it was gone elsewhere after {max(lags, default=0):.0f} ms",
+        f"a last unit sold in the midst of it was gone elsewhere after {ms(max(lags, default=None))}",
         urgent_ms=lags, urgent_limit_ms=PROPAGATION_MS,
     )  # fmt: skip
     found.demand(there and shown == BULK * len(STORES), f"{BULK * len(STORES) - shown} numbers are not on show")
@@ -58,7 +59,7 @@ async def bulk(directory: Path, found: Findings) -> None:
     found.demand(not status["dead_letters"], f"{status['dead_letters']} dead letters")
     found.demand(len(lags) == len(STORES) - 1, "the last unit sold in the midst of it is still on show elsewhere")
     found.demand(
-        max(lags, default=0) < PROPAGATION_MS, f"the sale had to wait for the bulk: {max(lags, default=0)} ms"
+        max(lags, default=0) < PROPAGATION_MS, f"the sale had to wait for the bulk: {ms(max(lags, default=None))}"
     )
     found.demand(verified["ok"], "the event log does not fold to the stored state")
 

@@ -11,6 +11,7 @@ import trio
 from attrs import define, field
 
 from daemon.theatre.checks import PROPAGATION_MS, SETTLE_S, STORES, Findings, look_at_numbers, oversold
+from daemon.theatre.demo_tables import ms
 from daemon.theatre.notices import notices, spread
 from daemon.theatre.shoppers import Trade, plan, shop
 from daemon.theatre.stage import Stage, staged, storefront
@@ -39,19 +40,19 @@ async def burst(directory: Path, found: Findings) -> None:
         told = notices(await stage.books(), await stage.admin.events())
         await look_at_numbers(stage, found)
     lags = [each.propagation_ms for each in told if each.propagation_ms is not None]
-    ms = spread(lags)
+    figures = spread(lags)
     found.measured(
         f"{trade.placed} of {ORDERS} orders placed in {seconds:.0f} s ({SPEED:.0f} times as fast as asked)",
         orders=trade.placed, asked=ORDERS, seconds=seconds, asked_seconds=ORDERS_S,
     )  # fmt: skip
     found.measured(
-        f"known at the {len(STORES) - 1} other storefronts after {ms['p50']} ms (median), {ms['slowest']} ms "
-        "(slowest)",
-        notices=len(told), propagation_ms=ms, limit_ms=PROPAGATION_MS,
+        f"known at the {len(STORES) - 1} other storefronts after {ms(figures['p50'])} (median), "
+        f"{ms(figures['slowest'])} (slowest)",
+        notices=len(told), propagation_ms=figures, limit_ms=PROPAGATION_MS,
     )  # fmt: skip
     found.demand(trade.placed == ORDERS, f"{ORDERS - trade.placed} orders were refused although there was stock")
     found.demand(len(lags) == len(told), f"{len(told) - len(lags)} sales never reached a storefront")
-    found.demand(lags and max(lags) < PROPAGATION_MS, f"the slowest took {ms['slowest']} ms")
+    found.demand(lags and max(lags) < PROPAGATION_MS, f"the slowest took {ms(figures['slowest'])}")
 
 
 @define

@@ -12,6 +12,7 @@ from adapters.storefront.faults import ApiFaults, Faults, WebhookFaults
 from daemon.domain.exchange import Request
 from daemon.ports import wall_us
 from daemon.theatre.checks import PROPAGATION_MS, SETTLE_S, STORES, Findings, look_at_numbers, oversold
+from daemon.theatre.demo_tables import ms
 from daemon.theatre.shoppers import Trade, plan, shop
 from daemon.theatre.stage import FLAWLESS, Stage, staged, storefront
 
@@ -121,7 +122,7 @@ async def _for_good(stage: Stage, found: Findings) -> None:
     letters = (await stage.admin.get("dead-letters"))["dead_letters"]
     letter: dict[str, Any] = next((each for each in letters if each["sku"] == WITHDRAWN), {})
     states = {each["channel"]: each["state"] for each in (await stage.admin.get("skus", WITHDRAWN))["listings"]}
-    found.demand(others and others_ms < PROPAGATION_MS, f"the other listings had to wait for it ({others_ms:.0f} ms)")
+    found.demand(others and others_ms < PROPAGATION_MS, f"the other listings had to wait for it ({ms(others_ms)})")
     found.demand(stopped and letter, "a push that cannot succeed did not become a dead letter")
     found.demand(letter.get("cause") and letter.get("next_action"), "the dead letter does not say why, or what to do")
     found.demand(states == {market: "settled", boutique: "settled", outlet: "dead"}, f"the listings are {states}")
@@ -134,7 +135,7 @@ async def _for_good(stage: Stage, found: Findings) -> None:
     await look_at_numbers(stage, found)
     found.measured(
         f"a listing gone for good is a dead letter ({letter.get('cause', 'none')}) with its next action; the others "
-        f"were right after {others_ms:.0f} ms; put back and retried, it is right as well",
+        f"were right after {ms(others_ms)}; put back and retried, it is right as well",
         dead_letter=letter, others_ms=round(others_ms, 3), mended=mended,
     )  # fmt: skip
 

@@ -132,15 +132,16 @@ def _told(document: Mapping[str, Any]) -> dict[str, str]:
         f"the daemon took {daemon['acked']} and knew {daemon['duplicates']} already",
         "pushes": f"{daemon['pushes']} sent, {daemon['pushes_confirmed']} confirmed at once; the others met a fault "
         "or a sale under way and were settled afterwards",
-        "news of a sale": f"was at the other storefronts after {_ms(spread['p50'])} (median), {_ms(spread['p99'])} "
-        f"(99 %), {_ms(spread['slowest'])} (slowest): delayed webhooks, lost ones and failing calls included",
-        "the daemon": f"took {_ms(spread['reaction']['p50'])} of that (median), from hearing to the new number",
+        "news of a sale": f"was at the other storefronts after {ms(spread['p50'])} (median), {ms(spread['p99'])} "
+        f"(99 %), {ms(spread['slowest'])} (slowest): delayed webhooks, lost ones and failing calls included",
+        "the daemon": f"took {ms(spread['reaction']['p50'])} of that (median), from hearing to the new number",
         "sold twice": f"{document['oversold']} units; still owed to buyers: {document['debt']}",
     }
     return found | {" " * place: each["sentence"] for place, each in enumerate(document["oversales"], 1)}
 
 
-def _ms(value: float | None) -> str:
+def ms(value: float | None) -> str:
+    """Milliseconds for a person; a dash for what was never measured."""
     if value is None:
         return "-"
     return f"{value / 1_000:.1f} s" if value >= 1_000 else f"{value:.0f} ms"

@@ -158,11 +158,13 @@ async def staged(stores: Sequence[Storefront], state: Path) -> AsyncIterator[Sta
     hosts = frozenset(f"{LOOPBACK}:{each}" for each in [*ports.values(), port])
     errors: list[dict[str, Any]] = []
     http = _client(AddressPolicy(hosts, allow_plain=True, allow_private=True))
+    clients = [http]
     async with trio.open_nursery() as nursery:
         for store in stores:
             hook_url = hooks[store.name]
+            clients.append(_client(webhook_policy(hook_url)))
             serving = partial(
-                serve_storefront, store, listeners[store.name], hook_url, _client(webhook_policy(hook_url)),
+                serve_storefront, store, listeners[store.name], hook_url, clients[-1],
                 wall_us, on_error=lambda error: errors.append({"event": "storefront", "error": repr(error)}),
             )  # fmt: skip
             await nursery.start(serving)
@@ -179,7 +181,8 @@ async def staged(stores: Sequence[Storefront], state: Path) -> AsyncIterator[Sta
             with trio.move_on_after(5, shield=True):
                 daemon.stop()
                 await daemon.ended.wait()
-                await http.aclose()
+                for client in clients:
+                    await client.aclose()
         nursery.cancel_scope.cancel()
 
 

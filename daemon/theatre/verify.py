@@ -115,11 +115,10 @@ def _nobody(line: str) -> None:
 
 
 def _table(results: Sequence[Result]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 1, 0))
-    table.add_column("check", ratio=3)
-    table.add_column("measured", ratio=6)
-    table.add_column("limit", ratio=4)
-    table.add_column("")
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 1, 0), expand=True)
+    for name, ratio in {"check": 5, "measured": 12, "limit": 7}.items():
+        table.add_column(name, ratio=ratio)
+    table.add_column("", no_wrap=True, width=6)
     for result in results:
         measured = Text("\n".join(result.findings.told))
         for problem in result.findings.problems:
