@@ -4,7 +4,7 @@
 
 Three `onhand sandbox` processes lose, repeat, delay and reorder their webhooks and fail some of the daemon's calls;
 shoppers buy, cancel, give back and receive goods all the time; `onhand run` is killed with SIGKILL at random moments,
-some of them during its start, and started again at once. Then everything calms down, and the daemon must agree with
+some of them during its start or its orderly stop, and started again at once. Then everything calms down, and the daemon must agree with
 the storefronts' own ledgers, exactly.
 """
 
@@ -61,6 +61,7 @@ class Result:
     kills: int
     seed: int
     kills_during_start: int = 0
+    kills_during_stop: int = 0
     starts: int = 0
     start_to_ready_ms: float = 0.0
     slowest_start_ms: float = 0.0
@@ -174,6 +175,10 @@ class Loop:
     async def _kill_again_and_again(self) -> None:
         for number in range(1, self.result.kills + 1):
             await trio.sleep(self.rng.uniform(0.05, 1.6))
+            if self.rng.random() < 0.15:
+                self.result.kills_during_stop += 1
+                self.daemon.process.ask_to_stop()
+                await trio.sleep(self.rng.uniform(0, 0.3))
             self.daemon.process.kill()
             while self.rng.random() < 0.12 and self.result.kills_during_start < self.result.kills:
                 self.result.kills_during_start += 1

@@ -82,10 +82,14 @@ class Process:
                 await trio.sleep(0.01)
         return int(self.child.returncode)
 
-    async def terminate(self, within_s: float) -> int:
-        """SIGTERM; the exit code."""
+    def ask_to_stop(self) -> None:
+        """SIGTERM."""
         assert self.child is not None
         self.child.send_signal(signal.SIGTERM)
+
+    async def terminate(self, within_s: float) -> int:
+        """SIGTERM; the exit code."""
+        self.ask_to_stop()
         return await self.wait(within_s)
 
     def records(self) -> list[dict[str, Any]]:

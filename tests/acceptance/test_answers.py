@@ -178,8 +178,7 @@ async def test_a_daemon_that_stops_answers_503_to_what_comes_in_on_open_connecti
         async with await trio.open_tcp_stream("127.0.0.1", found.port) as stream:
             await stream.send_all(whole[:40])
             await trio.sleep(0.2)
-            assert found.process.child is not None
-            found.process.child.terminate()
+            found.process.ask_to_stop()
             await trio.sleep(0.3)
             await stream.send_all(whole[40:])
             answer = await read_answer(stream)

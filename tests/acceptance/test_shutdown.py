@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import socket
 import subprocess
 import sys
@@ -113,6 +114,23 @@ async def test_a_killed_daemon_repeats_the_tail_of_its_log_and_has_lost_nothing(
         assert records(found, "daemon.started")[-1]["repeated"] > 0
         assert (await found.ask("/v1/skus/SKU-0001"))["held"] == len(known)
         assert (await found.tell("/v1/rebuild", {"verify": True}))["ok"]
+
+
+async def test_a_daemon_that_is_killed_during_its_very_first_start_starts_the_next_time(tmp_path: Path) -> None:
+    rng = random.Random(3)
+    for number in range(8):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        port = configured(folder)
+        async with daemon(folder, port) as found:
+            with trio.move_on_after(rng.uniform(0.15, 0.7)):
+                while not (folder / "state").exists() or rng.random() < 0.8:  # noqa: ASYNC110 - another process
+                    await trio.sleep(0.003)
+            found.process.kill()
+            found.process.start()
+            await found.wait_ready()
+            assert (await post(port, "north", order_body("O-1"), SECRET, delivery="D-1")).status == 200
+            assert found.process.complaints() == ""
 
 
 async def test_kills_in_a_row_do_not_make_the_tail_to_repeat_longer_and_longer(tmp_path: Path) -> None:
