@@ -221,8 +221,7 @@ class Store:
                 continue
             batch, self._next = self._next, _Pending()
             self._committing = batch.done
-            with trio.CancelScope(shield=True):  # a commit is never abandoned half-way
-                await self._commit(batch)
+            await self._commit(batch)
             self._committing = None
             batch.done.set()
             self.commits += 1
@@ -250,7 +249,8 @@ class Store:
         batch = pending.batch(self.head)
         while True:
             try:
-                await self.run_blocking(lambda: self.env.write(batch))
+                with trio.CancelScope(shield=True):  # a commit is never abandoned half-way; waiting for room may be
+                    await self.run_blocking(lambda: self.env.write(batch))
             except lmdb.MapFullError:
                 await self._grow()
             except (lmdb.PanicError, lmdb.CorruptedError, lmdb.BadTxnError, lmdb.InvalidError) as error:
@@ -291,7 +291,7 @@ class Store:
                 if place % 256 == 255:
                     await self.flush()
         finally:
-            # Cut short by a stop: what is left is written by the next checkpoint, before that one says it is complete.
+            # Cut short by a stop: what is left is written by the next checkpoint, before it says that it is complete.
             self.behind = {**behind, **self.behind}
         self.put(META, b"checkpoint", pack((seq, delivery)))
         await self.flush()
