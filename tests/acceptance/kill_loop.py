@@ -4,8 +4,8 @@
 
 Three `onhand sandbox` processes lose, repeat, delay and reorder their webhooks and fail some of the daemon's calls;
 shoppers buy, cancel, give back and receive goods all the time; `onhand run` is killed with SIGKILL at random moments,
-some of them during its start or its orderly stop, and started again at once. Then everything calms down, and the daemon must agree with
-the storefronts' own ledgers, exactly.
+some of them during its start or its orderly stop, and started again at once. Then everything calms down, and the
+daemon must agree with the storefronts' own ledgers, exactly.
 """
 
 from __future__ import annotations
