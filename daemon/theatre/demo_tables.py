@@ -54,7 +54,7 @@ class Moment:
         trade = self.trade
         return (
             f"{self.phase()}: {trade.placed} of {self.orders} orders placed, {trade.sold_out} refused as sold out, "
-            f"{self.differing()} numbers still on their way"
+            f"numbers still on their way: {self.differing()}"
         )
 
 
