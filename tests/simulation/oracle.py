@@ -18,12 +18,14 @@ from daemon.domain.observations import Adjustment, StockCount
 from daemon.domain.policy import Policy
 from daemon.storage.codec import unpack
 from daemon.storage.idempotency import digest
-from daemon.storage.tables import DELIVERIES, LOG
+from daemon.storage.tables import DELIVERIES
 
 if TYPE_CHECKING:
     from tests.simulation.ports import LevelsAsked, Life
     from tests.simulation.world import Front, World
 
+PROMPT_S = 2.0
+"""In fair weather a wish leaves within this."""
 UNSURE_US = 320 * SECOND_US
 """So far from a count the daemon may be unsure about an order's place: the width of an unknown clock."""
 
@@ -126,6 +128,10 @@ class Oracle:
             listing = front.store.shop.listings[item["listing"]]
             state = life.daemon.parts.registry.peek(listing.sku)
             assert state is not None
+            slot = state.slots[front.name, listing.id]
+            waited_s = (slot.sent_us - slot.wanted_us) / SECOND_US
+            if self.world.plan.fair and slot.attempt == 1 and not slot.touched and waited_s > PROMPT_S:
+                self.world.fail(f"a wish waited {waited_s:.3f} s in fair weather: {slot}")
             known[listing.id] = sum(
                 line.now().taken for key, line in state.stock.lines.items() if key[0] == front.name
             )
@@ -163,16 +169,23 @@ class Oracle:
             return "the daemon is down"
         if reason := life.daemon.not_ready():
             return reason
-        parts = life.daemon.parts
+        return self._work_left(life) or self._shown_wrongly(life) or self._known_wrongly(life)
+
+    def _work_left(self, life: Life) -> str:
         for front in self.world.front_list:
             if front.host.statistics()["webhooks_on_the_way"] or front.store.next_due_us() is not None:
                 return f"{front.name} has webhooks or late writes on their way"
-        for name, lane in parts.outbox.lanes.items():
+        assert life.daemon is not None
+        for name, lane in life.daemon.parts.outbox.lanes.items():
             if lane.slots:
                 return f"{name}: open slots {list(lane.slots.values())[:2]}"
+        return ""
+
+    def _shown_wrongly(self, life: Life) -> str:
+        assert life.daemon is not None
         for front in self.world.front_list:
             for listing in front.store.shop.listings.values():
-                state = parts.registry.peek(listing.sku)
+                state = life.daemon.parts.registry.peek(listing.sku)
                 slot = state.slots.get((front.name, listing.id)) if state else None
                 if state is None or slot is None:
                     return f"{front.name}: {listing.sku} is not linked"
@@ -181,8 +194,12 @@ class Oracle:
                 want = shown(state.stock.available, front.policy)
                 if listing.quantity != want:
                     return f"{front.name}: {listing.sku} shows {listing.quantity}, should be {want}: {slot}"
+        return ""
+
+    def _known_wrongly(self, life: Life) -> str:
+        assert life.daemon is not None
         for sku, truth in self.truths(life).items():
-            state = parts.registry.peek(sku)
+            state = life.daemon.parts.registry.peek(sku)
             assert state is not None
             if problem := self._differs(state.stock, truth):
                 return f"{sku}: {problem}"
@@ -257,6 +274,12 @@ class Oracle:
             writes = list(front.store.ledger.writes)
             self.writes_seen[front.name] = len(writes)
             lines = self._lines(front) if len(writes) > seen else {}
+            if self.world.plan.fair:
+                conflicts = sum(write.result == "conflict" for write in writes)
+                self.world.counts["conflicts in fair weather"] += conflicts
+                self.world.counts["writes in fair weather"] += len(writes)
+                if conflicts > 10 and conflicts > len(writes) / 4:
+                    self.world.fail(f"{front.name}: {conflicts} of {len(writes)} pushes rested on a wrong belief")
             for write in writes[seen:]:
                 if not write.applied or write.late or write.fault == "staff" or front.blind:
                     continue

@@ -110,6 +110,7 @@ class Operator:
                 world.count("reconcile")
 
     async def _ask(self, path: str, body: dict[str, Any]) -> None:
+        self.world.touched_at = trio.current_time()
         # Under way when the people go home, it is still asked to its end: the world outlives them.
         with trio.CancelScope(shield=True):
             for _ in range(200):
@@ -119,6 +120,24 @@ class Operator:
                         self.world.fail(f"the admin socket answered {status} to {path} {body}")
                     return
                 await trio.sleep(self.rng.uniform(0.5, 20.0))
+
+
+class Critic:
+    """In fair weather: a few seconds after the last change every number must be right already."""
+
+    PROMPT_S = 10.0
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.rng = world.dice("critic")
+
+    async def run(self) -> None:
+        world = self.world
+        await trio.sleep(60.0)
+        while True:
+            await trio.sleep(self.rng.uniform(1.0, 30.0))
+            if trio.current_time() - world.touched_at > self.PROMPT_S and (why := world.oracle.unrest()):
+                world.fail(f"in fair weather, {self.PROMPT_S:g} s after the last change: {why}")
 
 
 class Weather:

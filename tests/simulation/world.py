@@ -19,7 +19,7 @@ import msgspec
 import trio
 import trio._core._run as trio_run
 import trio.testing
-from attrs import define, field, frozen
+from attrs import define, frozen
 
 import adapters.sandbox
 from adapters.storefront import Hook, Storefront, StoreReply
@@ -36,7 +36,7 @@ from daemon.storage.tables import LOG
 from daemon.telemetry import Telemetry
 from daemon.theatre.store_host import StoreHost
 from tests.simulation.oracle import Oracle
-from tests.simulation.people import Lightning, Operator, Shoppers, Weather
+from tests.simulation.people import Critic, Lightning, Operator, Shoppers, Weather
 from tests.simulation.ports import FencedError, Life
 
 EPOCH_US = 1_750_000_000_000_000
@@ -75,6 +75,8 @@ class Plan:
     stalls: bool
     early: bool
     blind: bool
+    fair: bool = False
+    """Nothing ever goes wrong: then everything must also be prompt, and beliefs right without being mended."""
     lies: bool = False
 
     @classmethod
@@ -100,7 +102,8 @@ class Plan:
             staff=rng.random() < 0.3,
             stalls=rng.random() < 0.3,
             early=rng.random() < 0.5,
-            blind=False,
+            blind=rng.random() < 0.1,
+            fair=rng.random() < 0.15,
         )  # fmt: skip
 
 
@@ -122,6 +125,7 @@ class Front:
         return list(self.store.shop.by_sku)
 
     def call(self, method: str, path: str, body: object) -> StoreReply:
+        self.world.touched_at = trio.current_time()
         return self.host.handle(method, path, msgspec.json.encode(body))
 
     def set_faults(self, faults: Faults) -> None:
@@ -209,6 +213,7 @@ class World:
         self.rng_bolt = self.dice("bolts")
         self.bolt = 0
         self.stall_until = 0.0
+        self.touched_at = 0.0
         self.stormy = False
         self.over = False
         self.calm = trio.Event()
@@ -344,10 +349,10 @@ class World:
         for part in range(parts):
             if part or not self.plan.early:
                 await self._rest()
-            self.stormy, self.calm = True, trio.Event()
+            self.stormy, self.calm = not self.plan.fair, trio.Event()
             with trio.CancelScope() as busy:
                 async with trio.open_nursery() as people:
-                    for each in (Shoppers, Operator, Weather, Lightning):
+                    for each in (Shoppers, Operator, *((Critic,) if self.plan.fair else (Weather, Lightning))):
                         people.start_soon(each(self).run)
                     await trio.sleep(self.hours * 3600 / parts * rng.uniform(0.7, 1.3))
                     self._calm()
