@@ -130,6 +130,7 @@ class Daemon:
                     await self._start(rooms, public, admin)
                     await self._stop.wait()
                     await self._finish(rooms)
+                parts.store.hurry()
                 parts.registry.drain()
                 await self.checkpoint()
                 parts.store.stop()

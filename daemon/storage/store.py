@@ -106,6 +106,7 @@ class Store:
     _next: _Pending = field(factory=_Pending)
     _wake: trio.Event = field(factory=trio.Event)
     _stopping: bool = False
+    _impatient: bool = False
     _floor_checked_us: int = 0
     _news: trio.Event = field(factory=trio.Event)
     _committing: trio.Event | None = None
@@ -228,6 +229,10 @@ class Store:
             self._news.set()
             self._news = trio.Event()
 
+    def hurry(self) -> None:
+        """From now on `run` raises `StoreError` instead of waiting for room: a stop must come to its end."""
+        self._impatient = True
+
     def stop(self) -> None:
         """Let `run` finish after what is written so far is durable."""
         self._stopping = True
@@ -259,8 +264,7 @@ class Store:
                 ) from error
             except (lmdb.Error, OSError) as error:
                 # A full disk is EIO or ENOSPC here; the transaction left no trace, so it may simply be repeated.
-                self._in_trouble(f"the database cannot be written ({error})")
-                await trio.sleep(RETRY_S)
+                await self._no_room(f"the database cannot be written ({error})")
             else:
                 if self.env.free_disk_bytes() >= self.disk_floor_bytes:
                     self._healed()
@@ -271,8 +275,16 @@ class Store:
             try:
                 self.notices.grown(self.env.grow())
             except StoreError as error:
-                self._in_trouble(str(error))
-                await trio.sleep(RETRY_S)
+                await self._no_room(str(error))
+
+    async def _no_room(self, reason: str) -> None:
+        """Wait for room; but not where the process is about to end."""
+        self._in_trouble(reason)
+        if self._impatient:
+            raise StoreError(
+                f"{reason}; everything that was acknowledged is safe: make room, then start the daemon again"
+            )
+        await trio.sleep(RETRY_S)
 
     # -- writing behind --
 

@@ -259,11 +259,12 @@ async def shop(
 
 @asynccontextmanager
 async def daemon(
-    folder: Path, port: int, *, env: Mapping[str, str] | None = None, pass_fds: Sequence[int] = (), start: bool = True
-) -> AsyncIterator[Daemon]:
-    """The daemon of `folder`/config.yaml; killed in the end if it still runs."""
+    folder: Path, port: int, *, env: Mapping[str, str] | None = None, pass_fds: Sequence[int] = (),
+    start: bool = True, out: Path | None = None,
+) -> AsyncIterator[Daemon]:  # fmt: skip
+    """The daemon of `folder`/config.yaml; killed in the end if it still runs. `out`: where its output goes."""
     command = onhand("run", "--config", str(folder / "config.yaml"))
-    process = Process(command, folder / "daemon.out", environment(**(env or {})), pass_fds=pass_fds)
+    process = Process(command, out or folder / "daemon.out", environment(**(env or {})), pass_fds=pass_fds)
     uds = httpx.AsyncHTTPTransport(uds=str(folder / "admin.sock"))
     limits = httpx.Limits(max_keepalive_connections=0)  # the daemon dies often: no connection outlives an exchange
     async with (
