@@ -1,0 +1,270 @@
+"""The small tables: each gives back what it was told, through checkpoints and kills."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from daemon.domain.instants import Instant, Span
+from daemon.domain.observations import OrderLine
+from daemon.domain.stock import Stock, dump
+from daemon.storage.behind import BehindTable
+from daemon.storage.codec import EmptyOrder, pack
+from daemon.storage.cursors import Cursor, Cursors, Refetches
+from daemon.storage.dead_letters import DeadLetters
+from daemon.storage.idempotency import SeenDeliveries, digest
+from daemon.storage.links import Links
+from daemon.storage.orders import VERSIONS_MAX, OrderEntry, OrderIndex
+from daemon.storage.store import Store
+from daemon.storage.tables import DEAD, DELIVERIES, LINKS
+from tests.storage.rooms import count, opened
+
+# --- written behind ------------------------------------------------------------------------------------------
+
+
+def table(store: Store, kept_max: int = 20_000) -> BehindTable[str]:
+    return BehindTable(store, LINKS, str.encode, bytes.decode, kept_max)
+
+
+async def test_a_value_written_behind_is_known_at_once_and_durable_with_the_checkpoint(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        rows = table(store)
+        rows.set(b"a", "1")
+        rows.set(b"a", "2")
+        await store.flush()
+        assert rows.get(b"a") == "2"
+        assert store.env.get(LINKS, b"a") is None
+        assert await store.checkpoint() == 1
+        rows.checkpointed()
+        assert store.env.get(LINKS, b"a") == b"2"
+        assert rows.get(b"b") is None
+
+
+async def test_durable_values_leave_memory_and_come_back_equal(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        rows = table(store, kept_max=10)
+        for turn in range(5):
+            for place in range(10):
+                rows.set(b"%d-%d" % (turn, place), f"{turn}.{place}")
+            await store.checkpoint()
+            rows.checkpointed()
+            assert len(rows._values) <= 10
+        assert all(rows.get(b"%d-%d" % (t, p)) == f"{t}.{p}" for t in range(5) for p in range(10))
+
+
+async def test_a_value_that_changes_while_its_checkpoint_is_under_way_stays_until_the_next(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        rows = table(store, kept_max=0)
+        rows.set(b"a", "old")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(store.checkpoint)
+            await trio.testing.wait_all_tasks_blocked(0.001)
+            rows.set(b"a", "new")
+        rows.checkpointed()
+        assert rows.get(b"a") == "new"
+        await store.checkpoint()
+        rows.checkpointed()
+        assert (rows.get(b"a"), len(rows._values)) == ("new", 0)
+
+
+async def test_links_are_kept_through_a_checkpoint_and_a_kill(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        links = Links(store)
+        links.link("shop", "L", "A")
+        links.link("shop", "L", "B")
+        assert (links.sku_of("shop", "L"), links.sku_of("shop", ""), links.sku_of("site", "L")) == ("B", "", "")
+        await store.checkpoint()
+    async with opened(tmp_path) as store:
+        assert Links(store).sku_of("shop", "L") == "B"
+
+
+# --- orders --------------------------------------------------------------------------------------------------
+
+Told = tuple[int, int, frozenset[str], int]
+"""(version, read, the lines it lists, when)"""
+
+tellings: st.SearchStrategy[Told] = st.tuples(
+    st.integers(1, 4), st.sampled_from([0, 0, 7]), st.frozensets(st.sampled_from("abc")), st.integers(0, 3)
+)
+
+
+def stocks_of(told: list[Told]) -> dict[str, bytes]:
+    """What each SKU's stock is after the order index has seen these versions of one order, in this order."""
+    entry, stocks = OrderEntry(), {name: Stock() for name in "abc"}
+    for version, read_us, lines, when in told:
+        at = Instant(Span(when, when + 1))
+        listed = [
+            OrderLine("shop", "1", name, name, version + place, version=version, read_us=read_us, at=at)
+            for place, name in enumerate(sorted(lines))
+        ]
+        for line in entry.learn("shop", "1", listed, (version, read_us), at):
+            stocks[line.sku].apply(line)
+    return {name: pack(dump(stock)) for name, stock in stocks.items()}
+
+
+@pytest.mark.slow
+@settings(max_examples=400, deadline=None, derandomize=True)
+@given(st.lists(tellings, min_size=1, max_size=6), st.data())
+def test_the_versions_of_an_order_give_the_same_stocks_in_any_order(told: list[Told], data: st.DataObject) -> None:
+    again = [*data.draw(st.permutations(told)), *data.draw(st.lists(st.sampled_from(told), max_size=2))]
+    assert stocks_of(told) == stocks_of(again)
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(st.permutations([(v, 0, frozenset("a" if v == 5 else "b"), v) for v in range(1, VERSIONS_MAX + 12)]))
+def test_more_versions_of_an_order_than_are_kept_give_the_same_stocks(told: list[Told]) -> None:
+    assert stocks_of(told) == stocks_of(sorted(told))
+
+
+AT = Instant(Span(5, 6))
+
+
+def line(name: str, version: int = 1) -> OrderLine:
+    return OrderLine("shop", "1", name, f"sku-{name}", 1, version=version, at=AT, listing=f"L-{name}")
+
+
+async def test_a_line_that_a_newer_version_does_not_list_holds_nothing(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        orders = OrderIndex(store)
+        assert orders.learn("shop", "1", [line("a"), line("b")], (1, 0), AT) == [line("a"), line("b")]
+        told = orders.learn("shop", "1", [line("a", 2)], (2, 0), AT)
+        assert [(each.line, each.ordered, each.version) for each in told if isinstance(each, OrderLine)] == [
+            ("a", 1, 2), ("b", 0, 2),
+        ]  # fmt: skip
+        assert orders.sku_of("shop", "1", "b") == "sku-b"
+        assert orders.sku_of("shop", "2", "b") == ""
+
+
+async def test_an_empty_order_is_told_once_and_keeps_older_lines_out(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        orders = OrderIndex(store)
+        assert orders.learn("shop", "1", [], (2, 0), AT) == [EmptyOrder("shop", "1", 2, 0, AT)]
+        assert orders.learn("shop", "1", [], (2, 0), AT) == []
+        late = orders.learn("shop", "1", [line("a")], (1, 0), AT)
+        assert [(each.ordered, each.version) for each in late if isinstance(each, OrderLine)] == [(1, 1), (0, 2)]
+
+
+async def test_the_order_index_is_the_same_after_a_kill(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        orders = OrderIndex(store)
+        told = [*orders.learn("shop", "1", [line("a")], (1, 0), AT), *orders.learn("shop", "1", [], (2, 0), AT)]
+        await store.checkpoint()
+        later = orders.learn("shop", "2", [], (1, 0), AT)
+    async with opened(tmp_path) as store:
+        again = OrderIndex(store)
+        for each in [*told[-1:], *later]:
+            again.replayed(each)
+        assert again.table.get(b"shop\x001") == orders.table.get(b"shop\x001")
+        assert again.table.get(b"shop\x002") == orders.table.get(b"shop\x002")
+
+
+async def test_a_version_told_again_by_another_clock_is_remembered_as_wide_as_both(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        orders = OrderIndex(store)
+        orders.learn("shop", "1", [line("a")], (1, 0), AT)
+        await store.checkpoint()
+        orders.table._values.clear()
+        orders.learn("shop", "1", [line("a")], (1, 0), Instant(Span(1, 2)))
+        entry = orders.table.get(b"shop\x001")
+        assert entry is not None
+        assert entry.versions[1, 0] == Instant(Span(1, 6))
+
+
+# --- deliveries, letters, cursors, refetches -----------------------------------------------------------------
+
+
+async def test_a_delivery_is_known_before_and_after_the_checkpoint_and_after_a_kill(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        seen = SeenDeliveries(store)
+        for identity in ("one", "two"):
+            number = store.next_delivery()
+            store.keep_delivery(number, "shop", "orders", digest("shop", identity), 10, b"body")
+            seen.add(digest("shop", identity), number)
+            await store.flush()
+            if identity == "one":
+                await store.checkpoint()
+                seen.checkpointed()
+                assert not seen._recent
+        assert [seen.known(digest("shop", each)) for each in ("one", "two", "three")] == [1, 2, 0]
+        assert seen.known(digest("site", "one")) == 0
+    async with opened(tmp_path) as store:
+        again = SeenDeliveries(store)
+        again.load()
+        assert [again.known(digest("shop", each)) for each in ("one", "two", "three")] == [1, 2, 0]
+        assert store.next_delivery() == 3
+
+
+async def test_old_deliveries_are_forgotten_digest_first_and_body_with_it(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        seen = SeenDeliveries(store)
+        for at in (10, 20, 30):
+            number = store.next_delivery()
+            store.keep_delivery(number, "shop", "t", digest("shop", str(at)), at, b"")
+            seen.add(digest("shop", str(at)), number)
+        await store.checkpoint()
+        seen.checkpointed()
+        assert seen.expire(25, 15) == 3
+        await store.flush()
+        assert [seen.known(digest("shop", str(at))) for at in (10, 20, 30)] == [0, 0, 3]
+        assert store.env.count(DELIVERIES) == 2
+        assert seen.expire(25, 15) == 0
+
+
+async def test_a_letter_removed_before_it_is_durable_is_gone(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        letters = DeadLetters(store)
+        kept = letters.add("late", 1, channel="shop", sku="A", cause="c", subject="s", content=b"x")
+        gone = letters.add("late", 2, channel="shop", sku="A", cause="c", subject="s", content=b"y")
+        letters.remove(gone.letter)
+        await store.flush()
+        assert letters.page() == [kept]
+        assert (letters.get(kept.letter), letters.get(gone.letter), letters.count) == (kept, None, 1)
+    async with opened(tmp_path) as store:
+        assert DeadLetters(store).add("late", 3, channel="", sku="", cause="", subject="", content=b"").letter == 3
+
+
+async def test_a_listing_has_one_push_letter_and_none_when_it_took_a_level(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        letters = DeadLetters(store)
+        for place in range(3):
+            letters.add("push", place, channel="shop", sku="A", cause="no", subject="s", content=b"L")
+        await store.flush()
+        assert [letter.letter for letter in letters.page()] == [3]
+    async with opened(tmp_path) as store:
+        letters = DeadLetters(store)
+        letters.pushed("shop", "L")
+        await store.flush()
+        assert store.env.count(DEAD) == 0
+
+
+async def test_a_cursor_is_durable_in_the_commit_that_holds_what_lies_before_it(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        cursors = Cursors(store)
+        assert cursors.get("shop") == Cursor()
+        count(store)
+        cursors.move("shop", Cursor(7, 9))
+        assert store.commits == 0
+        await store.flush()
+        assert store.commits == 1
+    async with opened(tmp_path) as store:
+        assert Cursors(store).get("shop") == Cursor(7, 9)
+        assert store.head.seq == 1
+
+
+async def test_a_refetch_stays_wanted_until_one_that_left_after_it_is_done(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        refetches = Refetches(store)
+        refetches.ask("shop", "1", 10)
+        refetches.ask("shop", "2", 11)
+        refetches.ask("shop", "1", 20)
+        refetches.done("shop", "1", 10)
+        assert refetches.wanted("shop") == [("1", 20), ("2", 11)]
+        refetches.done("shop", "1", 20)
+        refetches.ask("shop", "1", 30)  # in the same commit: it is wanted again
+        await store.flush()
+    async with opened(tmp_path) as store:
+        assert sorted(Refetches(store).wanted("shop")) == [("1", 30), ("2", 11)]
