@@ -23,6 +23,7 @@ from tests.acceptance.processes import (
     onhand,
     sandbox_channel,
     shop,
+    until,
     write_config,
 )
 from tests.acceptance.webhooks import order_body, post
@@ -96,6 +97,39 @@ async def test_a_stop_under_load_is_orderly_and_quick_and_leaves_nothing_to_repe
         assert (await found.ask("/v1/skus/SKU-0001"))["held"] == len(await orders_known(found))
         assert await found.process.terminate(5) == 0
         assert found.process.complaints() == ""
+
+
+async def test_a_stop_does_not_wait_for_a_channel_that_does_not_answer_and_the_next_start_puts_it_right(
+    tmp_path: Path,
+) -> None:
+    port = free_port()
+    async with (
+        shop(tmp_path, "north", f"http://127.0.0.1:{port}/webhooks/north", skus=1, stock=9) as north,
+        shop(tmp_path, "south", f"http://127.0.0.1:{port}/webhooks/south", skus=1, stock=9) as south,
+    ):
+        channels = {each.name: sandbox_channel(each.name, each.port) for each in (north, south)}
+        write_config(tmp_path, port, channels)
+        async with daemon(tmp_path, port) as found:
+            await found.wait_ready()
+            assert (await south.post("/faults", {"api": {"timeout": 1}}))[0] == 200
+            assert (await north.post("/orders", {"lines": [{"sku": "SKU-0001", "quantity": 4}]}))[0] == 201
+            await until(lambda: in_flight(found), 5)
+            assert await found.process.terminate(5) == 0
+
+            assert (await south.post("/faults", {}))[0] == 200
+            found.process.start()
+            await found.wait_ready()
+
+            async def agreed() -> bool:
+                return await north.shown() == await south.shown() == {"SKU-0001": 5}
+
+            await until(agreed, 10)
+            assert records(found, "daemon.started")[-1]["repeated"] == 0
+
+
+async def in_flight(found: Daemon) -> bool:
+    """Is a push under way?"""
+    return bool((await found.ask("/v1/status"))["outbox"]["in_flight"])
 
 
 async def test_a_killed_daemon_repeats_the_tail_of_its_log_and_has_lost_nothing(tmp_path: Path) -> None:
