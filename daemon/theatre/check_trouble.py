@@ -119,6 +119,8 @@ async def _for_good(stage: Stage, found: Findings) -> None:
     )
     others_ms = (trio.current_time() - began) * 1_000
     stopped = await stage.until(lambda: stage.daemon.parts.outbox.statistics().dead == 1, SETTLE_S)
+    # A listing that is right may still be waiting for one more look at it.
+    found.demand(await stage.until(lambda: not stage.open_listings(), SETTLE_S), "the other listings do not settle")
     letters = (await stage.admin.get("dead-letters"))["dead_letters"]
     letter: dict[str, Any] = next((each for each in letters if each["sku"] == WITHDRAWN), {})
     states = {each["channel"]: each["state"] for each in (await stage.admin.get("skus", WITHDRAWN))["listings"]}

@@ -184,16 +184,26 @@ class Explanation:
         head = f"{self.oversale.units} of {sale.sku} sold twice: {sale.store} sold it in {sale.order}"
         if last is None:
             return head + (", where an old request had come to life late" if self.complete else "; nobody knows why")
-        took = "has not come yet" if last.reached_us is None else f"took {_after(last.sale, last.reached_us)} ms"
-        return (
-            f"{head} {_after(last.sale, sale.at_us)} ms after {last.sale.store} had sold the last one in "
-            f"{last.sale.order}; the notice {took} ({_HEARD.get(last.by, 'the daemon did not hear of it')})"
-        )
+        after_ms = _after(last.sale, sale.at_us)
+        return f"{head}, {after_ms} ms after {last.sale.store} had in {last.sale.order}; {_way(last)}"
+
+
+def _way(notice: Notice) -> str:
+    """How long the news took, and where."""
+    sale, heard = notice.sale, _HEARD.get(notice.by, notice.by)
+    if notice.heard_us is None:
+        return "the daemon has not heard of it yet"
+    if notice.reached_us is None:
+        return f"the daemon heard {heard} after {_after(sale, notice.heard_us)} ms; {notice.store} does not know yet"
+    return (
+        f"the news took {_after(sale, notice.reached_us)} ms: {_after(sale, notice.heard_us)} until the daemon heard "
+        f"({heard}), {notice.reaction_ms:.1f} until {notice.store} took the new number"
+    )
 
 
 _HEARD = {
-    "webhook": "by webhook", "poll": "its webhook was lost or late; the daemon read it in the list of orders",
-    "refetch": "the daemon fetched the order",
+    "webhook": "by webhook", "poll": "from the list of orders, before its webhook came or because it was lost",
+    "refetch": "by fetching the order",
 }  # fmt: skip
 
 

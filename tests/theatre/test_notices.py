@@ -95,7 +95,22 @@ def test_a_unit_sold_twice_is_explained_by_the_sale_whose_news_was_under_way() -
             "daemon_heard_after_ms": 20.0, "heard_by": "poll", "notice_took_ms": 20.0,
         }
     ]  # fmt: skip
-    assert "two sold it in O-2 8.0 ms after one had sold the last one in O-1" in found.sentence()
+    assert found.sentence() == (
+        "1 of TEE sold twice: two sold it in O-2, 8.0 ms after one had in O-1; the news took 20.0 ms: 20.0 until the "
+        "daemon heard (from the list of orders, before its webhook came or because it was lost), 0.0 until two took "
+        "the new number"
+    )
+
+
+def test_news_still_on_its_way_is_said_to_be() -> None:
+    books = [book("one", 1, sale("one", "O-1", 0)), book("two", 1, sale("two", "O-2", 8))]
+    for events, said in (
+        ([], "the daemon has not heard of it yet"),
+        ([heard(1, 3, "one", "O-1", 1, 0)], "the daemon heard by webhook after 3.0 ms; two does not know yet"),
+    ):
+        (found,) = explain(oversales(books), notices(books, events), books)
+        assert found.complete
+        assert found.sentence().endswith(said)
 
 
 def test_a_unit_sold_twice_after_the_news_had_come_is_not_explained() -> None:
