@@ -42,12 +42,14 @@ def woocommerce_channel(port: int, **extra: object) -> dict[str, object]:
 
 
 @asynccontextmanager
-async def two_channels(folder: Path, **extra: object) -> AsyncIterator[tuple[Twin, Shop, Daemon]]:
-    """A WooCommerce store with 12 of SKU-0001 and 7 of the variation SKU-0002, a sandbox storefront, the daemon."""
-    twin = Twin({5: Item(5, "SKU-0001", 12), 21: Item(21, "SKU-0002", 7, parent=20)}, parents=(20,))
+async def two_channels(folder: Path, stock: int = 0) -> AsyncIterator[tuple[Twin, Shop, Daemon]]:
+    """A WooCommerce store with 12 of SKU-0001 and 7 of the variation SKU-0002 (or `stock` of both), a sandbox
+    storefront, the daemon."""
+    items = [Item(5, "SKU-0001", stock or 12), Item(21, "SKU-0002", stock or 7, parent=20)]
+    twin = Twin({item.id: item for item in items}, parents=(20,))
     port = free_port()
     async with running(twin), shop(folder, "north", f"http://127.0.0.1:{port}/webhooks/north", skus=2) as north:
-        site = woocommerce_channel(twin.port, poll_interval_s=1, request_life_s=3, **extra)
+        site = woocommerce_channel(twin.port, poll_interval_s=1, request_life_s=3)
         channels = {"site": site, "north": sandbox_channel("north", north.port)}
         write_config(folder, port, channels, public_url=f"http://127.0.0.1:{port}")
         async with daemon(folder, port, env=SECRETS) as found:
@@ -137,6 +139,53 @@ async def test_a_killed_daemon_finds_the_sales_of_the_meantime_in_the_order_feed
         await found.wait_ready()
         await shows(twin, north, {"SKU-0001": 8, "SKU-0002": 0})
         assert len(twin.hooks) == len(TOPICS)  # subscribed once, not once a start
+
+
+DEALS = ("sell there", "sell there", "sell here", "sell here", "back there", "back here", "odd")
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_after_any_trade_at_both_stores_with_kills_and_silence_in_between_both_show_the_truth(
+    seed: int, tmp_path: Path
+) -> None:
+    rng = random.Random(seed)
+    async with two_channels(tmp_path, stock=60) as (twin, north, found):
+        await shows(twin, north, {"SKU-0001": 60, "SKU-0002": 60})
+        await subscribed(twin)
+        truth = {"SKU-0001": 60, "SKU-0002": 60}
+        there: list[int] = []
+        here: list[str] = []
+        for turn in range(120):
+            await trio.sleep(rng.uniform(0, 0.15))
+            sku, units = rng.choice(sorted(truth)), rng.randint(1, 2)
+            match rng.choice(DEALS):
+                case "sell there" if twin.stock(sku) >= units:
+                    there.append(twin.sell(sku, units))
+                    truth[sku] -= units
+                case "sell here":
+                    status, order = await north.post("/orders", {"lines": [{"sku": sku, "quantity": units}]})
+                    if status == 201:
+                        here.append(order["id"])
+                        truth[sku] -= units
+                case "back there" if there:
+                    sku, units = twin.cancel(there.pop(rng.randrange(len(there))))
+                    truth[sku] += units
+                case "back here" if here:
+                    status, order = await north.post(f"/orders/{here.pop(rng.randrange(len(here)))}/cancel")
+                    assert status == 200
+                    truth[order["lines"][0]["sku"]] += order["lines"][0]["cancelled"]
+                case "odd":
+                    twin.mute, twin.orders_broken = rng.random() < 0.3, rng.random() < 0.3
+            if turn in (40, 80):
+                found.process.kill()
+                await trio.sleep(rng.uniform(0, 0.5))
+                found.process.start()
+        twin.mute = twin.orders_broken = False
+        await shows(twin, north, truth, 30)
+        for sku, units in truth.items():
+            assert (await found.ask(f"/v1/skus/{sku}"))["available"] == units
+        assert (await found.tell("/v1/rebuild", {"verify": True}))["ok"]
+        assert found.process.complaints() == ""
 
 
 # --- recorded deliveries ------------------------------------------------------------------------------------

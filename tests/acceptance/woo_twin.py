@@ -96,15 +96,16 @@ class Twin:
         self.post("order.created", self.orders[number])
         return number
 
-    def cancel(self, number: int) -> None:
-        """Give everything back."""
+    def cancel(self, number: int) -> tuple[str, int]:
+        """Give everything back: (SKU, units)."""
         order = self.orders[number]
-        for line in order["line_items"]:
-            held = sum(int(meta["value"]) for meta in line["meta_data"] if meta["key"] == "_reduced_stock")
-            line["meta_data"] = []
-            self._move(self.item(line["sku"]), held)
+        (line,) = order["line_items"]
+        held = sum(int(meta["value"]) for meta in line["meta_data"] if meta["key"] == "_reduced_stock")
+        line["meta_data"] = []
+        self._move(self.item(line["sku"]), held)
         order |= {"status": "cancelled", "date_modified_gmt": stamp(int(time.time()))}
         self.post("order.updated", order)
+        return line["sku"], held
 
     def _move(self, item: Item, units: int) -> None:
         item.stock += units
