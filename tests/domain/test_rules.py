@@ -131,7 +131,9 @@ def test_our_clock_only_ever_goes_forward(walls: list[int]) -> None:
 answers = st.lists(st.tuples(st.integers(0, 3_000_000), st.integers(1, 900_000)), min_size=1, max_size=30)
 
 
-def learned(offset: ClockOffset, true_us: int, answers: list[tuple[int, int]], now_us: int) -> tuple[ClockOffset, int]:
+def learned(
+    offset: ClockOffset, true_us: int, answers: list[tuple[int, int]], now_us: int
+) -> tuple[ClockOffset, int]:
     for pause, trip in answers:
         now_us += pause
         second = (now_us + trip // 3 + true_us) // SECOND_US * SECOND_US

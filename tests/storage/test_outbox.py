@@ -13,7 +13,7 @@ from daemon.storage.outbox import STALE_MAX, Lane, ready_at, urgency, work_of
 CHANGES = st.lists(
     st.tuples(
         st.sampled_from("abc"),
-        st.sampled_from(["wish", "wish", "believe", "later", "recheck", "fly", "land", "die", "revive", "take", "wait"]),
+        st.sampled_from(["wish", "believe", "later", "recheck", "fly", "land", "die", "revive", "take", "wait"]),
         st.integers(0, 8),
     ),
     max_size=40,
