@@ -223,7 +223,7 @@ async def test_two_secrets_count_during_a_rotation_and_one_past_its_end_does_not
 
 
 async def test_the_unsigned_ping_of_a_woocommerce_store_is_greeted_and_nothing_is_stored(tmp_path: Path) -> None:
-    channel = {
+    channel: dict[str, object] = {
         "adapter": "woocommerce",
         "base_url": f"http://127.0.0.1:{free_port()}",
         "consumer_key": {"env": "KEY"},

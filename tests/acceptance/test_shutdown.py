@@ -231,7 +231,7 @@ async def test_a_wrong_configuration_is_exit_2_with_every_error_and_its_place(tm
 async def test_the_log_is_json_with_causes_and_without_secrets(tmp_path: Path) -> None:
     port = free_port()
     canaries = {"HOOK": "canary-hook-4711", "KEY": "ck_canary4712", "CONSUMER": "cs_canary4713"}
-    site = {
+    site: dict[str, object] = {
         "adapter": "woocommerce",
         "base_url": f"http://127.0.0.1:{free_port()}",
         "consumer_key": {"env": "KEY"},
