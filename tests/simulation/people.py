@@ -82,8 +82,16 @@ class Operator:
     def __init__(self, world: World) -> None:
         self.world = world
         self.rng = world.dice("operator")
+        self.undo: list[str] = []
 
     async def run(self) -> None:
+        try:
+            await self._work()
+        finally:
+            for path in self.undo:
+                await self._ask(path, {})
+
+    async def _work(self) -> None:
         world, rng = self.world, self.rng
         number = 0
         while True:
@@ -102,12 +110,28 @@ class Operator:
                 world.oracle.counting(sku, body["quantity"], body["kind"])
                 await self._ask("/v1/counts", body)
                 world.count("counts")
-            elif kind < 0.96:
+            elif kind < 0.94:
                 await self._ask(f"/v1/skus/{sku}/{rng.choice(('push', 'pull'))}", {})
                 world.count("push or pull")
+            elif kind < 0.97 and not world.plan.fair:
+                await self._stop_and_go(sku)
             else:
                 await self._ask(f"/v1/channels/{rng.choice(world.front_list).name}/reconcile", {})
                 world.count("reconcile")
+
+    async def _stop_and_go(self, sku: str) -> None:
+        """Pause a channel or freeze a SKU; what was stopped last goes on with the next such turn."""
+        if self.undo:
+            await self._ask(self.undo.pop(), {})
+        elif self.rng.random() < 0.5:
+            channel = self.rng.choice(self.world.front_list).name
+            self.undo.append(f"/v1/channels/{channel}/resume")
+            await self._ask(f"/v1/channels/{channel}/pause", {})
+            self.world.count("pauses")
+        else:
+            self.undo.append(f"/v1/skus/{sku}/unfreeze")
+            await self._ask(f"/v1/skus/{sku}/freeze", {})
+            self.world.count("freezes")
 
     async def _ask(self, path: str, body: dict[str, Any]) -> None:
         self.world.touched_at = trio.current_time()

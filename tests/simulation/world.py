@@ -75,6 +75,10 @@ class Plan:
     stalls: bool
     early: bool
     blind: bool
+    reforms: float = 0.0
+    """How often a policy is another one after a restart."""
+    stumbles: float = 0.0
+    """How often it crashes again soon after a start."""
     fair: bool = False
     """Nothing ever goes wrong: then everything must also be prompt, and beliefs right without being mended."""
     lies: bool = False
@@ -104,6 +108,8 @@ class Plan:
             early=rng.random() < 0.5,
             blind=rng.random() < 0.1,
             fair=rng.random() < 0.15,
+            reforms=rng.choice((0.0, 0.0, 0.3)),
+            stumbles=rng.choice((0.0, 0.3, 0.7)),
         )  # fmt: skip
 
 
@@ -409,6 +415,12 @@ class World:
         rng = self.dice("lives")
         while not self.over:
             self.lives += 1
+            if self.stormy and rng.random() < self.plan.reforms:
+                front = rng.choice(self.front_list)
+                front.policy = attrs.evolve(front.policy, buffer=rng.choice((0, 1, 3)), cap=rng.choice((None, 2, 7)))
+                self.count("policies changed")
+            if self.stormy and rng.random() < self.plan.stumbles:
+                self.bolt = rng.randrange(1, 30)
             life = self.life = Life(self, self.lives)
             await self._live(life)
             life.up = False
