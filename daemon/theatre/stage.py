@@ -127,12 +127,16 @@ class Stage:
         return outbox.pending + outbox.in_flight
 
     async def until(self, condition: Callable[[], bool], within_s: float) -> bool:
-        """Wait for something that no event announces; False where it did not come about in time."""
+        """Wait for something that no event announces; False where it did not come about in time.
+
+        What the daemon knew by then is durable on return: its socket shows events and dead letters only then.
+        """
+        came = False
         with trio.move_on_after(within_s):
-            while not condition():  # noqa: ASYNC110 - storefronts announce nothing to bystanders
+            while not (came := condition()):
                 await trio.sleep(LOOK_S)
-            return True
-        return condition()
+        await self.daemon.parts.store.flush()
+        return came
 
     def breakages(self) -> list[str]:
         """Errors that no trouble outside explains: anything but a push given up for good."""
