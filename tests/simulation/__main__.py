@@ -38,7 +38,7 @@ def _one(seed: int, hours: float, lines: int) -> int:
 
 
 def _many(seeds: range, asked: argparse.Namespace) -> int:
-    began, done, hours, bad = time.perf_counter(), 0, 0.0, []
+    began, done, hours, cpu, bad = time.perf_counter(), 0, 0.0, 0.0, []
     total: Counter[str] = Counter()
     with multiprocessing.get_context("fork").Pool(asked.jobs, maxtasksperchild=20) as pool:
         for seed, result in pool.imap_unordered(run_seed, [(seed, asked.hours) for seed in seeds]):
@@ -48,6 +48,7 @@ def _many(seeds: range, asked: argparse.Namespace) -> int:
                 bad.append(seed)
             else:
                 hours += result.hours
+                cpu += result.cpu_s
                 total += result.counts
                 if result.failures:
                     bad.append(seed)
@@ -58,7 +59,8 @@ def _many(seeds: range, asked: argparse.Namespace) -> int:
                 wall = time.perf_counter() - began
                 print(f"{done} seeds, {hours:.0f} h, {hours / wall:.1f} h a second", flush=True)
     wall = time.perf_counter() - began
-    print(f"{done} seeds, {hours:.0f} simulated hours in {wall:.0f} s ({hours / wall:.1f} h a second), bad: {bad}")
+    speed = f"{hours / wall:.1f} h a second, {hours / max(cpu, 0.001):.1f} h a second of work"
+    print(f"{done} seeds, {hours:.0f} simulated hours in {wall:.0f} s ({speed}), bad: {bad}")
     for name, times in sorted(total.items()):
         print(f"  {name}: {times}")
     if bad and not asked.keep_going:
@@ -69,8 +71,8 @@ def _many(seeds: range, asked: argparse.Namespace) -> int:
 def _said(result: Result) -> str:
     verdict = "; ".join(result.failures[:3]) or "ok"
     return (
-        f"seed {result.seed}: {result.hours:.1f} h in {result.wall_s:.1f} s, {result.events} events, "
-        f"log {result.log_hash}, trace {result.trace_hash}, at most {result.most_turns} turns a second: {verdict}"
+        f"seed {result.seed}: {result.hours:.1f} h in {result.wall_s:.1f} s ({result.cpu_s:.1f} s of work), "
+        f"{result.events} events, log {result.log_hash}, trace {result.trace_hash}, at most {result.most_turns} turns a second: {verdict}"
     )
 
 

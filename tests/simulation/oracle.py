@@ -129,7 +129,8 @@ class Oracle:
             state = life.daemon.parts.registry.peek(listing.sku)
             assert state is not None
             slot = state.slots[front.name, listing.id]
-            waited_s = (slot.sent_us - slot.wanted_us) / SECOND_US
+            shown_us = slot.base_at.at.hi if slot.base_at else 0
+            waited_s = (slot.sent_us - max(slot.wanted_us, shown_us)) / SECOND_US
             if self.world.plan.fair and slot.attempt == 1 and not slot.touched and waited_s > PROMPT_S:
                 self.world.fail(f"a wish waited {waited_s:.3f} s in fair weather: {slot}")
             known[listing.id] = sum(

@@ -6,14 +6,20 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
 import trio
 import trio._core._run as trio_run
 
+from daemon.actors.registry import Registry
+from daemon.domain.slot import Slot
+from daemon.ingress.catalogue import FirstCounts
+from daemon.outbound import dispatcher
+from daemon.outbound.dispatcher import Claim
 from tests.simulation.oracle import Oracle, shown
 from tests.simulation.world import Plan, Result, World
 
@@ -30,7 +36,10 @@ print(json.dumps([result.log_hash, result.trace_hash, result.events, result.fail
 
 
 def a_day() -> Result:
-    plan = attrs.evolve(Plan.of(DAY_SEED), poll_s=120.0, visits_s=1 / 120, weather_s=1200.0, crash_s=3000.0)
+    plan = attrs.evolve(
+        Plan.of(DAY_SEED), poll_s=300.0, visits_s=1 / 150, rush=0.05, weather_s=1800.0, crash_s=5000.0, bolts=0.0005,
+        fair=False, stumbles=0.1, reforms=0.1,
+    )  # fmt: skip
     return World(DAY_SEED, 24.0, plan).run()
 
 
@@ -96,6 +105,53 @@ def test_a_seed_that_once_failed_or_never_did_holds_every_check(seed: int, hours
 def test_a_channel_without_compare_and_set_comes_to_the_right_numbers_too() -> None:
     result = World(7, 2.0, attrs.evolve(Plan.of(7), blind=True)).run()
     assert not result.failures, "\n".join([*result.trace[-20:], *result.failures])
+
+
+def same_key_for_the_same_push(monkeypatch: pytest.MonkeyPatch) -> None:
+    def key(claims: Sequence[Claim]) -> str:
+        return "|".join(f"{each.sent.listing} {each.sent.generation} {each.sent.believed}" for each in claims)
+
+    monkeypatch.setattr(dispatcher, "_call_key", key)
+
+
+def first_counts_under_way_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    def uncounted(self: FirstCounts, sku: str) -> bool:
+        state = self.registry.peek(sku)
+        return state is None or not state.stock.anchors
+
+    monkeypatch.setattr(FirstCounts, "_uncounted", uncounted)
+
+
+def no_work_taken_up_after_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Registry, "resume", lambda self, life_us, policies: 0)
+
+
+def nothing_repeated_after_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Registry, "replay", lambda self: 0)
+
+
+def own_sales_do_not_move_the_belief(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Slot, "touch", lambda self, key, lines, now_us: None)
+
+
+PLANTED: list[tuple[Callable[[pytest.MonkeyPatch], None], Sequence[int], dict[str, Any]]] = [
+    (same_key_for_the_same_push, (2, 8, 9), {"fair": True, "blind": False, "visits_s": 1 / 40}),
+    (first_counts_under_way_forgotten, (15, 16), {}),
+    (no_work_taken_up_after_a_crash, range(100, 110), {}),
+    (nothing_repeated_after_a_crash, (100, 101, 102), {}),
+    (own_sales_do_not_move_the_belief, (1, 2, 3), {"fair": True, "blind": False, "visits_s": 1 / 60}),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("plant", "seeds", "world"), PLANTED, ids=[plant.__name__ for plant, _, _ in PLANTED])
+def test_a_planted_bug_is_found(
+    plant: Callable[[pytest.MonkeyPatch], None], seeds: Sequence[int], world: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    plant(monkeypatch)
+    results = (World(seed, 2.0, attrs.evolve(Plan.of(seed), **world)).run() for seed in seeds)
+    assert any(result.failures for result in results)
 
 
 @pytest.mark.slow

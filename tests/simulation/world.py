@@ -189,6 +189,7 @@ class Result:
     seed: int
     hours: float
     wall_s: float
+    cpu_s: float
     events: int
     log_hash: str
     trace_hash: str
@@ -323,7 +324,7 @@ class World:
     # -- the run --
 
     def run(self) -> Result:
-        began = time.perf_counter()
+        began, worked = time.perf_counter(), time.process_time()
         shm = Path("/dev/shm")
         self.directory = Path(tempfile.mkdtemp(prefix="onhand-sim-", dir=shm if shm.is_dir() else None))
         before = trio_run._ALLOW_DETERMINISTIC_SCHEDULING
@@ -335,7 +336,8 @@ class World:
             trio_run._ALLOW_DETERMINISTIC_SCHEDULING = before
             shutil.rmtree(self.directory, ignore_errors=True)
         return Result(
-            self.seed, self.clock.current_time() / 3600, time.perf_counter() - began, self.events, self.log_hash,
+            self.seed, self.clock.current_time() / 3600, time.perf_counter() - began,
+            time.process_time() - worked, self.events, self.log_hash,
             self.digest.hexdigest(), tuple(self.failures), self.counts, tuple(self.trace), self.steps.total,
             self.steps.most,
         )  # fmt: skip
