@@ -72,7 +72,8 @@ def _said(result: Result) -> str:
     verdict = "; ".join(result.failures[:3]) or "ok"
     return (
         f"seed {result.seed}: {result.hours:.1f} h in {result.wall_s:.1f} s ({result.cpu_s:.1f} s of work), "
-        f"{result.events} events, log {result.log_hash}, trace {result.trace_hash}, at most {result.most_turns} turns a second: {verdict}"
+        f"{result.events} events, log {result.log_hash}, trace {result.trace_hash}, "
+        f"at most {result.most_turns} turns a second: {verdict}"
     )
 
 
