@@ -133,7 +133,7 @@ class Stage:
         """
         came = False
         with trio.move_on_after(within_s):
-            while not (came := condition()):
+            while not (came := condition()):  # noqa: ASYNC110 - storefronts announce nothing to bystanders
                 await trio.sleep(LOOK_S)
         await self.daemon.parts.store.flush()
         return came
