@@ -131,6 +131,12 @@ class Slot:
         """Is there a difference that a push would mend?"""
         return self.desired is not None and self.belief is not None and self.desired != self.belief
 
+    def raises(self) -> bool:
+        """Might a push of the wish raise what the channel shows? A push nobody answered may have lowered it."""
+        if self.desired is None or self.belief is None:
+            return False
+        return self.desired > (min(self.belief, self.sent_level) if self.alive_until_us else self.belief)
+
     def open(self) -> bool:
         """Is there anything left to do for this slot: a push, an answer, or a reading back?"""
         return not self.dead_letter and bool(

@@ -5,6 +5,9 @@ from __future__ import annotations
 import trio
 from attrs import define, field
 
+SHORTEST_S = 0.001
+"""The shortest wait: one too short for the clock to show would be waited for for ever."""
+
 
 @define
 class Budget:
@@ -33,7 +36,7 @@ class Budget:
                 wait = max(self.paused_until - trio.current_time(), self._missing() / self._rate())
                 if wait <= 0:
                     break
-                await trio.sleep(wait)
+                await trio.sleep(max(wait, SHORTEST_S))
             self._tokens -= 1
 
     def pause(self, retry_after_s: float) -> None:
@@ -56,5 +59,4 @@ class Budget:
         if self._filled_at >= 0:
             self._tokens = min(float(self.burst), self._tokens + (now - self._filled_at) * self._rate())
         self._filled_at = now
-        # The smallest real wait: a rounding error must not turn into a busy loop.
         return max(0.0, 1.0 - self._tokens - 1e-9)

@@ -114,7 +114,7 @@ class Dispatcher:
                     self._calls.release()
                     await self._wait(lane.next_due(now_us), now_us)
                     continue
-                # Before anything else is looked at: a half-open breaker lets one probe through, not one per call slot.
+                # Before anything else is looked at: a half-open breaker lets one probe through, not one a call slot.
                 self.account.breaker.begin(self.account.wall_us())
                 rechecks = [slot for slot, work in taken if work == "recheck"]
                 pushes = [slot for slot, work in taken if work == "push"]
@@ -154,9 +154,9 @@ class Dispatcher:
 
         Compare-and-set closes that hole by itself. Elsewhere the order feed must have been read since the wish.
         """
-        if self.account.adapter.traits.compare_and_set or slot.desired is None or slot.belief is None:
+        if self.account.adapter.traits.compare_and_set:
             return False
-        return slot.desired > slot.belief and self.feed.watermark_us() < slot.wanted_us
+        return slot.raises() and self.feed.watermark_us() < slot.wanted_us
 
     def _stopped_s(self) -> float:
         """Seconds during which nothing may leave; 0 if all is well."""
