@@ -45,7 +45,9 @@ class Budget:
         self.throttled += 1
         self.paused_until = max(self.paused_until, now + retry_after_s)
         self._slowed_until = self.paused_until + 60.0
-        self._tokens = min(self._tokens, 1.0)
+        # One call when the pause is over, not everything that a pause would have saved up.
+        self._tokens = 1.0
+        self._filled_at = self.paused_until
 
     def paused_s(self) -> float:
         """Seconds until the channel may be asked again; 0 if now."""
@@ -56,7 +58,7 @@ class Budget:
 
     def _missing(self) -> float:
         now = trio.current_time()
-        if self._filled_at >= 0:
+        if 0 <= self._filled_at < now:
             self._tokens = min(float(self.burst), self._tokens + (now - self._filled_at) * self._rate())
-        self._filled_at = now
+        self._filled_at = max(self._filled_at, now)
         return max(0.0, 1.0 - self._tokens - 1e-9)
