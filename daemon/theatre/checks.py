@@ -9,7 +9,8 @@ from typing import Any, Final
 from attrs import define, field, frozen
 
 from daemon.theatre.demo_report import sku_row
-from daemon.theatre.notices import Explanation, explain, notices
+from daemon.theatre.notices import notices
+from daemon.theatre.oversold import Explanation, explain
 from daemon.theatre.stage import Stage
 from daemon.theatre.truth import oversales, true_numbers
 

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from daemon.theatre.notices import Notice, explain, notices, spread
+from daemon.theatre.notices import Notice, notices, spread
+from daemon.theatre.oversold import explain
 from daemon.theatre.shoppers import Trade
 from daemon.theatre.stage import Stage
 from daemon.theatre.truth import Book, Truth, oversales, true_numbers

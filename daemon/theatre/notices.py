@@ -8,13 +8,11 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-from adapters.stamps import rfc3339, rfc3339_span
-from daemon.theatre.truth import Book, Movement, Oversale, Write, in_time
+from adapters.stamps import rfc3339_span
+from daemon.theatre.truth import Book, Movement, Write, in_time
 
 Event = Mapping[str, Any]
 """An entry of the daemon's event log, as the admin socket shows it."""
-LATE_US = 30_000_000
-"""A write that came to life late may have raised a level so long before."""
 
 
 @frozen
@@ -139,96 +137,3 @@ def spread(values: Sequence[float]) -> dict[str, float | int | None]:
         "count": len(values), "p50": percentile(values, 0.5), "p99": percentile(values, 0.99),
         "slowest": round(max(values), 3) if values else None,
     }  # fmt: skip
-
-
-# --- units sold twice ----------------------------------------------------------------------------------------
-
-
-@frozen
-class Explanation:
-    """Why a unit could be sold twice. `unseen`: the sales elsewhere whose news had not reached that storefront.
-
-    `raised`: units that a write which came to life late had put back on show there.
-    """
-
-    oversale: Oversale
-    unseen: tuple[Notice, ...]
-    raised: int
-
-    @property
-    def complete(self) -> bool:
-        """Does it account for every unit?"""
-        return sum(-each.sale.units for each in self.unseen) + self.raised >= self.oversale.units
-
-    def document(self) -> dict[str, Any]:
-        """For `--json`; milliseconds count from the sale elsewhere."""
-        sale = self.oversale.sale
-        return {
-            "sku": sale.sku, "units": self.oversale.units, "storefront": sale.store, "order": sale.order,
-            "at": rfc3339(sale.at_us), "explained": self.complete, "sentence": self.sentence(),
-            "raised_by_late_writes": self.raised,
-            "not_yet_known_there": [
-                {
-                    "storefront": each.sale.store, "order": each.sale.order, "units": -each.sale.units,
-                    "sold_at": rfc3339(each.sale.at_us), "oversold_after_ms": _after(each.sale, sale.at_us),
-                    "daemon_heard_after_ms": _after(each.sale, each.heard_us), "heard_by": each.by or None,
-                    "notice_took_ms": _after(each.sale, each.reached_us),
-                }
-                for each in self.unseen
-            ],
-        }  # fmt: skip
-
-    def sentence(self) -> str:
-        """The same for a person."""
-        sale, last = self.oversale.sale, self.unseen[-1] if self.unseen else None
-        head = f"{self.oversale.units} of {sale.sku} sold twice: {sale.store} sold it in {sale.order}"
-        if last is None:
-            return head + (", where an old request had come to life late" if self.complete else "; nobody knows why")
-        after_ms = _after(last.sale, sale.at_us)
-        return f"{head}, {after_ms} ms after {last.sale.store} had in {last.sale.order}; {_way(last)}"
-
-
-def _way(notice: Notice) -> str:
-    """How long the news took, and where."""
-    sale, heard = notice.sale, _HEARD.get(notice.by, notice.by)
-    if notice.heard_us is None:
-        return "the daemon has not heard of it yet"
-    if notice.reached_us is None:
-        return f"the daemon heard {heard} after {_after(sale, notice.heard_us)} ms; {notice.store} does not know yet"
-    return (
-        f"the news took {_after(sale, notice.reached_us)} ms: {_after(sale, notice.heard_us)} until the daemon heard "
-        f"({heard}), {notice.reaction_ms:.1f} until {notice.store} took the new number"
-    )
-
-
-_HEARD = {
-    "webhook": "by webhook", "poll": "from the list of orders, before its webhook came or because it was lost",
-    "refetch": "by fetching the order",
-}  # fmt: skip
-
-
-def _after(sale: Movement, at_us: int | None) -> float | None:
-    return None if at_us is None else round((at_us - sale.at_us) / 1_000, 1)
-
-
-def explain(oversold: Iterable[Oversale], told: Sequence[Notice], books: Sequence[Book]) -> list[Explanation]:
-    """Each oversale with the sales elsewhere that were under way to its storefront when it happened."""
-    by_store = {book.store: book for book in books}
-    return [_explained(each, told, by_store[each.sale.store]) for each in oversold]
-
-
-def _explained(oversale: Oversale, told: Sequence[Notice], book: Book) -> Explanation:
-    sale = oversale.sale
-    unseen = tuple(
-        each
-        for each in told
-        if each.store == sale.store and each.sale.sku == sale.sku and each.sale.at_us <= sale.at_us
-        and (each.reached_us is None or each.reached_us > sale.at_us)
-    )  # fmt: skip
-    raised = sum(
-        write.after - write.before
-        for write in book.writes
-        if write.late and write.sku == sale.sku and write.after > write.before
-        and sale.at_us - LATE_US <= write.at_us <= sale.at_us
-    )  # fmt: skip
-    return Explanation(oversale, unseen, raised)

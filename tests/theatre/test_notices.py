@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from adapters.stamps import rfc3339
-from daemon.theatre.notices import Notice, explain, notices, percentile, spread
+from daemon.theatre.notices import Notice, notices, percentile, spread
+from daemon.theatre.oversold import explain
 from daemon.theatre.truth import Book, Entry, Movement, Write, oversales
 
 T0 = 1_795_000_000_000_000
@@ -14,6 +15,10 @@ SKU = "TEE"
 
 def at(ms: float) -> int:
     return T0 + int(ms * 1_000)
+
+
+def back(store: str, order: str, ms: float, units: int = 1) -> Movement:
+    return Movement(at(ms), store, order, "1", SKU, units)
 
 
 def sale(store: str, order: str, ms: float, units: int = 1) -> Movement:
@@ -131,6 +136,31 @@ def test_a_write_that_came_to_life_late_explains_what_it_raised() -> None:
     (found,) = explain(oversales(books), notices(books, events), books)
     assert found.complete
     assert found.raised == 1
+
+
+def returning(*after: Movement | Write) -> list[Book]:
+    """One unit, sold at both storefronts; then the second one takes its own back: it is the first one's buyer's."""
+    return [
+        book("one", 1, sale("one", "O-1", 0)),
+        book("two", 1, sale("two", "O-2", 5), back("two", "O-2", 400), *after),
+    ]
+
+
+KNOWN = [heard(1, 20, "one", "O-1", 1, 0), heard(2, 21, "two", "O-2", 0, -1)]
+
+
+def test_a_unit_taken_back_while_it_was_owed_elsewhere_can_be_sold_before_the_daemon_hears() -> None:
+    books = returning(sale("two", "O-4", 450))
+    found = explain(oversales(books), notices(books, KNOWN), books)[-1]
+    assert found.unseen == ()
+    assert (found.returned, found.complete) == (1, True)
+    assert found.sentence().endswith("just after it had taken 1 back that was owed elsewhere")
+
+
+def test_a_unit_taken_back_explains_nothing_once_the_daemon_has_put_the_number_right() -> None:
+    books = returning(written(420, 1, 0), written(430, 0, 1), sale("two", "O-4", 450))
+    found = explain(oversales(books), notices(books, KNOWN), books)[-1]
+    assert (found.returned, found.complete) == (0, False)
 
 
 def test_an_explanation_must_account_for_every_unit() -> None:
