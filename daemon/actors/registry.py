@@ -15,12 +15,13 @@ import trio
 from attrs import define, field, frozen
 
 from daemon.actors.actor import Actor, Part, Unit, dump_actor, load_actor
+from daemon.actors.letters import content_of, subject_of
 from daemon.domain.instants import SECOND_US
 from daemon.domain.observations import LevelReport, OrderLine
 from daemon.domain.sku import Doubted, PolicyOf, Reprice, Settle, Sku, Step
 from daemon.domain.slot import Slot
 from daemon.domain.stock import Stock
-from daemon.storage.codec import Cause, EmptyOrder, dump_message, load_message, number, pack, unpack
+from daemon.storage.codec import Cause, EmptyOrder, number
 from daemon.storage.cursors import Refetches
 from daemon.storage.dead_letters import DeadKind, DeadLetters
 from daemon.storage.links import Links
@@ -216,8 +217,8 @@ class Registry:
 
     def _bury(self, kind: DeadKind, part: Part, now_us: int, cause: str) -> None:
         letter = self.dead_letters.add(
-            kind, now_us, channel=part.cause.channel, sku=part.sku, cause=cause, subject=_subject(part),
-            content=_content(part),
+            kind, now_us, channel=part.cause.channel, sku=part.sku, cause=cause, subject=subject_of(part),
+            content=content_of(part),
             delivery=part.cause.delivery,
         )  # fmt: skip
         self.watcher.dead(kind, part, letter.letter)
@@ -381,32 +382,3 @@ class Registry:
     def statistics(self) -> RegistryStatistics:
         """Numbers for `status` and metrics."""
         return RegistryStatistics(len(self.actors), self._queued, len(self.quarantined), self.crashes)
-
-
-def _cause_plain(cause: Cause) -> tuple[object, ...]:
-    return (cause.by, cause.channel, cause.delivery, cause.order, cause.line)
-
-
-def _content(part: Part) -> bytes:
-    """The message for a later retry; as words for a person where it is one that cannot be written down."""
-    try:
-        return pack((part.sku, dump_message(part.message), _cause_plain(part.cause)))
-    except (ValueError, OverflowError, TypeError):
-        return pack(ascii(part.message))
-
-
-def part_of(content: bytes) -> Part:
-    """The message that a dead letter holds. Raises `ValueError` for one that could not be written down."""
-    plain = unpack(content)
-    if isinstance(plain, str):
-        raise ValueError(f"the message itself cannot be kept, so it cannot be told again: {plain[:200]}")
-    sku, message, cause = plain
-    return Part(sku, load_message(message, sku), Cause(*cause))
-
-
-def _subject(part: Part) -> str:
-    message = part.message
-    if isinstance(message, OrderLine):
-        words = f"order {message.order} line {message.line}"
-        return words.encode("utf-8", "backslashreplace").decode()
-    return type(message).__name__

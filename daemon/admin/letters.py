@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from daemon.actors.registry import part_of
+from daemon.actors.letters import part_of
 from daemon.admin.answers import Json
 from daemon.admin.words import kind_of, told
 from daemon.storage.codec import DamagedError, unpack

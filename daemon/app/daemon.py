@@ -16,7 +16,7 @@ from daemon.app.maintenance import Upkeep
 from daemon.app.watching import CounterView
 from daemon.config import Config
 from daemon.domain.channel import Platform
-from daemon.domain.instants import SECOND_US
+from daemon.domain.instants import SECOND_US, ClockOffset, Span
 from daemon.events import Event
 from daemon.ingress.http_types import Limits
 from daemon.ingress.server import HttpServer
@@ -33,6 +33,8 @@ REPEATED_MAX = 1_000
 within `CHECKPOINT_S` would start more slowly each time."""
 CHECKPOINT_S = 2.0
 """Seconds between two checkpoints; what lies between is repeated from the log after a kill."""
+CLOCK_DRIFT_US = SECOND_US
+"""How far a channel's clock may have drifted from ours while nobody looked; more shows as a contradiction."""
 EXPIRE_S = 3600.0
 PAGE_PAUSE_S = 0.01
 """Between two pages of housekeeping, so that it never holds up a sale."""
@@ -155,10 +157,25 @@ class Daemon:
         for name in unpack(parts.store.env.get(META, b"paused") or pack([])):
             if name in parts.channels:
                 parts.channels[name].account.paused = True
+        self._recall_clocks()
         unfinished = parts.registry.resume(life_us, parts.policies)
         parts.telemetry.event(Event.STARTED, events=parts.store.head.seq, repeated=repeated, unfinished=unfinished)
         if repeated > REPEATED_MAX:
             await self.checkpoint()
+
+    def _recall_clocks(self) -> None:
+        """What was known of the channels' clocks, a little wider: without it a webhook that comes before a channel's
+        first answer could not be told from one of five minutes earlier."""
+        for name, (lo, hi, samples) in unpack(self.parts.store.env.get(META, b"clocks") or pack({})).items():
+            if name in self.parts.channels:
+                span = Span(lo - CLOCK_DRIFT_US, hi + CLOCK_DRIFT_US)
+                self.parts.channels[name].account.offset = ClockOffset(span, samples)
+
+    def _note_clocks(self) -> None:
+        offsets = {name: each.account.offset for name, each in self.parts.channels.items()}
+        known = {name: (each.span.lo, each.span.hi, each.samples) for name, each in offsets.items() if each.samples}
+        if known:
+            self.parts.store.put(META, b"clocks", pack(known))
 
     async def _start(self, rooms: trio.Nursery, public: Listeners, admin: Listeners) -> None:
         parts = self.parts
@@ -211,6 +228,7 @@ class Daemon:
             parts = self.parts
             rows = await parts.store.checkpoint() if parts.store.behind else 0
             if rows:
+                self._note_clocks()
                 parts.seen.checkpointed()
                 gone = parts.registry.checkpointed()
                 parts.telemetry.event(Event.CHECKPOINT, rows=rows, seq=parts.store.head.seq, passivated=gone)

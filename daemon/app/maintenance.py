@@ -9,7 +9,8 @@ import trio
 from attrs import define
 
 from daemon.actors.actor import Part
-from daemon.actors.registry import Registry, part_of
+from daemon.actors.letters import part_of
+from daemon.actors.registry import Registry
 from daemon.admin.inside import RebuildReport
 from daemon.domain.channel import Delivery
 from daemon.domain.observations import Adjustment, OrderLine, StockCount

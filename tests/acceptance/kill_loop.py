@@ -315,9 +315,7 @@ def microseconds(stamp: str) -> int:
     return (datetime.fromisoformat(stamp) - EPOCH) // timedelta(microseconds=1)
 
 
-async def kill_loop(
-    folder: Path, kills: int, seed: int, progress: Any = None, *, fierce: bool = False
-) -> Result:
+async def kill_loop(folder: Path, kills: int, seed: int, progress: Any = None, *, fierce: bool = False) -> Result:
     """Run it in `folder`; what is left there shows what happened."""
     port = free_port()
     async with contextlib.AsyncExitStack() as stack:

@@ -259,5 +259,3 @@ async def test_all_recorded_deliveries_in_any_order_with_a_kill_in_between_give_
     assert len(states[0]) > 3
     for other in states[1:]:
         assert other == states[0]
-
-

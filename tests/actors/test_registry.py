@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from daemon.actors.actor import Part, dump_actor
-from daemon.actors.registry import CRASHES_MAX, Bounds, Registry, part_of
+from daemon.actors.letters import part_of
+from daemon.actors.registry import CRASHES_MAX, Bounds, Registry
 from daemon.domain.instants import SECOND_US, exactly
 from daemon.domain.observations import Adjustment, LevelReport, Observation, OrderLine, StockCount
 from daemon.domain.policy import Policy

@@ -143,7 +143,7 @@ def learned(
 
 
 @POWER
-@given(st.integers(-10**9, 10**9), answers)
+@given(st.integers(-(10**9), 10**9), answers)
 def test_a_channels_clock_is_known_ever_better_never_wrongly(true_us: int, answers: list[tuple[int, int]]) -> None:
     offset, now_us = ClockOffset(), 10**12
     width = None
@@ -157,7 +157,7 @@ def test_a_channels_clock_is_known_ever_better_never_wrongly(true_us: int, answe
 
 
 @POWER
-@given(st.integers(-10**9, 10**9), st.integers(10**7, 10**9), answers)
+@given(st.integers(-(10**9), 10**9), st.integers(10**7, 10**9), answers)
 def test_a_clock_that_jumped_is_learned_anew(true_us: int, jump: int, answers: list[tuple[int, int]]) -> None:
     offset, now_us = learned(ClockOffset(), true_us, answers, 10**12)
     offset, now_us = learned(offset, true_us + jump, answers[:1], now_us)

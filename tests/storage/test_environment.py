@@ -308,4 +308,3 @@ async def test_a_backup_taken_while_writes_go_on_restores_to_a_state_that_was(tm
     assert env.scan(LOG, limit=1_000) == rows
     assert env.head().seq == 50
     env.close(clean=True)
-

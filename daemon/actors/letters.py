@@ -1,0 +1,38 @@
+"""What an observation looks like inside a dead letter, and how it comes out again."""
+
+from __future__ import annotations
+
+from daemon.actors.actor import Part
+from daemon.domain.observations import OrderLine
+from daemon.storage.codec import Cause, dump_message, load_message, pack, unpack
+
+
+def _cause_plain(cause: Cause) -> tuple[object, ...]:
+    return (cause.by, cause.channel, cause.delivery, cause.order, cause.line)
+
+
+def content_of(part: Part) -> bytes:
+    """The message for a later retry; as words for a person where it is one that cannot be written down."""
+    try:
+        return pack((part.sku, dump_message(part.message), _cause_plain(part.cause)))
+    except (ValueError, OverflowError, TypeError):
+        return pack(ascii(part.message))
+
+
+def part_of(content: bytes) -> Part:
+    """The message that a dead letter holds. Raises `ValueError` for one that could not be written down."""
+    plain = unpack(content)
+    if isinstance(plain, str):
+        # Not a wrong type but a wrong wish: what was written down is words for a person.
+        raise ValueError(f"the message itself cannot be kept, so it cannot be told again: {plain[:200]}")  # noqa: TRY004 - see above
+    sku, message, cause = plain
+    return Part(sku, load_message(message, sku), Cause(*cause))
+
+
+def subject_of(part: Part) -> str:
+    """What the message is about, in words."""
+    message = part.message
+    if isinstance(message, OrderLine):
+        words = f"order {message.order} line {message.line}"
+        return words.encode("utf-8", "backslashreplace").decode()
+    return type(message).__name__
