@@ -86,6 +86,7 @@ class Registry:
 
     def __attrs_post_init__(self) -> None:
         self.outbox.claimed = self._claimed
+        self.store.quiesce = self.drain
 
     # -- asking --
 

@@ -168,7 +168,7 @@ class Commands:
 def _refusals() -> Iterator[None]:
     try:
         yield
-    except StoreError as error:
+    except (StoreError, ValueError) as error:  # ValueError: a letter that could never be written down whole
         raise ApiError(409, "refused", str(error), "mend what the sentence says, then ask again") from error
 
 

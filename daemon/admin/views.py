@@ -45,8 +45,7 @@ class Channels:
 
 def raise_waits(slot: Slot, watermark_us: int) -> bool:
     """Would the next push raise the level, while orders of that channel may still be unseen?"""
-    raises = slot.desired is not None and slot.belief is not None and slot.desired > slot.belief
-    return raises and watermark_us < slot.wanted_us
+    return slot.raises() and watermark_us < slot.wanted_us
 
 
 def slot_state(slot: Slot, *, frozen: bool, channels: Channels) -> SlotState:

@@ -100,6 +100,9 @@ class Store:
     """Events since the last checkpoint, oldest first: the part that the tables written behind may not know."""
     behind: dict[tuple[str, bytes], Callable[[], bytes | None]] = field(factory=dict)
     """Rows to be written at the next checkpoint: how to encode them then (None: delete the row)."""
+    quiesce: Callable[[], object] = lambda: None
+    """Called before rows are encoded: applies whatever was told but waits for its turn, so that no row (an order's
+    known lines, say) becomes durable before the events that it follows from."""
     commits: int = 0
     growing: trio.Lock = field(factory=trio.Lock)
     """Held while the file is copied or its map grows: never both."""
@@ -290,11 +293,14 @@ class Store:
 
     async def checkpoint(self) -> int:
         """Write every row that lags behind the log, in slices between other commits; returns how many."""
+        self.quiesce()
         seq, delivery = self.head.seq, self.head.delivery
         behind, self.behind = self.behind, {}
         rows = list(behind)
         try:
             for place, (table, key) in enumerate(rows):
+                if place % 256 == 0:
+                    self.quiesce()
                 payload = behind.pop((table, key))()
                 if payload is None:
                     self.delete(table, key)

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import trio
 
-from daemon.domain.observations import StockCount
+from daemon.actors.actor import Part
+from daemon.domain.observations import OrderLine, StockCount
 from daemon.domain.policy import Policy
-from daemon.storage.tables import META, SKUS
+from daemon.storage.codec import Cause
+from daemon.storage.tables import META, ORDERS, SKUS
 from tests.harness import housed
 
 
@@ -39,3 +41,15 @@ async def test_new_rules_of_a_channel_count_as_applied_only_when_every_listing_w
 
         await house.store.checkpoint()
         assert house.store.env.get(META, b"policies") == b"with a buffer"
+
+
+async def test_no_order_is_known_durably_before_what_was_told_of_it(tmp_path: Path) -> None:
+    async with housed(tmp_path) as house:
+        line = OrderLine("shop", "1001", "1", "A", 2, version=1, at=house.now())
+        (told,) = house.registry.orders.learn("shop", "1001", [line], (1, 0), line.at)
+        house.registry.tell([Part("A", told, Cause("webhook", "shop"))])  # waits for the registry's turn
+
+        await house.store.checkpoint()
+
+        assert house.store.env.scan(ORDERS, limit=10)
+        assert [record.message for record in house.store.records(0)] == [line]
