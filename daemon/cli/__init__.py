@@ -8,6 +8,7 @@ from io import TextIOWrapper
 
 import click
 
+from daemon import __version__
 from daemon.cli import channels, commands, launch, letters, queries
 from daemon.cli.client import NoDaemonError, RefusedError
 from daemon.config import ConfigError
@@ -19,6 +20,7 @@ DONE, REFUSED, WRONG, NO_DAEMON, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 @click.group()
+@click.version_option(__version__, prog_name="onhand")
 def onhand() -> None:
     """Keeps one true stock number on every sales channel.
 

@@ -213,3 +213,8 @@ def test_a_terminal_that_cannot_show_a_letter_still_gets_a_sentence(short: Path)
     )  # fmt: skip
     assert ran.returncode == 3
     assert b"Traceback" not in ran.stderr
+
+
+def test_the_version_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("onhand, version ")
