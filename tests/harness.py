@@ -26,7 +26,8 @@ from daemon.ports import WriterThread
 from daemon.storage.codec import Cause
 from daemon.storage.cursors import Refetches
 from daemon.storage.dead_letters import DeadLetters
-from daemon.storage.environment import Environment, StoreError
+from daemon.storage.environment import Environment
+from daemon.storage.files import StoreError
 from daemon.storage.links import Links
 from daemon.storage.orders import OrderIndex
 from daemon.storage.outbox import Outbox

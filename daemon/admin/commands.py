@@ -16,7 +16,7 @@ from daemon.admin.inside import ChannelControl, Inside
 from daemon.admin.letters import content_view
 from daemon.admin.views import letter_view, page_of
 from daemon.storage.dead_letters import DeadLetter
-from daemon.storage.environment import StoreError
+from daemon.storage.files import StoreError
 
 LETTERS_SCANNED: Final = 200
 """Letters read in one snapshot."""

@@ -24,7 +24,7 @@ from daemon.ingress.webhooks import PublicHandler
 from daemon.notify import Notifier, feed_watchdog
 from daemon.ports import Ports
 from daemon.storage.codec import pack, unpack
-from daemon.storage.environment import StoreError
+from daemon.storage.files import StoreError
 from daemon.storage.tables import META
 from daemon.telemetry import Telemetry
 

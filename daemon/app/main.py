@@ -20,7 +20,7 @@ from daemon.ingress.listeners import inherited_listeners, tcp_listeners, unix_li
 from daemon.notify import Notifier
 from daemon.outbound.http import AddressPolicy, open_http_client
 from daemon.ports import HttpPort, HttpTarget, Ports, production_ports, read_file, wall_us
-from daemon.storage.environment import StoreError
+from daemon.storage.files import StoreError
 from daemon.telemetry import Telemetry
 
 DONE, REFUSED, WRONG = 0, 1, 2

@@ -21,7 +21,7 @@ from daemon.ingress.receiver import Intake, Receiver
 from daemon.storage.chain import BrokenLogError, chained
 from daemon.storage.codec import Cause, Record, pack, unpack
 from daemon.storage.dead_letters import DeadLetter
-from daemon.storage.environment import StoreError, structural_problems
+from daemon.storage.files import StoreError, structural_problems
 from daemon.storage.store import Store
 from daemon.storage.tables import SKUS
 from daemon.telemetry import Telemetry

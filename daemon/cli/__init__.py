@@ -12,7 +12,7 @@ from daemon import __version__
 from daemon.cli import channels, commands, launch, letters, queries
 from daemon.cli.client import NoDaemonError, RefusedError
 from daemon.config import ConfigError
-from daemon.storage.environment import StoreError
+from daemon.storage.files import StoreError
 
 __all__ = ["main"]
 

@@ -8,27 +8,33 @@ otherwise), and a head record that says where the log ends.
 
 from __future__ import annotations
 
-import fcntl
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import lmdb
-import lmdb.verify
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
 
 from daemon.storage.codec import DamagedError, pack, seal, unpack, unseal
+from daemon.storage.files import (
+    StoreError,
+    check_file,
+    file_bytes,
+    read_marker,
+    read_seal,
+    seal_of,
+    sync_directory,
+    take_lock,
+    touch,
+    write_synced,
+)
 from daemon.storage.tables import META, TABLES
 
 FORMAT = 1
 """The version of the on-disk format; a newer one is refused."""
 
 MIB = 1 << 20
-
-
-class StoreError(Exception):
-    """The store cannot be used; the sentence says why and what to do."""
 
 
 @frozen
@@ -77,15 +83,15 @@ class Environment:
         lock_fd = take_lock(directory)
         env = None
         try:
-            known = _read_marker(directory)
+            known = read_marker(directory)
             data = directory / "data.mdb"
-            _check_file(data, new=known is None, sealed=_read_seal(directory))
-            env = _open_env(directory, max(map_bytes, _file_bytes(data) * 2))
+            check_file(data, new=known is None, sealed=read_seal(directory))
+            env = _open_env(directory, max(map_bytes, file_bytes(data) * 2))
             opened = cls(directory, env, _open_tables(env), lock_fd, known or genesis, map_max_bytes)
             opened._meet(new=known is None)
             # From here on the file is not as it was left: without this, the next start checks all of it.
             (directory / "closed").unlink(missing_ok=True)
-            _touch(directory / "unclean")
+            touch(directory / "unclean")
         except BaseException as error:
             if env is not None:
                 env.close()
@@ -137,18 +143,14 @@ class Environment:
     def _begin(self) -> None:
         puts = {META: [(b"format", pack(FORMAT)), (b"genesis", pack(self.genesis)), (b"checkpoint", pack((0, 0)))]}
         self.write(Batch(Head(), puts))
-        fd = os.open(self.directory, os.O_RDONLY)
-        try:
-            os.fsync(fd)  # LMDB does not sync the directory that its new file is in
-        finally:
-            os.close(fd)
+        sync_directory(self.directory)  # LMDB does not sync the directory that its new file is in
 
     def close(self, *, clean: bool) -> None:
         """Close the file; `clean` says that nothing is left to be repeated or checked at the next start."""
         self.env.close()
         data = self.directory / "data.mdb"
         if clean and data.exists():
-            write_synced(self.directory / "closed", _seal_of(data))
+            write_synced(self.directory / "closed", seal_of(data))
             (self.directory / "unclean").unlink(missing_ok=True)
         os.close(self.lock_fd)
 
@@ -232,11 +234,7 @@ class Environment:
             raise StoreError(f"{directory} is not empty: name an empty directory for the backup")
         self.env.copy(str(directory), compact=True)
         write_synced(directory / "initialised", self.genesis.encode())
-        fd = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        sync_directory(directory)
 
 
 def _rows(cursor: Any, start: bytes, *, reverse: bool) -> Iterator[tuple[bytes, bytes]]:
@@ -256,78 +254,6 @@ def _head_plain(head: Head) -> tuple[object, ...]:
     return (head.seq, head.chain, head.delivery, head.dead, head.hlc_us, head.records)
 
 
-def next_head(head: Head, **changes: Any) -> Head:
-    """The head with some counters moved on."""
-    return evolve(head, **changes)
-
-
-# --- files -----------------------------------------------------------------------------------------------------
-
-
-def take_lock(directory: Path) -> int:
-    path = directory / "onhand.lock"
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise StoreError(
-            f"the state directory {directory} cannot be written ({error.strerror}); give it to the daemon's user"
-        ) from None
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(fd)
-        raise StoreError(
-            f"another onhand is already running on {directory}; stop it first, or give this one its own state_dir"
-        ) from None
-    return fd
-
-
-def _read_marker(directory: Path) -> str | None:
-    try:
-        return (directory / "initialised").read_bytes().decode("utf-8", "replace") or None
-    except FileNotFoundError:
-        return None
-
-
-def _read_seal(directory: Path) -> bytes:
-    """What the file looked like when it was closed in good order; empty if it was not, or is in use again."""
-    if (directory / "unclean").exists():
-        return b""
-    try:
-        return (directory / "closed").read_bytes()
-    except FileNotFoundError:
-        return b""
-
-
-def _seal_of(data: Path) -> bytes:
-    """Changes whenever anybody writes, cuts or replaces the file; costs nothing to look at."""
-    status = data.stat()
-    return f"{status.st_size} {status.st_mtime_ns}".encode()
-
-
-def _check_file(data: Path, *, new: bool, sealed: bytes) -> None:
-    empty = not data.exists() or not data.stat().st_size
-    if empty and not new:
-        raise StoreError(
-            f"{data} is missing or empty although the state was in use before: the data was lost; "
-            "restore a backup with `onhand restore`"
-        )
-    if not empty and sealed != _seal_of(data):
-        problems = structural_problems(data)
-        if problems:
-            raise StoreError(
-                f"{data} is damaged ({problems[0]}); restore a backup with `onhand restore` - nothing was changed"
-            )
-
-
-def structural_problems(data: Path) -> Sequence[str]:
-    """What is wrong with the structure of an LMDB file, as sentences; safe on any file."""
-    try:
-        return [str(problem) for problem in lmdb.verify.verify(str(data))]  # type: ignore[no-untyped-call]  # untyped upstream
-    except lmdb.verify.VerifyError as error:
-        return [f"it cannot even be checked: {error}"]
-
-
 def _open_env(directory: Path, map_bytes: int) -> Any:
     try:
         return lmdb.open(
@@ -341,20 +267,3 @@ def _open_env(directory: Path, map_bytes: int) -> Any:
 
 def _open_tables(env: Any) -> dict[str, Any]:
     return {name: env.open_db(name.encode()) for name in TABLES}
-
-
-def _file_bytes(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
-
-
-def _touch(path: Path) -> None:
-    write_synced(path, b"")
-
-
-def write_synced(path: Path, content: bytes) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(fd, content)
-        os.fsync(fd)
-    finally:
-        os.close(fd)

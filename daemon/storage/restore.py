@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from daemon.storage.environment import StoreError, structural_problems, take_lock, write_synced
+from daemon.storage.files import StoreError, structural_problems, take_lock, write_synced
 
 LOCK = "onhand.lock"
 """The one file that an emptied state directory may still hold."""

@@ -20,7 +20,8 @@ from attrs import define, evolve, field, frozen
 from daemon.domain.instants import tick
 from daemon.storage.chain import link
 from daemon.storage.codec import Cause, EmptyOrder, Record, dump_record, load_record, number, pack, unpack
-from daemon.storage.environment import MIB, Batch, Environment, Head, StoreError
+from daemon.storage.environment import MIB, Batch, Environment, Head
+from daemon.storage.files import StoreError
 from daemon.storage.tables import CHAIN, CHAIN_EVERY, DELIVERIES, HISTORY, LOG, META
 
 RunBlocking = Callable[[Callable[[], Any]], Awaitable[Any]]

@@ -13,7 +13,7 @@ import trio
 from rich.console import Console
 
 from daemon.config import ConfigError
-from daemon.storage.environment import StoreError
+from daemon.storage.files import StoreError
 from daemon.theatre.admin_socket import AdminRefusedError
 from daemon.theatre.stage import CallFailedError
 

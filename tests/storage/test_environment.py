@@ -14,7 +14,8 @@ import pytest
 import trio
 
 from daemon.storage.codec import number, pack, seal
-from daemon.storage.environment import Batch, Environment, Head, StoreError
+from daemon.storage.environment import Batch, Environment, Head
+from daemon.storage.files import StoreError
 from daemon.storage.restore import restore
 from daemon.storage.tables import LINKS, LOG, META
 from tests.storage.rooms import count, opened
@@ -23,7 +24,8 @@ OPEN = """
 import sys
 from pathlib import Path
 from daemon.storage.codec import DamagedError
-from daemon.storage.environment import Environment, StoreError
+from daemon.storage.environment import Environment
+from daemon.storage.files import StoreError
 from daemon.storage.tables import TABLES
 try:
     env = Environment.open(Path(sys.argv[1]), genesis="g", map_bytes=1 << 22)
@@ -192,7 +194,7 @@ def test_a_file_as_an_orderly_stop_left_it_is_not_read_whole_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked: list[Path] = []
-    monkeypatch.setattr("daemon.storage.environment.structural_problems", lambda data: looked.append(data) or [])
+    monkeypatch.setattr("daemon.storage.files.structural_problems", lambda data: looked.append(data) or [])
     full(tmp_path, clean=True)
     env = Environment.open(tmp_path, genesis="g", map_bytes=1 << 22)
     assert looked == []

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.storage.environment import Batch, Environment, Head, StoreError
+from daemon.storage.environment import Batch, Environment, Head
+from daemon.storage.files import StoreError
 from daemon.storage.restore import restore
 
 

@@ -11,7 +11,8 @@ from trio.testing import MockClock
 
 from daemon.storage.chain import BrokenLogError, chained
 from daemon.storage.codec import number, seal
-from daemon.storage.environment import Environment, StoreError
+from daemon.storage.environment import Environment
+from daemon.storage.files import StoreError
 from daemon.storage.store import Notices, Store
 from daemon.storage.tables import CHAIN, CHAIN_EVERY, LINKS, LOG
 from tests.storage.rooms import Disk, Ticking, count, opened

@@ -15,7 +15,7 @@ import pytest
 import trio
 from rich.console import Console
 
-from daemon.storage.environment import StoreError
+from daemon.storage.files import StoreError
 from daemon.theatre.curtain import raise_curtain
 from daemon.theatre.demo import run_demo
 from daemon.theatre.demo_report import sku_row
