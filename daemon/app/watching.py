@@ -19,6 +19,7 @@ from daemon.ingress.catalogue import Offer
 from daemon.ingress.normalise import Unlinked
 from daemon.ingress.receiver import Answer
 from daemon.ingress.signature import Finding
+from daemon.storage.codec import Cause
 from daemon.storage.dead_letters import DeadKind
 from daemon.telemetry import Counters, Telemetry
 
@@ -66,6 +67,10 @@ class ChannelFigures:
     webhooks: int = 0
 
 
+CAUSES_MAX = 10_000
+"""SKUs of which the newest change is remembered, to be named beside the pushes that follow from it."""
+
+
 @define
 class Watch:
     """Implements every watcher protocol of the rooms below."""
@@ -73,6 +78,7 @@ class Watch:
     telemetry: Telemetry
     wall_us: Callable[[], int]
     figures: dict[str, ChannelFigures] = field(factory=dict)
+    _causes: dict[str, Cause] = field(factory=dict)
 
     def of(self, channel: str) -> ChannelFigures:
         """The channel's figures."""
@@ -93,6 +99,11 @@ class Watch:
             return
         if not step.log or cause.by in ("push", "readback"):
             return
+        if step.before != step.after:
+            self._causes.pop(part.sku, None)
+            self._causes[part.sku] = cause
+            if len(self._causes) > CAUSES_MAX:
+                del self._causes[next(iter(self._causes))]
         event = Event.OBSERVATION_CONFLICT if step.verdict == "conflict" else Event.OBSERVATION_APPLIED
         self.telemetry.event(
             event, channel=cause.channel or None, sku=part.sku, order=cause.order or None, line=cause.line or None,
@@ -167,17 +178,25 @@ class Watch:
 
     # -- pushes --
 
+    def _because(self, sku: str) -> dict[str, Any]:
+        """The newest change of this SKU, which a push leaving now carries."""
+        cause = self._causes.get(sku)
+        if cause is None:
+            return {}
+        said = {"delivery": str(cause.delivery) if cause.delivery else None, "order": cause.order, "line": cause.line}
+        return {name: value for name, value in said.items() if value} | {"because": _source(cause)}
+
     def sent(self, slot: Slot, sent: Sent) -> None:
         """A push leaves."""
         self.of(slot.channel).pushes += 1
         self.telemetry.event(
             Event.PUSH_SENT, channel=slot.channel, sku=slot.sku, listing=slot.listing, quantity=sent.level,
-            believed=sent.believed, generation=sent.generation, attempt=slot.attempt,
+            believed=sent.believed, generation=sent.generation, attempt=slot.attempt, **self._because(slot.sku),
         )  # fmt: skip
 
     def answered(self, slot: Slot, sent: Sent, outcome: Outcome, *, dead_letter: int) -> None:
         """A push was answered, or nobody knows."""
-        fields: dict[str, Any] = {"quantity": sent.level, "generation": sent.generation}
+        fields: dict[str, Any] = {"quantity": sent.level, "generation": sent.generation} | self._because(slot.sku)
         if outcome.kind == "ok":
             lag_us = self.wall_us() - slot.wanted_us
             self.of(slot.channel).push_lag.add(lag_us)
@@ -206,6 +225,10 @@ class Watch:
             Event.READ_BACK, channel=slot.channel, sku=slot.sku, listing=slot.listing, shown=shown,
             believed=slot.belief, wanted=slot.desired,
         )  # fmt: skip
+
+
+def _source(cause: Cause) -> str:
+    return f"{cause.by} of {cause.channel}" if cause.channel else cause.by
 
 
 def _kind(message: object) -> str:
