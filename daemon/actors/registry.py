@@ -24,6 +24,7 @@ from daemon.domain.stock import Stock
 from daemon.storage.codec import Cause, EmptyOrder, number
 from daemon.storage.cursors import Refetches
 from daemon.storage.dead_letters import DeadKind, DeadLetters
+from daemon.storage.files import StoreError
 from daemon.storage.links import Links
 from daemon.storage.orders import OrderIndex
 from daemon.storage.outbox import Outbox
@@ -323,7 +324,11 @@ class Registry:
     # -- starting --
 
     def replay(self) -> int:
-        """Bring the rows written behind up to the end of the log; returns the events repeated."""
+        """Bring the rows written behind up to the end of the log; returns the events repeated.
+
+        Raises `StoreError` where this program cannot apply an event that another version wrote: to go on without
+        it would be to count wrongly.
+        """
         repeated = 0
         for record in self.store.replay():
             repeated += 1
@@ -337,7 +342,13 @@ class Registry:
                 self.links.link(record.message.channel, record.message.listing, record.sku)
             actor = self.actor(record.sku)
             if record.seq > actor.seq:
-                actor.state.step(record.message, record.at_us, self.policy_of)
+                try:
+                    actor.state.step(record.message, record.at_us, self.policy_of)
+                except Exception as error:
+                    raise StoreError(
+                        f"event {record.seq} of {record.sku} cannot be applied ({type(error).__name__}): start the "
+                        "version of onhand that wrote it, and report this with a backup - nothing was changed"
+                    ) from error
                 actor.seq = record.seq
                 self._changed(actor)
         return repeated

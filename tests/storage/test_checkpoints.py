@@ -10,7 +10,9 @@ import trio
 from daemon.actors.actor import Part
 from daemon.domain.observations import OrderLine, StockCount
 from daemon.domain.policy import Policy
+from daemon.domain.sku import Sku
 from daemon.storage.codec import Cause
+from daemon.storage.files import StoreError
 from daemon.storage.store import Store
 from daemon.storage.tables import META, ORDERS, SKUS
 from tests.harness import housed
@@ -65,3 +67,22 @@ async def test_no_order_is_known_durably_before_what_was_told_of_it(
 
         assert house.store.env.scan(ORDERS, limit=10)
         assert told_when_written[0] == [line], "the row of the order leaves with, or after, the event"
+
+
+async def test_an_event_that_this_program_cannot_apply_stops_the_start_with_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with housed(tmp_path) as house:
+        await house.counted("A", 9)
+    monkeypatch.setattr(Sku, "step", lambda *_: 1 / 0)
+    async with housed(tmp_path) as house:
+        with pytest.raises(
+            StoreError, match=r"event 1 of A cannot be applied \(ZeroDivisionError\): start the version"
+        ):
+            house.registry.replay()
+    monkeypatch.undo()
+    async with housed(tmp_path) as house:
+        assert house.registry.replay() == 1
+        state = house.registry.peek("A")
+        assert state is not None
+        assert state.stock.available == 9
