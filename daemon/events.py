@@ -33,7 +33,6 @@ class Event(Enum):
     LISTENING = "listener.opened", _INFO, "a public or admin listener accepts connections"
     HANDLER_FAILED = "listener.handler_failed", _ERROR, "a request ended in a 500: a bug of ours"
     SECRET_MISSING = "secret.missing", _ERROR, "a channel's secret cannot be had; its webhooks get 503 meanwhile"
-    SECRET_EXPIRED = "secret.expired", _WARNING, "the last webhook secret of a channel has passed its end"
 
     # --- webhooks ---
     DELIVERY_ACCEPTED = "delivery.accepted", _DEBUG, "a webhook and its effects are committed"
@@ -64,7 +63,6 @@ class Event(Enum):
     DEBT_PAID = "debt.paid", _INFO, "a restock or a cancellation ended a debt"
     FIRST_COUNT = "stock.first_count", _INFO, "an uncounted SKU took its first anchor from a channel's catalogue"
     LISTING_LINKED = "listing.linked", _INFO, "a listing was linked to its SKU by equal seller SKU"
-    LISTING_GONE = "listing.gone", _WARNING, "a linked listing is no longer in the channel's catalogue"
 
     # --- pushes ---
     PUSH_SENT = "push.sent", _DEBUG, "a level left for a channel"
@@ -82,26 +80,19 @@ class Event(Enum):
     # --- channels ---
     POLL_FAILED = "poll.failed", _WARNING, "reading orders or the catalogue failed (once)"
     POLL_RECOVERED = "poll.recovered", _INFO, "reading works again (once)"
-    DRIFT_FOUND = "drift.found", _WARNING, "a listing shows something else than we believed; named with its cause"
-    DRIFT_HEALED = "drift.healed", _INFO, "a drifted listing shows the right level again"
     BREAKER_OPENED = "breaker.opened", _WARNING, "a channel fails so often that calls to it pause"
-    BREAKER_HALF_OPEN = "breaker.half_open", _INFO, "one probe goes to a paused channel"
     BREAKER_CLOSED = "breaker.closed", _INFO, "a channel answers again"
-    CHANNEL_THROTTLED = "channel.throttled", _WARNING, "a channel says we are too fast (once)"
-    CHANNEL_UNTHROTTLED = "channel.unthrottled", _INFO, "a channel takes calls again (once)"
+    CHANNEL_THROTTLED = "channel.throttled", _WARNING, "a channel says we are too fast"
     CHANNEL_PAUSED = "channel.paused", _INFO, "a person paused a channel"
     CHANNEL_RESUMED = "channel.resumed", _INFO, "a person resumed a channel"
     CLOCK_OFFSET_JUMPED = "clock.offset_jumped", _WARNING, "a channel's clock moved against ours"
-    CLOCK_JUMPED = "clock.jumped", _WARNING, "our own wall clock moved against the time that passed"
     WEBHOOK_REGISTERED = "webhook.registered", _INFO, "a subscription was made at the channel"
     WEBHOOK_DISABLED = "webhook.disabled", _WARNING, "the channel switched a subscription off; polling covers for it"
     WEBHOOK_FAILED = "webhook.failed", _WARNING, "a subscription could not be made or checked (once)"
 
     # --- storage ---
-    STORAGE_CHECKED = "storage.checked", _INFO, "the last stop was unclean; the files were verified before opening"
     STORAGE_FULL = "storage.full", _ERROR, "disk or map is at its floor; webhooks get 503 (once)"
     STORAGE_HEALED = "storage.healed", _INFO, "there is room again (once)"
-    STORAGE_SLOW = "storage.slow", _WARNING, "a commit took longer than senders wait", True
     MAP_GROWN = "storage.map_grown", _INFO, "the memory map was made larger"
     CHECKPOINT = "storage.checkpoint", _DEBUG, "states are written up to a sequence number"
     PRUNED = "storage.pruned", _INFO, "what is past its retention was removed"
@@ -112,7 +103,6 @@ class Event(Enum):
     # --- people ---
     ADMIN_COMMAND = "admin.command", _INFO, "a person changed something over the admin socket; by whom"
     ADMIN_REFUSED = "admin.refused", _WARNING, "a command over the admin socket was refused; by whom"
-    IMPORTED = "admin.imported", _INFO, "a file of counts and links was applied"
 
     def __init__(self, text: str, severity: Severity, when: str, strangers: bool = False) -> None:
         self.text = text

@@ -318,3 +318,9 @@ def test_whatever_comes_is_one_line_that_a_machine_can_read(value: object, termi
     if not terminal:
         assert not re.search("[\x00-\x1f\x7f]", line)
         json.loads(line, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+
+
+def test_every_event_of_the_list_is_written_somewhere() -> None:
+    root = Path(__file__).parent.parent / "daemon"
+    written = "".join(path.read_text() for path in root.rglob("*.py") if path.name != "events.py")
+    assert [event.name for event in Event if not re.search(rf"Event\.{event.name}\b", written)] == []

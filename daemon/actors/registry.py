@@ -262,9 +262,9 @@ class Registry:
             self._offer(slot, now_us)
         self._changed(actor)
 
-    def release(self, sku: str) -> None:
-        """A person says that the SKU may be worked on again."""
-        self.quarantined.pop(sku, None)
+    def release(self, sku: str) -> bool:
+        """A person says that the SKU may be worked on again; True if it was in quarantine."""
+        return self.quarantined.pop(sku, None) is not None
 
     # -- memory and rows --
 

@@ -60,7 +60,6 @@ class Daemon:
     serving: trio.Event = field(factory=trio.Event)
     """Set when state is complete and webhooks are answered."""
     ended: trio.Event = field(factory=trio.Event)
-    public_listeners: Listeners = ()
     _stop: trio.Event = field(factory=trio.Event)
     _checkpointing: trio.Lock = field(factory=trio.Lock)
 
@@ -81,9 +80,7 @@ class Daemon:
             parts.store, parts.registry, parts.outbox, parts.dead_letters, parts.channels, upkeep,
             CounterView(parts.telemetry.counters), parts.ports.wall_us(), self.not_ready,
         )  # fmt: skip
-        admin = AdminHandler(
-            self.inside, new_id=parts.ports.new_id, forget=parts.receiver.forget, witness=self._commanded
-        )
+        admin = AdminHandler(self.inside, new_id=parts.ports.new_id, forget=self._discarded, witness=self._commanded)
         self.admin = HttpServer(
             admin, Limits(max_connections=64), on_error=self._request_failed, wall_clock=self._wall_s, refuse=refuse
         )
@@ -113,6 +110,10 @@ class Daemon:
         else:
             self.parts.telemetry.event(Event.ADMIN_COMMAND, by=by, command=command)
 
+    def _discarded(self, channel: str, subject: str) -> None:
+        self.parts.receiver.forget(channel, subject)
+        self.parts.telemetry.event(Event.DEAD_LETTER_DISCARDED, channel=channel or None, subject=subject)
+
     # -- life --
 
     def stop(self) -> None:
@@ -122,7 +123,6 @@ class Daemon:
     async def run(self, public: Listeners, admin: Listeners) -> None:
         """Run until stopped. Raises `StoreError` if the store cannot go on."""
         parts = self.parts
-        self.public_listeners = public
         clean = False
         try:
             async with trio.open_nursery() as store_scope:

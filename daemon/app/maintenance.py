@@ -117,7 +117,8 @@ class Upkeep:
         found = self.receiver.dead_letters.get(letter)
         if found is None:
             raise LookupError(f"there is no dead letter {letter}")
-        self.registry.release(found.sku)
+        if self.registry.release(found.sku):
+            self.telemetry.event(Event.SKU_RELEASED, sku=found.sku)
         said = await self._again(found)
         self.receiver.dead_letters.remove(letter)
         self.receiver.forget(found.channel, found.subject)

@@ -11,7 +11,6 @@ from enum import Enum
 from attrs import evolve, frozen
 
 SECOND_US = 1_000_000
-MILLISECOND_US = 1_000
 DAY_US = 86_400 * SECOND_US
 
 

@@ -5,7 +5,6 @@ Polls and refetches come through the same door (`absorb`), so a fact that two wa
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Any, Protocol
@@ -19,11 +18,10 @@ from daemon.domain.channel import Adapter, Delivery, Facts, OrderSeen
 from daemon.domain.instants import Span
 from daemon.ingress.normalise import Normaliser, Unlinked
 from daemon.ingress.signature import Finding, check
-from daemon.storage.codec import Cause, number, pack, unpack
+from daemon.storage.codec import Cause, pack, unpack
 from daemon.storage.dead_letters import DeadLetters
 from daemon.storage.idempotency import SeenDeliveries, digest
 from daemon.storage.store import Store
-from daemon.storage.tables import DELIVERIES
 
 ANSWER_S = 3.0
 """A commit that takes longer is answered 503: the sender repeats it, and then it is known."""
@@ -258,11 +256,3 @@ class Receiver:
     def forget(self, channel: str, subject: str) -> None:
         """A letter was retried or discarded: the next sighting of it counts as the first."""
         self._told.pop(f"{channel}\0{subject}", None)
-
-    def kept_body(self, delivery: int) -> tuple[str, str, bytes] | None:
-        """(channel, topic, kept body) of a stored delivery."""
-        payload = self.store.env.get(DELIVERIES, number(delivery))
-        if payload is None:
-            return None
-        channel, topic, _, _, packed = unpack(payload)
-        return channel, topic, zlib.decompress(packed)
