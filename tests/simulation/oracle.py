@@ -21,8 +21,9 @@ from daemon.storage.idempotency import digest
 from daemon.storage.tables import DELIVERIES
 
 if TYPE_CHECKING:
+    from tests.simulation.fronts import Front
     from tests.simulation.ports import LevelsAsked, Life
-    from tests.simulation.world import Front, World
+    from tests.simulation.world import World
 
 PROMPT_S = 2.0
 """In fair weather a wish leaves within this."""

@@ -21,7 +21,8 @@ from daemon.ingress.catalogue import FirstCounts
 from daemon.outbound import dispatcher
 from daemon.outbound.dispatcher import Claim
 from tests.simulation.oracle import Oracle, shown
-from tests.simulation.world import Plan, Result, World
+from tests.simulation.plan import Plan
+from tests.simulation.world import Result, World
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent

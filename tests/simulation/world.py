@@ -19,10 +19,10 @@ import msgspec
 import trio
 import trio._core._run as trio_run
 import trio.testing
-from attrs import define, frozen
+from attrs import frozen
 
 import adapters.sandbox
-from adapters.storefront import Hook, Storefront, StoreReply
+from adapters.storefront import Storefront
 from adapters.storefront.faults import Faults
 from daemon.app.daemon import serve
 from daemon.config import Config, StorageSettings
@@ -35,9 +35,12 @@ from daemon.notify import Notifier
 from daemon.storage.tables import LOG
 from daemon.telemetry import Telemetry
 from daemon.theatre.store_host import StoreHost
+from tests.simulation.fronts import Front
 from tests.simulation.oracle import Oracle
-from tests.simulation.people import Critic, Lightning, Operator, Shoppers, Weather
+from tests.simulation.people import Critic, Operator, Shoppers
+from tests.simulation.plan import Plan
 from tests.simulation.ports import FencedError, Life
+from tests.simulation.weather import Lightning, Weather
 
 EPOCH_US = 1_750_000_000_000_000
 STEPS_MAX = 20_000
@@ -51,115 +54,6 @@ LATE_NEWS_S = 300.0
 
 class SimulationError(AssertionError):
     """Something was not as it must be."""
-
-
-@frozen
-class Plan:
-    """What kind of world a seed makes."""
-
-    skus: tuple[str, ...]
-    hot: frozenset[str]
-    heat: float
-    stock_max: int
-    first_hour: float
-    visits_s: float
-    rush: float
-    poll_s: float
-    catalogue_s: float
-    operator_s: float
-    weather_s: float
-    crash_s: float
-    bolts: float
-    drops: bool
-    staff: bool
-    stalls: bool
-    early: bool
-    blind: bool
-    reforms: float = 0.0
-    """How often a policy is another one after a restart."""
-    stumbles: float = 0.0
-    """How often it crashes again soon after a start."""
-    fair: bool = False
-    """Nothing ever goes wrong: then everything must also be prompt, and beliefs right without being mended."""
-    lies: bool = False
-
-    @classmethod
-    def of(cls, seed: int) -> Plan:
-        rng = random.Random(f"{seed}:plan")
-        skus = tuple(f"SKU-{number:02d}" for number in range(1, rng.choice((2, 6, 14)) + 1))
-        lazy = rng.random() < 0.25
-        return cls(
-            skus=skus,
-            hot=frozenset(rng.sample(skus, k=min(len(skus), rng.choice((1, 2, 3))))),
-            heat=rng.choice((0.1, 0.5, 0.9)),
-            stock_max=rng.choice((3, 15, 60)),
-            first_hour=rng.uniform(0, 24),
-            visits_s=rng.choice((1 / 400, 1 / 120, 1 / 40)),
-            rush=rng.choice((0.0, 0.05, 0.3)),
-            poll_s=10_000.0 if lazy else rng.choice((15.0, 60.0, 240.0)),
-            catalogue_s=rng.choice((600.0, 3600.0)),
-            operator_s=rng.choice((300.0, 1200.0)),
-            weather_s=rng.choice((120.0, 600.0, 3000.0)),
-            crash_s=rng.choice((200.0, 900.0, 4000.0)),
-            bolts=rng.choice((0.0, 0.0005, 0.005)),
-            drops=not lazy,
-            staff=rng.random() < 0.3,
-            stalls=rng.random() < 0.3,
-            early=rng.random() < 0.5,
-            blind=rng.random() < 0.1,
-            fair=rng.random() < 0.15,
-            reforms=rng.choice((0.0, 0.0, 0.3)),
-            stumbles=rng.choice((0.0, 0.3, 0.7)),
-        )  # fmt: skip
-
-
-@define(eq=False)
-class Front:
-    """One storefront, with its clock and its way to the daemon."""
-
-    world: World
-    name: str
-    store: Storefront
-    host: StoreHost
-    offset_s: float
-    policy: Policy
-    blind: bool = False
-    cut_off: bool = False
-
-    @property
-    def skus(self) -> list[str]:
-        return list(self.store.shop.by_sku)
-
-    def call(self, method: str, path: str, body: object) -> StoreReply:
-        self.world.touched_at = trio.current_time()
-        return self.host.handle(method, path, msgspec.json.encode(body))
-
-    def set_faults(self, faults: Faults) -> None:
-        self.store.set_faults(msgspec.structs.replace(faults, clock_offset_s=self.offset_s))
-
-    def cut(self, *, on: bool) -> None:
-        self.cut_off = on
-        if self.world.life is not None and self.name in self.world.life.clients:
-            self.world.life.clients[self.name].cut_off = on
-
-    async def send(self, hook: Hook) -> int | None:
-        """One webhook over a connection of its own; both ways can fail."""
-        world = self.world
-        await trio.sleep(world.net_s())
-        life = world.life
-        if self.cut_off or life is None or not life.up:
-            return None
-        head = [f"POST /webhooks/{self.name} HTTP/1.1", "host: onhand", "connection: close"]
-        head += [f"{name}: {value}" for name, value in hook.headers.items()]
-        head.append(f"content-length: {len(hook.body)}")
-        status = await world.ask(life.public, "\r\n".join(head).encode() + b"\r\n\r\n" + hook.body)
-        if status is not None and 200 <= status < 300:
-            world.oracle.acknowledged(self, hook)
-            world.count("acknowledged")
-        elif status not in (None, 503):
-            world.fail(f"{self.name}: a webhook was answered {status}")
-        await trio.sleep(world.net_s())
-        return None if world.lose_answer() else status
 
 
 class Steps(trio.abc.Instrument):

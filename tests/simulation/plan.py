@@ -1,0 +1,67 @@
+"""What kind of world a seed makes."""
+
+from __future__ import annotations
+
+import random
+
+from attrs import frozen
+
+
+@frozen
+class Plan:
+    """What kind of world a seed makes."""
+
+    skus: tuple[str, ...]
+    hot: frozenset[str]
+    heat: float
+    stock_max: int
+    first_hour: float
+    visits_s: float
+    rush: float
+    poll_s: float
+    catalogue_s: float
+    operator_s: float
+    weather_s: float
+    crash_s: float
+    bolts: float
+    drops: bool
+    staff: bool
+    stalls: bool
+    early: bool
+    blind: bool
+    reforms: float = 0.0
+    """How often a policy is another one after a restart."""
+    stumbles: float = 0.0
+    """How often it crashes again soon after a start."""
+    fair: bool = False
+    """Nothing ever goes wrong: then everything must also be prompt, and beliefs right without being mended."""
+    lies: bool = False
+
+    @classmethod
+    def of(cls, seed: int) -> Plan:
+        rng = random.Random(f"{seed}:plan")
+        skus = tuple(f"SKU-{number:02d}" for number in range(1, rng.choice((2, 6, 14)) + 1))
+        lazy = rng.random() < 0.25
+        return cls(
+            skus=skus,
+            hot=frozenset(rng.sample(skus, k=min(len(skus), rng.choice((1, 2, 3))))),
+            heat=rng.choice((0.1, 0.5, 0.9)),
+            stock_max=rng.choice((3, 15, 60)),
+            first_hour=rng.uniform(0, 24),
+            visits_s=rng.choice((1 / 400, 1 / 120, 1 / 40)),
+            rush=rng.choice((0.0, 0.05, 0.3)),
+            poll_s=10_000.0 if lazy else rng.choice((15.0, 60.0, 240.0)),
+            catalogue_s=rng.choice((600.0, 3600.0)),
+            operator_s=rng.choice((300.0, 1200.0)),
+            weather_s=rng.choice((120.0, 600.0, 3000.0)),
+            crash_s=rng.choice((200.0, 900.0, 4000.0)),
+            bolts=rng.choice((0.0, 0.0005, 0.005)),
+            drops=not lazy,
+            staff=rng.random() < 0.3,
+            stalls=rng.random() < 0.3,
+            early=rng.random() < 0.5,
+            blind=rng.random() < 0.1,
+            fair=rng.random() < 0.15,
+            reforms=rng.choice((0.0, 0.0, 0.3)),
+            stumbles=rng.choice((0.0, 0.3, 0.7)),
+        )  # fmt: skip
