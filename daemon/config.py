@@ -39,13 +39,14 @@ class ConfigError(Exception):
 class LimitSettings:
     """The bounds an operator may move; each has an overload answer.
 
-    max_body_bytes: of one webhook · max_connections: of the public listener · max_buffered_bytes: unfinished
-    bodies together · mailbox_max: messages waiting for one SKU · queued_max: for all SKUs · actors_max: SKUs kept
-    in memory
+    max_body_bytes: of one webhook · max_connections: of the public listener · max_connections_per_peer: of
+    one address (0: no such bound) · max_buffered_bytes: unfinished bodies together · mailbox_max: messages waiting
+    for one SKU · queued_max: for all SKUs · actors_max: SKUs kept in memory
     """
 
     max_body_bytes: int = 1 << 20
     max_connections: int = 1_024
+    max_connections_per_peer: int = 0
     max_buffered_bytes: int = 64 << 20
     mailbox_max: int = 1_000
     queued_max: int = 4_096
@@ -141,13 +142,14 @@ def read_config(text: str, environ: Mapping[str, str], platforms: Mapping[str, P
         raise ConfigError(tuple(problems.found))
     section = Section(root, "", problems)
     state_dir = _first(environ.get("STATE_DIRECTORY", "")) or section.text("state_dir", "./state")
+    listen = _read_listen(section)
     config = Config(
         state_dir=state_dir,
         admin_socket=_read_admin_socket(section, environ, state_dir),
-        listen=_read_listen(section),
+        listen=listen,
         public_url=_read_public_url(section),
         log_level=_read_log_level(section),
-        limits=_read_limits(section),
+        limits=_read_limits(section, listen),
         storage=_read_storage(section),
         channels=_read_channels(section, platforms, problems),
     )
@@ -200,11 +202,12 @@ def _read_log_level(section: Section) -> Severity:
     return Severity[level.upper()]
 
 
-def _read_limits(section: Section) -> LimitSettings:
+def _read_limits(section: Section, listen: HostPort) -> LimitSettings:
     limits, default = section.section("limits"), LimitSettings()
     found = LimitSettings(
         max_body_bytes=limits.whole("max_body_bytes", default.max_body_bytes, 1 << 10, 16 << 20),
         max_connections=limits.whole("max_connections", default.max_connections, 1, 100_000),
+        max_connections_per_peer=limits.whole("max_connections_per_peer", 0, 0, 100_000),
         max_buffered_bytes=limits.whole("max_buffered_bytes", default.max_buffered_bytes, 1 << 20, 16 << 30),
         mailbox_max=limits.whole("mailbox_max", default.mailbox_max, 1, 1_000_000),
         queued_max=limits.whole("queued_max", default.queued_max, 1, 1_000_000),
@@ -212,6 +215,11 @@ def _read_limits(section: Section) -> LimitSettings:
     )
     if found.max_buffered_bytes < found.max_body_bytes:
         limits.problem("max_buffered_bytes", "make it at least max_body_bytes, or the largest webhook never fits")
+    if 0 < found.max_connections_per_peer < found.max_connections and is_loopback(listen.host):
+        limits.problem(
+            "max_connections_per_peer",
+            f"take it out: on {listen.host} every client is the proxy in front, so bound the clients there",
+        )
     limits.finish()
     return found
 

@@ -31,6 +31,7 @@ class Event(Enum):
     FAILED = "daemon.failed", _ERROR, "the daemon cannot go on and stops; what is on disk is the truth"
     TASK_CRASHED = "daemon.task_crashed", _ERROR, "a background task raised and is started again"
     LISTENING = "listener.opened", _INFO, "a public or admin listener accepts connections"
+    LISTENER_NARROWED = "listener.narrowed", _WARNING, "fewer clients are served: the limit of open files is too low"
     HANDLER_FAILED = "listener.handler_failed", _ERROR, "a request ended in a 500: a bug of ours"
     SECRET_MISSING = "secret.missing", _ERROR, "a channel's secret cannot be had; its webhooks get 503 meanwhile"
 

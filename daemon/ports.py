@@ -11,11 +11,13 @@ from __future__ import annotations
 import errno
 import os
 import random
+import resource
 import stat
 import sys
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Literal, Protocol, TypeVar
 
 import trio
@@ -24,6 +26,9 @@ from attrs import field, frozen
 from daemon.domain.exchange import Reply, Request
 
 T = TypeVar("T")
+
+_PLENTY = 1 << 20
+"""Open files where the system sets no bound."""
 
 
 @frozen
@@ -98,7 +103,7 @@ class Ports:
     run_aside: like run_blocking, on a thread of its own, for what is long and only reads (a hot copy) ·
     wall_us: our clock, µs since 1970; may jump · rng: jitter and probes only, never a secret ·
     new_id: unique across restarts, 32 characters of [0-9a-f] · write_line: one log line, without its newline ·
-    terminal: does a person read those lines?
+    terminal: does a person read those lines? · files_max: open files the process may have
     """
 
     wall_us: Callable[[], int]
@@ -113,6 +118,7 @@ class Ports:
     read_file: ReadFile
     write_line: Callable[[str], None]
     terminal: bool = False
+    files_max: int = _PLENTY
 
 
 def production_ports(
@@ -132,7 +138,18 @@ def production_ports(
         read_file=read_file,
         write_line=_write_line,
         terminal=sys.stdout.isatty(),
+        files_max=_files_max(),
     )
+
+
+def _files_max() -> int:
+    """What the system grants, asked for in full: a shell's soft limit is often 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with suppress(OSError, ValueError):  # a system call filter may forbid it; then the soft limit is what we have
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+    return _PLENTY if soft == resource.RLIM_INFINITY else soft
 
 
 def wall_us() -> int:

@@ -267,6 +267,8 @@ channels:
         ("log:", "log", "no value"),
         ("storage: {dedup_days: 3}", "storage.dedup_days", "from 7"),
         ("limits: {max_body_bytes: 2000000, max_buffered_bytes: 1500000}", "limits.max_buffered_bytes", "never fits"),
+        ("limits: {max_connections_per_peer: 64}", "limits.max_connections_per_peer", "the proxy in front"),
+        ("listen: '[::1]:1'\nlimits: {max_connections_per_peer: 64}", "limits.max_connections_per_peer", "::1"),
         ("public_url: http://sync.example.com", "public_url", "https"),
         ("public_url: sync.example.com", "public_url", "absolute URL"),
         ("admin_socket: /" + "x" * 108, "admin_socket", "107 bytes"),

@@ -19,7 +19,7 @@ from daemon.domain.channel import Platform
 from daemon.domain.instants import SECOND_US, ClockOffset, Span
 from daemon.events import Event
 from daemon.ingress.http_types import Limits
-from daemon.ingress.server import HttpServer
+from daemon.ingress.server import FAREWELLS_MAX, HttpServer
 from daemon.ingress.webhooks import PublicHandler
 from daemon.notify import Notifier, feed_watchdog
 from daemon.ports import Ports
@@ -43,6 +43,15 @@ STOP_CALLS_S = 1.0
 """An orderly stop: requests are answered within the first, calls to channels end within the second."""
 RESTART_S = (0.1, 30.0)
 """First and longest pause before a crashed background task is started again."""
+
+ADMIN_CONNECTIONS = 64
+FILES_RESERVED = 64 + ADMIN_CONNECTIONS + FAREWELLS_MAX
+"""Open files that are not the public clients': our own (database, listeners, a backup's), the admin's, and clients
+that are being told that the server is full."""
+FILES_PER_CHANNEL = 8
+"""Connections of one channel's client, twice: its pool may just be replaced."""
+CONNECTIONS_MIN = 16
+"""Serving fewer clients at once makes no sense."""
 
 Listeners = Sequence[trio.abc.Listener[Any]]
 
@@ -71,8 +80,8 @@ class Daemon:
             parts.receiver, intakes, self.not_ready, parts.ports.wall_us, limits.max_body_bytes
         )
         http_limits = Limits(
-            max_body_bytes=limits.max_body_bytes, max_connections=limits.max_connections,
-            max_buffered_bytes=limits.max_buffered_bytes,
+            max_body_bytes=limits.max_body_bytes, max_connections=self._connections_max(),
+            max_connections_per_peer=limits.max_connections_per_peer, max_buffered_bytes=limits.max_buffered_bytes,
         )  # fmt: skip
         self.public = HttpServer(self.handler, http_limits, on_error=self._request_failed, wall_clock=self._wall_s)
         upkeep = Upkeep(parts.store, parts.registry, parts.receiver, intakes, parts.telemetry, self.checkpoint)
@@ -82,8 +91,25 @@ class Daemon:
         )  # fmt: skip
         admin = AdminHandler(self.inside, new_id=parts.ports.new_id, forget=self._discarded, witness=self._commanded)
         self.admin = HttpServer(
-            admin, Limits(max_connections=64), on_error=self._request_failed, wall_clock=self._wall_s, refuse=refuse
-        )
+            admin, Limits(max_connections=ADMIN_CONNECTIONS), on_error=self._request_failed,
+            wall_clock=self._wall_s, refuse=refuse,
+        )  # fmt: skip
+
+    def _connections_max(self) -> int:
+        """Clients of the public port at once, so that a crowd there can never use up the files that the store, the
+        admin socket and the calls to channels need. Raises `RuntimeError` where that leaves next to nothing."""
+        parts = self.parts
+        wanted = parts.config.limits.max_connections
+        reserve = FILES_RESERVED + FILES_PER_CHANNEL * len(parts.channels)
+        room = parts.ports.files_max - reserve
+        if room < min(wanted, CONNECTIONS_MIN):
+            raise RuntimeError(
+                f"only {parts.ports.files_max} files may be open at once: raise the limit to at least "
+                f"{reserve + CONNECTIONS_MIN} (LimitNOFILE= in the unit, or ulimit -n)"
+            )
+        if room < wanted:
+            parts.telemetry.event(Event.LISTENER_NARROWED, max_connections=room, files_max=parts.ports.files_max)
+        return min(wanted, room)
 
     # -- state --
 

@@ -34,8 +34,8 @@ class Connection:
     """
 
     __slots__ = (
-        "_framer", "_held_bytes", "_linger", "_overdue", "_pump", "_scope", "_served", "_shared", "_stream",
-        "_waits_for", "deadline",
+        "_draining", "_framer", "_gives_way", "_held_bytes", "_linger", "_overdue", "_pump", "_scope", "_shared",
+        "_stream", "_waits_for", "deadline", "served",
     )  # fmt: skip
 
     def __init__(self, stream: trio.abc.Stream, shared: Shared, peer: str) -> None:
@@ -44,10 +44,12 @@ class Connection:
         self._framer = RequestFramer(shared.limits, shared.admit, shared.refuse, peer)
         self._scope = trio.CancelScope()
         self._pump: StreamPump | None = None
+        self._draining: trio.CancelScope | None = None
         self._waits_for = _FIRST_REQUEST
-        self._served = 0
+        self.served = 0
         self._held_bytes = 0
         self._overdue = False
+        self._gives_way = False
         self._linger = False
         self.deadline = math.inf
         self._set_deadline(shared.limits.header_timeout_s)
@@ -57,6 +59,24 @@ class Connection:
         self.deadline = math.inf
         self._overdue = True
         self._scope.cancel()
+
+    def awaited_since(self) -> float | None:
+        """Since when we wait for this client; None while it waits for us."""
+        limits, phase = self._shared.limits, self._waits_for
+        if phase in (_FIRST_REQUEST, _HEAD):
+            return self.deadline - limits.header_timeout_s
+        if phase is _BODY:
+            return self.deadline - limits.body_timeout_s
+        if phase is _REQUEST:
+            return self.deadline - limits.idle_timeout_s
+        return None if self._draining is None else self._draining.deadline - limits.linger_timeout_s
+
+    def give_way(self) -> None:
+        """Somebody else needs the place: leave it at once, without the courtesies of an expiry."""
+        self._gives_way = True
+        self.expire()
+        if self._draining is not None:
+            self._draining.cancel()
 
     def prepare_to_stop(self) -> None:
         """The server stops: leave soon if idle, end an endless stream; anything else begun is finished."""
@@ -150,14 +170,14 @@ class Connection:
 
     def _await_last_request(self) -> None:
         limits = self._shared.limits
-        self._set_deadline(limits.stop_idle_grace_s if self._served else limits.stop_fresh_grace_s)
+        self._set_deadline(limits.stop_idle_grace_s if self.served else limits.stop_fresh_grace_s)
 
     # Answering.
 
     async def _answer(self, step: HttpRequest | Refusal) -> bool:
         """Send the answer to one request; True if the connection goes on."""
         framer, shared = self._framer, self._shared
-        self._served += 1
+        self.served += 1
         if isinstance(step, Refusal):
             response = step.answer
             shared.counters.count_refusal(response.status)
@@ -168,7 +188,7 @@ class Connection:
         if self._held_bytes:
             self._hold_body(0)
         keep = framer.keep_alive and not shared.stopping
-        keep = keep and self._served < shared.limits.max_requests_per_connection
+        keep = keep and self.served < shared.limits.max_requests_per_connection
         # Where closing is our choice, or input is left unread, the client may be sending: see _drain.
         self._linger = not keep and (framer.keep_alive or not complete)
         if response.stream is not None:
@@ -240,7 +260,9 @@ class Connection:
     async def _end_overdue(self) -> None:
         """Tell a slow sender; part silently from an idle client and from one that does not take its answer."""
         shared = self._shared
-        if self._waits_for in (_HEAD, _BODY):
+        if self._gives_way:
+            self._linger = False
+        elif self._waits_for in (_HEAD, _BODY):
             refusal = shared.refuse(408, "request too slow")
             shared.counters.count_refusal(408)
             self._linger = True
@@ -256,7 +278,7 @@ class Connection:
         """Read and throw away what the client still sends: closing on it would reset and lose our last answer."""
         limits = self._shared.limits
         left = limits.linger_max_bytes
-        with trio.move_on_after(limits.linger_timeout_s), suppress(*LOST):
+        with trio.move_on_after(limits.linger_timeout_s) as self._draining, suppress(*LOST):
             if isinstance(self._stream, trio.abc.HalfCloseableStream):
                 await self._stream.send_eof()
             while left > 0 and (data := await self._stream.receive_some(RECEIVE_BYTES)):

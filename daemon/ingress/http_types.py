@@ -140,6 +140,8 @@ class Limits:
     max_buffered_bytes: int = 64 << 20
     """Bytes of unfinished bodies over all connections; beyond it the one that grows is answered 503."""
     max_connections: int = 1024
+    max_connections_per_peer: int = 0
+    """Of one IPv4 address or one IPv6 /64; 0 is no such bound. Behind a proxy all clients are one peer."""
     max_requests_per_connection: int = 10_000
     header_timeout_s: float = 5.0
     """From the first byte (on a new connection: from accepting it) to the end of the headers."""
@@ -189,7 +191,9 @@ class HttpStatistics:
     buffered_bytes: int
     accepted: int
     turned_away: int
-    """Connections above `max_connections`."""
+    """Connections above `max_connections` or `max_connections_per_peer`."""
+    gave_way: int
+    """Clients that kept the server waiting and lost their place to a newcomer."""
     accept_pauses: int
     """Times the accept loop backed off because the system had no descriptor or memory left."""
     requests: int

@@ -22,6 +22,7 @@ from daemon.ingress.http_types import (
     RequestHead,
 )
 from daemon.ingress.listeners import peer_of
+from daemon.ingress.places import Places
 from daemon.ingress.reaper import Reaper
 from daemon.ingress.shared import Shared
 
@@ -32,7 +33,7 @@ __all__ = [
 ACCEPT_PAUSE_S: Final = 0.1
 """How long to leave the accept queue alone when the system has no descriptor or memory left."""
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-_FAREWELLS_MAX: Final = 64
+FAREWELLS_MAX: Final = 64
 """Clients told at the same time that the server is full; more than that are closed without a word."""
 
 
@@ -54,9 +55,10 @@ class HttpServer:
         wall_clock: Callable[[], float] | None = None,
         refuse: Callable[[int, str], HttpResponse] = plain_refusal,
     ) -> None:
-        self._connections: dict[Connection, None] = {}  # a dict for its order: no decision may depend on hashes
-        self._reaper = Reaper(self._connections.keys())
-        self._shared = Shared(handler, limits or Limits(), AnswerEncoder(wall_clock), self._reaper, on_error, refuse)
+        limits = limits or Limits()
+        self._places: Places[Connection] = Places(limits)
+        self._reaper = Reaper(self._places.clients.keys())
+        self._shared = Shared(handler, limits, AnswerEncoder(wall_clock), self._reaper, on_error, refuse)
         self._farewells = 0
         self._accepting = trio.CancelScope()
         self._serving = trio.CancelScope()
@@ -67,11 +69,12 @@ class HttpServer:
         """A record of the counters at this moment."""
         counters = self._shared.counters
         return HttpStatistics(
-            connections=len(self._connections),
+            connections=len(self._places.clients),
             in_flight=counters.in_flight,
             buffered_bytes=counters.buffered_bytes,
             accepted=counters.accepted,
             turned_away=counters.turned_away,
+            gave_way=self._places.gave_way,
             accept_pauses=counters.accept_pauses,
             requests=counters.requests,
             refusals=dict(sorted(counters.refusals.items())),
@@ -115,12 +118,12 @@ class HttpServer:
         if not self._started:
             return True
         self._accepting.cancel()
-        for connection in self._connections:
+        for connection in self._places.clients:
             connection.prepare_to_stop()
         with trio.move_on_after(timeout_s):
             await self._done.wait()
             return True
-        shared.counters.cut_off += len(self._connections)
+        shared.counters.cut_off += len(self._places.clients)
         self._serving.cancel()
         await self._done.wait()
         return False
@@ -152,15 +155,16 @@ class HttpServer:
                     await trio.sleep(ACCEPT_PAUSE_S)
                 else:
                     counters.accepted += 1
-                    if len(self._connections) < self._shared.limits.max_connections:
-                        self._welcome(stream, clients)
-                    else:
+                    peer = peer_of(stream)
+                    if objection := self._places.objection(peer, self._shared.now()):
                         counters.turned_away += 1
-                        clients.start_soon(self._turn_away, stream)
+                        clients.start_soon(self._turn_away, stream, objection)
+                    else:
+                        self._welcome(stream, peer, clients)
 
-    def _welcome(self, stream: trio.abc.Stream, clients: trio.Nursery) -> None:
-        connection = Connection(stream, self._shared, peer_of(stream))
-        self._connections[connection] = None
+    def _welcome(self, stream: trio.abc.Stream, peer: str, clients: trio.Nursery) -> None:
+        connection = Connection(stream, self._shared, peer)
+        self._places.take(connection, peer)
         if self._shared.stopping:
             connection.prepare_to_stop()
         clients.start_soon(self._run, connection)
@@ -169,15 +173,15 @@ class HttpServer:
         try:
             await connection.run()
         finally:
-            del self._connections[connection]
+            self._places.leave(connection)
 
-    async def _turn_away(self, stream: trio.abc.Stream) -> None:
+    async def _turn_away(self, stream: trio.abc.Stream, reason: str) -> None:
         shared = self._shared
-        if self._farewells >= _FAREWELLS_MAX:
+        if self._farewells >= FAREWELLS_MAX:
             await trio.aclose_forcefully(stream)
             return
         self._farewells += 1
         try:
-            await Connection(stream, shared, "").refuse(shared.overloaded("too many connections"))
+            await Connection(stream, shared, "").refuse(shared.overloaded(reason))
         finally:
             self._farewells -= 1
