@@ -56,9 +56,9 @@ class Upkeep:
         async with self.store.growing:
             try:
                 await self.store.run_aside(lambda: self.store.env.copy_to(directory))
-            except OSError as error:
+            except StoreError as error:
                 self.telemetry.event(Event.BACKUP_FAILED, error=error)
-                raise StoreError(f"the backup to {directory} failed ({error.strerror})") from None
+                raise
         problems = await self.store.run_aside(lambda: structural_problems(directory / "data.mdb"))
         if problems:
             self.telemetry.event(Event.BACKUP_FAILED, error=problems[0])

@@ -27,13 +27,16 @@ from daemon.domain.sku import (
     Settle,
 )
 from daemon.domain.stock import Plain, dump_instant, load_instant
+from daemon.storage.files import StoreError
+
+REMEDY = "stop the daemon and restore a backup with `onhand restore`"
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder().decode
 
 
-class DamagedError(Exception):
-    """A stored row is not what was written: the file is damaged."""
+class DamagedError(StoreError):
+    """A stored row is not what was written: the file is damaged, and to go on would be to count wrongly."""
 
 
 def seal(key: bytes, payload: bytes) -> bytes:
@@ -45,7 +48,7 @@ def unseal(key: bytes, value: bytes, table: str) -> bytes:
     """The payload of a stored value; raises `DamagedError` with the table and key if the seal does not hold."""
     payload = value[4:]
     if len(value) < 4 or zlib.crc32(payload, zlib.crc32(key)) != int.from_bytes(value[:4], "big"):
-        raise DamagedError(f"the row {key!r} of table {table} is damaged (its checksum does not hold)")
+        raise DamagedError(f"the row {key!r} of table {table} is damaged (its checksum does not hold): {REMEDY}")
     return payload
 
 
@@ -59,7 +62,7 @@ def unpack(payload: bytes) -> Any:
     try:
         return _unpack(payload)
     except msgspec.DecodeError as error:
-        raise DamagedError(f"a stored value cannot be decoded ({error})") from None
+        raise DamagedError(f"a stored value cannot be decoded ({error}): {REMEDY}") from None
 
 
 def number(value: int) -> bytes:
@@ -201,4 +204,4 @@ def load_record(seq: int, payload: bytes) -> Record:
         at_us, sku, message, cause, before, after, note = unpack(payload)
         return Record(seq, at_us, sku, load_message(message, sku), Cause(*cause), before, after, note)
     except (TypeError, ValueError, IndexError) as error:
-        raise DamagedError(f"log record {seq} cannot be read ({error})") from None
+        raise DamagedError(f"log record {seq} cannot be read ({error}): {REMEDY}") from None

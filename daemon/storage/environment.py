@@ -2,39 +2,33 @@
 
 LMDB's own durability is kept whole (sync and metasync on, no writemap). What LMDB does not do is done here:
 a lock against a second process, a marker that tells "new" from "lost" (a truncated file opens as a new empty
-database), a structural check unless the file is just as an orderly stop left it (a truncated file is a SIGBUS
-otherwise), and a head record that says where the log ends.
+database), a check of the whole file unless it is just as an orderly stop left it (a truncated file is a SIGBUS
+otherwise, and a flipped bit a wrong number), and a head record that says where the log ends.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import lmdb
 from attrs import define, field, frozen
 
-from daemon.storage.codec import DamagedError, pack, seal, unpack, unseal
-from daemon.storage.files import (
-    StoreError,
-    check_file,
-    file_bytes,
-    read_marker,
-    read_seal,
-    seal_of,
-    sync_directory,
-    take_lock,
-    touch,
-    write_synced,
-)
-from daemon.storage.tables import META, TABLES
+from daemon.storage import markers
+from daemon.storage.codec import REMEDY, DamagedError, pack, seal, unpack, unseal
+from daemon.storage.engine import check_absence, check_rows, open_engine, open_tables, rows
+from daemon.storage.files import StoreError, file_bytes, sync_directory, sync_file, take_lock
+from daemon.storage.markers import DATA, InUse
+from daemon.storage.tables import LOG, META
 
 FORMAT = 1
-"""The version of the on-disk format; a newer one is refused."""
+"""The version of the on-disk format. There has been one only: any other is refused, nothing is migrated."""
 
 MIB = 1 << 20
+
+LOST = (lmdb.CorruptedError, lmdb.InvalidError, lmdb.PageNotFoundError, lmdb.PanicError)
+"""What LMDB raises where the file is not what it should be."""
 
 
 @frozen
@@ -68,6 +62,15 @@ class Environment:
     lock_fd: int
     genesis: str
     map_max_bytes: int
+    in_use: InUse | None = None
+    _newest: int = field(init=False)
+    """The number of the newest durable transaction."""
+    _identity: tuple[int, int] = field(init=False)
+    """Which file it is, whatever stands at its path."""
+
+    def __attrs_post_init__(self) -> None:
+        self._newest = int(self.env.info()["last_txnid"])
+        self._identity = self._file_there()
 
     # -- life --
 
@@ -77,29 +80,36 @@ class Environment:
     ) -> Environment:
         """Open or create the state in `directory`; `genesis` names a new one. Raises `StoreError`."""
         try:
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not directory.exists():
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                sync_directory(directory.parent)
         except OSError as error:
-            raise StoreError(f"the state directory {directory} cannot be made ({error.strerror})") from None
+            raise StoreError(
+                f"the state directory {directory} cannot be made ({error.strerror}): name another state_dir, or make "
+                "it and give it to the daemon's user"
+            ) from None
         lock_fd = take_lock(directory)
         env = None
         try:
-            known = read_marker(directory)
-            data = directory / "data.mdb"
-            check_file(data, new=known is None, sealed=read_seal(directory))
-            env = _open_env(directory, max(map_bytes, file_bytes(data) * 2))
-            opened = cls(directory, env, _open_tables(env), lock_fd, known or genesis, map_max_bytes)
+            known = markers.read_genesis(directory)
+            as_left = markers.check_file(directory, new=known is None)
+            used_bytes = file_bytes(directory / DATA)
+            wanted_bytes = min(max(map_bytes, used_bytes * 2), max(map_max_bytes, used_bytes))
+            env = open_engine(directory, wanted_bytes)
+            opened = cls(directory, env, open_tables(env), lock_fd, known or genesis, map_max_bytes)
             opened._meet(new=known is None)
-            # From here on the file is not as it was left: without this, the next start checks all of it.
-            (directory / "closed").unlink(missing_ok=True)
-            touch(directory / "unclean")
+            if not as_left:
+                check_rows(env, opened.tables)
+            opened.in_use = InUse(directory)
+            opened.in_use.note(opened._newest)
         except BaseException as error:
             if env is not None:
                 env.close()
             os.close(lock_fd)
-            if isinstance(error, (lmdb.Error, DamagedError, OSError)):
+            if isinstance(error, (lmdb.Error, OSError)):
                 raise StoreError(
-                    f"the database in {directory} cannot be used ({error}); restore a backup with `onhand restore` - "
-                    "nothing was changed"
+                    f"the database in {directory} cannot be used ({error}): mend that, or restore a backup with "
+                    "`onhand restore` - nothing was changed"
                 ) from None
             raise
         return opened
@@ -114,18 +124,26 @@ class Environment:
                 f"the database in {self.directory} is empty although it was in use before: the data was lost; "
                 "restore a backup with `onhand restore`"
             )
-        if unpack(stored) > FORMAT:
+        if unpack(stored) != FORMAT:
             raise StoreError(
                 f"the database in {self.directory} has format {unpack(stored)}, this program knows {FORMAT}: "
-                "install the newer version that wrote it"
+                "install the version that wrote it"
             )
         if self.get(META, b"genesis") != pack(self.genesis):
-            raise StoreError(f"the database in {self.directory} and the marker beside it are not of one state")
-        head = self.head()
-        last = self._last_log_seq()
-        if last != head.seq:
             raise StoreError(
-                f"the event log ends at {last} but should end at {head.seq}: the file is damaged; restore a backup"
+                f"the database in {self.directory} and the marker beside it (initialised) are not of one state: put "
+                "back the one that was replaced, or restore a backup with `onhand restore`"
+            )
+        if self._newest < (known := markers.noted(self.directory)):
+            raise StoreError(
+                f"the database in {self.directory} is older than what was acknowledged (transaction {self._newest}, "
+                f"but there were {known}): put the newest file back, or restore a backup with `onhand restore`"
+            )
+        head, last, events = self.head(), self._last_log_seq(), self.count(LOG)
+        if last != head.seq or events != head.seq:
+            raise StoreError(
+                f"the event log of {self.directory} ends at {last} with {events} events but should end at {head.seq} "
+                "with as many: the file is damaged; restore a backup with `onhand restore`"
             )
 
     def _be_born(self) -> None:
@@ -137,29 +155,31 @@ class Environment:
                     f"the database in {self.directory} is in use but the marker beside it (initialised) is missing: "
                     "this is not a whole state directory; restore a backup, or move the files away to start empty"
                 )
-        self._begin()
-        write_synced(self.directory / "initialised", self.genesis.encode())
-
-    def _begin(self) -> None:
         puts = {META: [(b"format", pack(FORMAT)), (b"genesis", pack(self.genesis)), (b"checkpoint", pack((0, 0)))]}
         self.write(Batch(Head(), puts))
         sync_directory(self.directory)  # LMDB does not sync the directory that its new file is in
+        markers.write_genesis(self.directory, self.genesis)
 
     def close(self, *, clean: bool) -> None:
         """Close the file; `clean` says that nothing is left to be repeated or checked at the next start."""
         self.env.close()
-        data = self.directory / "data.mdb"
-        if clean and data.exists():
-            write_synced(self.directory / "closed", seal_of(data))
-            (self.directory / "unclean").unlink(missing_ok=True)
+        if self.in_use is not None:
+            self.in_use.close()
+            if clean:
+                markers.close(self.directory)
         os.close(self.lock_fd)
 
     # -- writing: one call, one thread, one transaction --
 
     def write(self, batch: Batch) -> None:
-        """Write everything in `batch` in one durable transaction, or nothing. Raises `lmdb.Error`."""
+        """Write everything in `batch` in one durable transaction, or nothing.
+
+        Raises `lmdb.Error`, and `StoreError` where the file is not the one that was opened any more.
+        """
         head = pack((*_head_plain(batch.head),))
         with self.env.begin(write=True) as txn:
+            if self.env.info()["last_txnid"] != self._newest:
+                raise self._replaced()
             for table, puts in batch.puts.items():
                 rows = [(key, seal(key, payload)) for key, payload in puts]
                 with txn.cursor(self.tables[table]) as cursor:
@@ -168,34 +188,75 @@ class Environment:
                 for key in keys:
                     txn.delete(key, db=self.tables[table])
             txn.put(b"head", seal(b"head", head), db=self.tables[META])
+        # What is durable in a file that nobody will find again must not be acknowledged.
+        if self._file_there() != self._identity:
+            raise self._replaced()
+        self._newest += 1
+        if self.in_use is not None:
+            self.in_use.note(self._newest)
+
+    def _file_there(self) -> tuple[int, int]:
+        try:
+            status = os.stat(self.directory / DATA)
+        except OSError:
+            return 0, 0
+        return status.st_dev, status.st_ino
+
+    def _replaced(self) -> StoreError:
+        return StoreError(
+            f"{self.directory / DATA} was removed, replaced or changed by another program while the daemon used it: "
+            "put the file back if you have it, or restore a backup with `onhand restore`, then start the daemon"
+        )
 
     def grow(self) -> int:
         """Double the map; returns its new size. Only between transactions. Raises `StoreError` at the maximum."""
         size = int(self.env.info()["map_size"])
         if size * 2 > self.map_max_bytes:
-            raise StoreError(f"the database has reached its configured maximum of {self.map_max_bytes // MIB} MiB")
+            raise StoreError(
+                f"the database has reached its configured maximum of {self.map_max_bytes // MIB} MiB: give "
+                "storage.map_max_gb a larger value and start the daemon again"
+            )
         self.env.set_mapsize(size * 2)
         return size * 2
 
     # -- reading: short snapshots --
 
     def get(self, table: str, key: bytes) -> bytes | None:
-        """The payload of one row, or None. Raises `DamagedError`."""
-        with self.env.begin(db=self.tables[table]) as txn:
-            value = txn.get(key)
-        return None if value is None else unseal(key, value, table)
+        """The payload of one row, or None. Raises `DamagedError`, and `StoreError` if the file cannot be read.
+
+        That a row is not there is believed only if its neighbours are sound.
+        """
+        try:
+            with self.env.begin(db=self.tables[table]) as txn:
+                value = txn.get(key)
+                if value is None:
+                    check_absence(txn, key, table)
+                    return None
+        except LOST as error:
+            raise self._unreadable(error) from None
+        return unseal(key, value, table)
 
     def scan(
         self, table: str, start: bytes = b"", *, limit: int, prefix: bytes = b"", reverse: bool = False
     ) -> list[tuple[bytes, bytes]]:
-        """Up to `limit` rows from `start` on (in reverse: from `start` down) whose key begins with `prefix`."""
+        """Up to `limit` rows from `start` on (in reverse: from `start` down) whose key begins with `prefix`. The row
+        that ends the search is checked too."""
         found: list[tuple[bytes, bytes]] = []
-        with self.env.begin(db=self.tables[table]) as txn, txn.cursor() as cursor:
-            for key, value in _rows(cursor, start or prefix, reverse=reverse):
-                if not key.startswith(prefix) or len(found) >= limit:
-                    break
-                found.append((key, unseal(key, value, table)))
+        try:
+            with self.env.begin(db=self.tables[table]) as txn, txn.cursor() as cursor:
+                for key, value in rows(cursor, start or prefix, reverse=reverse):
+                    if len(found) >= limit:
+                        break
+                    payload = unseal(key, value, table)
+                    if not key.startswith(prefix):
+                        break
+                    found.append((key, payload))
+        except LOST as error:
+            raise self._unreadable(error) from None
         return found
+
+    def _unreadable(self, error: lmdb.Error) -> StoreError:
+        return StoreError(f"the database in {self.directory} cannot be read ({error}): {REMEDY}")
 
     def count(self, table: str) -> int:
         """Rows in a table."""
@@ -206,7 +267,7 @@ class Environment:
         """The newest durable head."""
         stored = self.get(META, b"head")
         if stored is None:
-            raise DamagedError("the head record is missing")
+            raise DamagedError(f"the head record of {self.directory} is missing: {REMEDY}")
         return Head(*unpack(stored))
 
     def _last_log_seq(self) -> int:
@@ -224,46 +285,32 @@ class Environment:
 
     def free_disk_bytes(self) -> int:
         """Bytes left on the file system of the state directory."""
-        room = os.statvfs(self.directory)
+        try:
+            room = os.statvfs(self.directory)
+        except OSError as error:
+            raise StoreError(
+                f"the state directory {self.directory} is gone while the daemon runs ({error.strerror}): put it "
+                "back, or restore a backup with `onhand restore`, then start the daemon"
+            ) from None
         return room.f_bavail * room.f_frsize
 
     def copy_to(self, directory: Path) -> None:
         """A consistent copy of the whole state into an empty `directory`, while writes go on."""
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if any(directory.iterdir()):
-            raise StoreError(f"{directory} is not empty: name an empty directory for the backup")
-        self.env.copy(str(directory), compact=True)
-        write_synced(directory / "initialised", self.genesis.encode())
-        sync_directory(directory)
-
-
-def _rows(cursor: Any, start: bytes, *, reverse: bool) -> Iterator[tuple[bytes, bytes]]:
-    if not reverse:
-        if cursor.set_range(start) if start else cursor.first():
-            yield from cursor.iternext()
-        return
-    if cursor.set_range(start):
-        if cursor.key() > start and not cursor.prev():
-            return
-    elif not cursor.last():
-        return
-    yield from cursor.iterprev()
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if any(directory.iterdir()):
+                raise StoreError(f"{directory} is not empty: name an empty directory for the backup")
+        except OSError as error:
+            raise StoreError(f"the backup directory {directory} cannot be used ({error.strerror})") from None
+        data = directory / DATA
+        try:
+            self.env.copy(str(directory), compact=True)
+            sync_file(data)
+            markers.write_genesis(directory, self.genesis)  # last: without it nobody takes this for a backup
+        except (lmdb.Error, OSError) as error:
+            data.unlink(missing_ok=True)
+            raise StoreError(f"the backup to {directory} failed ({error}): make room there, then try again") from None
 
 
 def _head_plain(head: Head) -> tuple[object, ...]:
     return (head.seq, head.chain, head.delivery, head.dead, head.hlc_us, head.records)
-
-
-def _open_env(directory: Path, map_bytes: int) -> Any:
-    try:
-        return lmdb.open(
-            str(directory), map_size=map_bytes, max_dbs=len(TABLES) + 2, mode=0o600, lib_version=0, max_readers=64
-        )
-    except lmdb.Error as error:
-        raise StoreError(
-            f"the database in {directory} cannot be opened ({error}); restore a backup with `onhand restore`"
-        ) from None
-
-
-def _open_tables(env: Any) -> dict[str, Any]:
-    return {name: env.open_db(name.encode()) for name in TABLES}

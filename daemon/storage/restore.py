@@ -6,7 +6,8 @@ import os
 import shutil
 from pathlib import Path
 
-from daemon.storage.files import StoreError, structural_problems, take_lock, write_synced
+from daemon.storage.files import StoreError, structural_problems, sync_directory, take_lock
+from daemon.storage.markers import DATA, INITIALISED, PART, write_genesis
 
 LOCK = "onhand.lock"
 """The one file that an emptied state directory may still hold."""
@@ -34,9 +35,9 @@ def restore(backup: Path, state_dir: Path) -> int:
 
 def _checked_marker(backup: Path) -> str:
     """What the backup's marker says, once marker and database are known to be whole."""
-    data = backup / "data.mdb"
+    data = backup / DATA
     try:
-        genesis = (backup / "initialised").read_text()
+        genesis = (backup / INITIALISED).read_text()
         size = data.stat().st_size
     except (OSError, UnicodeDecodeError):
         genesis, size = "", 0
@@ -66,9 +67,9 @@ def _check_empty(state_dir: Path) -> None:
 
 
 def _copy(backup: Path, state_dir: Path, genesis: str) -> int:
-    part, data = state_dir / "data.mdb.part", state_dir / "data.mdb"
+    part, data = state_dir / PART, state_dir / DATA
     try:
-        with (backup / "data.mdb").open("rb") as source, part.open("xb") as copy:
+        with (backup / DATA).open("rb") as source, part.open("xb") as copy:
             os.fchmod(copy.fileno(), 0o600)
             shutil.copyfileobj(source, copy, 1 << 20)
             copy.flush()
@@ -77,19 +78,10 @@ def _copy(backup: Path, state_dir: Path, genesis: str) -> int:
         if problems:
             raise StoreError(f"the copy is not what the backup was ({problems[0]}); check the disk, then try again")
         part.rename(data)
-        _sync_directory(state_dir)
-        write_synced(state_dir / "initialised", genesis.encode())
-        _sync_directory(state_dir)
+        sync_directory(state_dir)
+        write_genesis(state_dir, genesis)
         return data.stat().st_size
     except OSError as error:
         raise StoreError(f"the backup cannot be copied to {state_dir} ({error.strerror})") from None
     finally:
         part.unlink(missing_ok=True)
-
-
-def _sync_directory(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -13,7 +13,7 @@ import lmdb
 import pytest
 import trio
 
-from daemon.storage.codec import number, pack, seal
+from daemon.storage.codec import DamagedError, number, pack, seal
 from daemon.storage.environment import Batch, Environment, Head
 from daemon.storage.files import StoreError
 from daemon.storage.restore import restore
@@ -115,6 +115,11 @@ def unmarked(data: Path) -> None:
     (data.parent / "initialised").unlink()
 
 
+def unmarked_altogether(data: Path) -> None:
+    unmarked(data)
+    (data.parent / "unclean").unlink()
+
+
 def foreign(data: Path) -> None:
     (data.parent / "initialised").write_text("another")
 
@@ -158,12 +163,13 @@ def _put(data: Path, table: str, key: bytes, payload: bytes) -> None:
         (cut_to_nothing, "missing or empty although the state was in use"),
         (unlinked, "missing or empty although the state was in use"),
         (garbage, "is damaged"),
-        (unmarked, "the marker beside it"),
+        (unmarked, r"the marker initialised in .* is missing or empty"),
+        (unmarked_altogether, "the marker beside it"),
         (foreign, "not of one state"),
         (nonsense_marker, "not of one state"),
         (newer, "has format 99, this program knows 1"),
-        (shorter_log, "ends at 299 but should end at 300"),
-        (headless, "the head record is missing"),
+        (shorter_log, "ends at 299 with 299 events but should end at 300"),
+        (headless, r"the head record of .* is missing"),
         (broken_format, "its checksum does not hold"),
         (emptied, "is empty although it was in use before"),
     ],
@@ -171,7 +177,7 @@ def _put(data: Path, table: str, key: bytes, payload: bytes) -> None:
 def test_a_state_that_is_not_whole_is_a_sentence_and_stays_as_it_is(
     tmp_path: Path, damage: Callable[[Path], None], sentence: str
 ) -> None:
-    data = full(tmp_path, clean=True)
+    data = full(tmp_path, clean=False)
     damage(data)
     before = data.read_bytes() if data.exists() else b""
     for _ in range(2):  # a refused start leaves nothing open behind
@@ -184,23 +190,86 @@ def test_a_state_that_is_not_whole_is_a_sentence_and_stays_as_it_is(
 def test_a_first_start_that_was_cut_short_is_finished_by_the_next(tmp_path: Path) -> None:
     Environment.open(tmp_path, genesis="g", map_bytes=1 << 22).close(clean=False)
     (tmp_path / "initialised").unlink()
+    (tmp_path / "unclean").unlink()
     env = Environment.open(tmp_path, genesis="h", map_bytes=1 << 22)
     assert (env.genesis, env.head()) == ("h", Head())
     env.close(clean=True)
     assert (tmp_path / "initialised").read_text() == "h"
 
 
-def test_a_file_as_an_orderly_stop_left_it_is_not_read_whole_again(
+def test_a_file_as_an_orderly_stop_left_it_is_not_walked_page_by_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked: list[Path] = []
-    monkeypatch.setattr("daemon.storage.files.structural_problems", lambda data: looked.append(data) or [])
+    monkeypatch.setattr("daemon.storage.markers.structural_problems", lambda data: looked.append(data) or [])
     full(tmp_path, clean=True)
     env = Environment.open(tmp_path, genesis="g", map_bytes=1 << 22)
     assert looked == []
     env.close(clean=False)
     Environment.open(tmp_path, genesis="g", map_bytes=1 << 22).close(clean=True)
     assert looked == [tmp_path / "data.mdb"]
+
+
+@pytest.mark.parametrize("kept_time", [True, False])
+def test_one_flipped_bit_since_an_orderly_stop_is_refused_wherever_it_is(tmp_path: Path, kept_time: bool) -> None:
+    data = full(tmp_path, clean=True)
+    whole, status = data.read_bytes(), data.stat()
+    for place in random.Random(1).sample(range(len(whole)), 30):
+        content = bytearray(whole)
+        content[place] ^= 4
+        data.write_bytes(content)
+        if kept_time:  # as a disk does it, not a program
+            os.utime(data, ns=(status.st_atime_ns, status.st_mtime_ns))
+        with pytest.raises(StoreError, match=r"not as the last orderly stop left it.*restore a backup"):
+            Environment.open(tmp_path, genesis="g", map_bytes=1 << 22)
+    data.write_bytes(whole)
+    Environment.open(tmp_path, genesis="g", map_bytes=1 << 22).close(clean=True)
+
+
+def test_a_flipped_bit_in_a_key_does_not_make_a_row_absent(tmp_path: Path) -> None:
+    full(tmp_path, clean=True)
+    env = Environment.open(tmp_path, genesis="g", map_bytes=1 << 22)
+    with env.env.begin(write=True) as txn:
+        row = txn.pop(number(7), db=env.tables[LINKS])
+        txn.put(number(7) + b"\0", row, db=env.tables[LINKS])
+    for absent in (number(7), number(7) + b"\1"):
+        with pytest.raises(DamagedError, match=r"table links is damaged .* restore a backup"):
+            env.get(LINKS, absent)
+    assert env.get(LINKS, b"\0") is env.get(LINKS, number(301)) is None
+    env.close(clean=False)
+
+
+def test_an_older_copy_of_the_file_is_refused_after_a_kill_too(tmp_path: Path) -> None:
+    data = full(tmp_path, clean=True)
+    older = data.read_bytes()
+    env = Environment.open(tmp_path, genesis="g", map_bytes=1 << 22)
+    env.write(Batch(Head(seq=300, records=300), {LINKS: [(b"new", b"")]}))
+    env.close(clean=False)
+    newest = data.read_bytes()
+    data.write_bytes(older)
+    with pytest.raises(StoreError, match=r"older than what was acknowledged .* put the newest file back"):
+        Environment.open(tmp_path, genesis="g", map_bytes=1 << 22)
+    data.write_bytes(newest)
+    Environment.open(tmp_path, genesis="g", map_bytes=1 << 22).close(clean=False)
+
+
+@pytest.mark.parametrize("how", ["removed", "replaced", "put back older"])
+def test_a_file_that_is_taken_away_under_the_daemon_is_not_written_on(tmp_path: Path, how: str) -> None:
+    data = full(tmp_path, clean=True)
+    older = data.read_bytes()
+    env = Environment.open(tmp_path, genesis="g", map_bytes=1 << 22)
+    batch = Batch(Head(seq=300, records=300), {LINKS: [(b"new", b"")]})
+    env.write(batch)
+    if how == "put back older":
+        with data.open("r+b") as file:
+            file.write(older)  # into the very file, as `cp` does it
+    else:
+        data.unlink()
+        if how == "replaced":
+            data.write_bytes(older)
+    with pytest.raises(StoreError, match=r"removed, replaced or changed by another program .* put the file back"):
+        env.write(batch)
+    env.close(clean=False)
 
 
 def test_a_second_process_on_the_same_directory_is_refused_with_a_sentence(tmp_path: Path) -> None:

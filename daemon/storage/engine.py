@@ -1,0 +1,64 @@
+"""The calls into LMDB that need no state of ours: opening it, walking it, and believing what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import lmdb
+
+from daemon.storage.codec import unseal
+from daemon.storage.files import StoreError
+from daemon.storage.tables import TABLES
+
+
+def open_engine(directory: Path, map_bytes: int) -> Any:
+    """LMDB with its own durability kept whole. Raises `StoreError`."""
+    try:
+        return lmdb.open(
+            str(directory), map_size=map_bytes, max_dbs=len(TABLES) + 2, mode=0o600, lib_version=0, max_readers=64
+        )
+    except lmdb.Error as error:
+        raise StoreError(
+            f"the database in {directory} cannot be opened ({error}): mend that, or restore a backup with "
+            "`onhand restore`"
+        ) from None
+
+
+def open_tables(env: Any) -> dict[str, Any]:
+    """The handle of each table; makes what is not there yet."""
+    return {name: env.open_db(name.encode()) for name in TABLES}
+
+
+def rows(cursor: Any, start: bytes, *, reverse: bool) -> Iterator[tuple[bytes, bytes]]:
+    """(key, value) from the first key not below `start` on; in reverse from the last key not above it down."""
+    if not reverse:
+        if cursor.set_range(start) if start else cursor.first():
+            yield from cursor.iternext()
+        return
+    if cursor.set_range(start):
+        if cursor.key() > start and not cursor.prev():
+            return
+    elif not cursor.last():
+        return
+    yield from cursor.iterprev()
+
+
+def check_absence(txn: Any, key: bytes, table: str) -> None:
+    """Raise `DamagedError` unless the neighbours of a key that was not found are sound: a flipped bit in a key makes
+    a row's absence out of its presence, and leaves the damaged row just where it was."""
+    with txn.cursor() as cursor:
+        beyond = cursor.set_range(key)
+        if beyond:
+            unseal(cursor.key(), cursor.value(), table)
+        if cursor.prev() if beyond else cursor.last():
+            unseal(cursor.key(), cursor.value(), table)
+
+
+def check_rows(env: Any, tables: dict[str, Any]) -> None:
+    """Raise `DamagedError` unless the checksum of every row of every table holds."""
+    for name, table in tables.items():
+        with env.begin(db=table) as txn, txn.cursor() as cursor:
+            for key, value in cursor.iternext():
+                unseal(key, value, name)
