@@ -44,7 +44,7 @@ def rfc3339_span(text: str) -> Span | None:
 def rfc3339(us: int) -> str:
     """Microseconds since 1970 as "2026-11-23T06:00:00.000000Z"; what no calendar holds becomes its nearest end."""
     moment = _EPOCH + timedelta(microseconds=min(max(us, 0), _LAST_US))
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def http_date_span(text: str) -> Span | None:

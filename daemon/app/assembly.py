@@ -53,6 +53,7 @@ class Parts:
     receiver: Receiver
     seen: SeenDeliveries
     dead_letters: DeadLetters
+    cursors: Cursors
     channels: dict[str, Channel]
     watch: Watch
     policies: bytes
@@ -83,7 +84,7 @@ def assemble(config: Config, platforms: Mapping[str, Platform], ports: Ports, te
     ranks = _ranks(config)
     first_counts = FirstCounts(registry, ranks, watch.first_count)
     parts = Parts(
-        config, ports, telemetry, store, outbox, registry, receiver, seen, letters, {}, watch,
+        config, ports, telemetry, store, outbox, registry, receiver, seen, letters, cursors, {}, watch,
         pack({name: repr(asdict(policy)) for name, policy in policies.items()}),
     )  # fmt: skip
     for name, (channel, keys) in setups.items():
@@ -93,14 +94,14 @@ def assemble(config: Config, platforms: Mapping[str, Platform], ports: Ports, te
         account = Account(name, adapters[name], http, channel.policy, ports.wall_us, ports.new_id)
         parts.channels[name] = _channel(
             parts, channel, account, keys, Normaliser(name, links, orders, account.instant),
-            cursors, refetches, first_counts,
+            refetches, first_counts,
         )  # fmt: skip
     return parts
 
 
 def _channel(
     parts: Parts, config: ChannelConfig, account: Account, keys: Keys, normaliser: Normaliser,
-    cursors: Cursors, refetches: Refetches, first_counts: FirstCounts,
+    refetches: Refetches, first_counts: FirstCounts,
 ) -> Channel:  # fmt: skip
     name, telemetry, registry = config.name, parts.telemetry, parts.registry
 
@@ -108,7 +109,7 @@ def _channel(
         poller.poke()
 
     def advanced() -> None:
-        dispatcher.wake()
+        dispatcher.feed_advanced()
 
     async def deliver(messages: Sequence[tuple[str, Message]], by: str) -> None:
         await registry.deliver([Part(sku, message, Cause(by, name)) for sku, message in messages])
@@ -118,7 +119,7 @@ def _channel(
 
     intake = Intake(name, account.adapter, keys, normaliser, look)
     poller = Poller(
-        account, intake, parts.receiver, cursors, refetches, advanced,
+        account, intake, parts.receiver, parts.cursors, refetches, advanced,
         say(Event.POLL_FAILED), lambda: telemetry.event(Event.POLL_RECOVERED, channel=name),
     )  # fmt: skip
     dispatcher = Dispatcher(

@@ -252,6 +252,7 @@ class Daemon:
         """Write everything that lags behind the log; returns rows."""
         async with self._checkpointing:
             parts = self.parts
+            parts.cursors.catch_up()
             rows = await parts.store.checkpoint() if parts.store.behind else 0
             if rows:
                 self._note_clocks()
@@ -261,13 +262,16 @@ class Daemon:
             return rows
 
     async def _checkpoints(self) -> None:
-        expired_at = trio.current_time()
+        expire_at = trio.current_time() + EXPIRE_S
         while True:
-            await trio.sleep(CHECKPOINT_S)
+            with trio.move_on_at(expire_at):
+                if not self.parts.store.behind:
+                    await self.parts.store.wait_news()
+                await trio.sleep(CHECKPOINT_S)
             await self.checkpoint()
-            if trio.current_time() - expired_at >= EXPIRE_S:
-                expired_at = trio.current_time()
+            if trio.current_time() >= expire_at:
                 await self._expire()
+                expire_at = trio.current_time() + EXPIRE_S
 
     async def _expire(self) -> None:
         """Forget what is past its retention, and fold what is past the settlement horizon; a little at a time."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import trio
-from attrs import define
+from attrs import define, evolve
 
 from daemon.actors.actor import Part
 from daemon.actors.letters import part_of
@@ -72,7 +72,7 @@ class Upkeep:
 
         The log is read in pages, so work goes on meanwhile; a SKU that changed since is compared as of then.
         """
-        head = self.store.head
+        head = evolve(self.store.head)
         await self.store.flush()
         stocks: dict[str, Stock] = {}
         events, broken = 0, 0

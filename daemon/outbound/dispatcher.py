@@ -177,8 +177,13 @@ class Dispatcher:
         while self._busy:
             await self.outbox.lane(self.account.name).wait_changed()
 
+    def feed_advanced(self) -> None:
+        """The order feed was read to its end: a raise that waited for that may go."""
+        if self._waiting_raise:
+            self.wake()
+
     def wake(self) -> None:
-        """Something outside the lane changed: resumed, a feed was read."""
+        """Something outside the lane changed: resumed, a limit lifted."""
         self.outbox.lane(self.account.name).changed.set()
 
     # -- calling --

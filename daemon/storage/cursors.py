@@ -19,11 +19,16 @@ class Cursor:
 
 
 class Cursors:
-    """Cursors move only in, or after, the transaction that holds what lies before them."""
+    """Cursors move only in, or after, the transaction that holds what lies before them.
+
+    A poll that found nothing moves its cursor in memory, and on disk with the next checkpoint: after a crash the same
+    nothing is read once more.
+    """
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self._known: dict[str, Cursor] = {}
+        self._drifted: dict[str, None] = {}
 
     def get(self, channel: str) -> Cursor:
         """The channel's cursor; all zero before the first poll."""
@@ -35,7 +40,18 @@ class Cursors:
     def move(self, channel: str, cursor: Cursor) -> None:
         """Write the cursor with the next commit."""
         self._known[channel] = cursor
+        self._drifted.pop(channel, None)
         self.store.put(CURSORS, channel.encode(), pack((cursor.position_us, cursor.polled_us)))
+
+    def drift(self, channel: str, cursor: Cursor) -> None:
+        """Nothing new lay before the cursor: it is written when `catch_up` is called, some time later."""
+        self._known[channel] = cursor
+        self._drifted[channel] = None
+
+    def catch_up(self) -> None:
+        """Write the cursors that drifted with the next commit."""
+        for channel in list(self._drifted):
+            self.move(channel, self._known[channel])
 
 
 class Refetches:

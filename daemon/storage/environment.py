@@ -31,7 +31,7 @@ LOST = (lmdb.CorruptedError, lmdb.InvalidError, lmdb.PageNotFoundError, lmdb.Pan
 """What LMDB raises where the file is not what it should be."""
 
 
-@frozen
+@define
 class Head:
     """Where everything ends: the newest event, its chain digest, and the other counters."""
 

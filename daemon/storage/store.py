@@ -122,7 +122,7 @@ class Store:
 
     def now_us(self) -> int:
         """The next stamp of the log's hybrid logical clock."""
-        self.head = evolve(self.head, hlc_us=tick(self.head.hlc_us, self.wall_us()))
+        self.head.hlc_us = tick(self.head.hlc_us, self.wall_us())
         return self.head.hlc_us
 
     def append(
@@ -140,11 +140,10 @@ class Store:
         head = self.head
         record = Record(head.seq + 1, at_us, sku, message, cause, before, after, note)
         key, payload = number(record.seq), dump_record(record)
-        chain = link(head.chain, key, payload)
-        self.head = evolve(head, seq=record.seq, chain=chain, records=head.records + 1)
+        head.seq, head.chain, head.records = record.seq, link(head.chain, key, payload), head.records + 1
         self._next.write(LOG, key, payload)
         if record.seq % CHAIN_EVERY == 0:
-            self._next.write(CHAIN, key, chain)
+            self._next.write(CHAIN, key, head.chain)
         if not isinstance(message, EmptyOrder):
             self.behind[HISTORY, sku.encode() + b"\0" + key] = lambda: b""
         self.tail.append(record)
@@ -153,7 +152,7 @@ class Store:
 
     def next_delivery(self) -> int:
         """The number of a new delivery; numbers grow, and one that comes to nothing is just missing."""
-        self.head = evolve(self.head, delivery=self.head.delivery + 1)
+        self.head.delivery += 1
         return self.head.delivery
 
     def keep_delivery(
@@ -164,7 +163,7 @@ class Store:
 
     def next_dead_id(self) -> int:
         """The number of a new dead letter."""
-        self.head = evolve(self.head, dead=self.head.dead + 1)
+        self.head.dead += 1
         return self.head.dead
 
     def put(self, table: str, key: bytes, payload: bytes) -> None:
@@ -255,7 +254,7 @@ class Store:
             self.notices.healed()
 
     async def _commit(self, pending: _Pending) -> None:
-        batch = pending.batch(self.head)
+        batch = pending.batch(evolve(self.head))
         while True:
             try:
                 with trio.CancelScope(shield=True):  # a commit is never abandoned half-way; waiting for room may be

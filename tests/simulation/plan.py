@@ -50,7 +50,7 @@ class Plan:
             first_hour=rng.uniform(0, 24),
             visits_s=rng.choice((1 / 400, 1 / 120, 1 / 40)),
             rush=rng.choice((0.0, 0.05, 0.3)),
-            poll_s=10_000.0 if lazy else rng.choice((15.0, 60.0, 240.0)),
+            poll_s=10_000.0 if lazy else rng.choice((30.0, 60.0, 300.0)),
             catalogue_s=rng.choice((600.0, 3600.0)),
             operator_s=rng.choice((300.0, 1200.0)),
             weather_s=rng.choice((120.0, 600.0, 3000.0)),
