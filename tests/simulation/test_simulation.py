@@ -17,7 +17,6 @@ import trio._core._run as trio_run
 
 from daemon.actors.registry import Registry
 from daemon.domain.slot import Slot
-from daemon.ingress.catalogue import FirstCounts
 from daemon.outbound import dispatcher
 from daemon.outbound.dispatcher import Claim
 from tests.simulation.oracle import Oracle, shown
@@ -115,14 +114,6 @@ def same_key_for_the_same_push(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dispatcher, "_call_key", key)
 
 
-def first_counts_under_way_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    def uncounted(self: FirstCounts, sku: str) -> bool:
-        state = self.registry.peek(sku)
-        return state is None or not state.stock.anchors
-
-    monkeypatch.setattr(FirstCounts, "_uncounted", uncounted)
-
-
 def no_work_taken_up_after_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Registry, "resume", lambda self, life_us, policies: 0)
 
@@ -137,7 +128,6 @@ def own_sales_do_not_move_the_belief(monkeypatch: pytest.MonkeyPatch) -> None:
 
 PLANTED: list[tuple[Callable[[pytest.MonkeyPatch], None], Sequence[int], dict[str, Any]]] = [
     (same_key_for_the_same_push, (2, 8, 9), {"fair": True, "blind": False, "visits_s": 1 / 40}),
-    (first_counts_under_way_forgotten, (15, 16), {}),
     (no_work_taken_up_after_a_crash, range(100, 110), {}),
     (nothing_repeated_after_a_crash, (100, 101, 102), {}),
     (own_sales_do_not_move_the_belief, (1, 2, 3), {"fair": True, "blind": False, "visits_s": 1 / 60}),
