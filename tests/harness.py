@@ -68,6 +68,7 @@ class TwinChannel:
     topics: tuple[str, ...] = ("orders",)
     watermark_us: int = START_US * 2
     paused: bool = False
+    hindrance: str = ""
     push_lag: Lag = NO_LAG
     hold: trio.Event | None = None
     """`reconcile` waits for it."""
@@ -98,6 +99,9 @@ class TwinChannel:
 
     async def register_webhooks(self) -> list[str] | str:
         return self.registered
+
+    def registration_hindrance(self) -> str:
+        return self.hindrance
 
     def wanted_topics(self) -> tuple[str, ...]:
         return self.topics

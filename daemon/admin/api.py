@@ -10,8 +10,9 @@ from daemon.admin.commands import Commands
 from daemon.admin.facts import Facts
 from daemon.admin.inside import Inside
 from daemon.admin.metrics import Metrics
-from daemon.admin.requests import BODY_MAX, Query, decode_segment
-from daemon.admin.routes import Call, Desk, find_route
+from daemon.admin.requests import BODY_MAX, Query, decode_segment, read_body
+from daemon.admin.route import Call, choose, is_name
+from daemon.admin.routes import ROUTES, Desk
 from daemon.admin.stream import EventStreams
 from daemon.ingress.http_types import HttpRequest, HttpResponse, RequestHead
 
@@ -46,7 +47,7 @@ class AdminHandler:
     def admit(self, head: RequestHead) -> HttpResponse | int:
         """The room for a body: none for queries. Unknown paths and wrong methods are refused before it."""
         try:
-            route = find_route(head.method, head.path)
+            route = choose(ROUTES, head.method, head.path)
         except ApiError as error:
             return error.answer()
         return BODY_MAX if route.method == "POST" else 0
@@ -68,9 +69,11 @@ class AdminHandler:
                 self._witness(by=by, command=request.path, refused=refused)
 
     async def _answer(self, request: HttpRequest, by: str) -> HttpResponse:
-        route = find_route(request.method, request.path)
+        route = choose(ROUTES, request.method, request.path)
         segments = request.path.split("/")[1:]
-        names = [decode_segment(part) for part, each in zip(segments, route.path, strict=True) if each == "*"]
-        call = Call(tuple(names), Query(request.query, route.takes), request.body, by)
+        names = [decode_segment(part) for part, own in zip(segments, route.path, strict=True) if is_name(own)]
+        query = Query(request.query, route.takes)
+        body = None if route.body is None else read_body(request.body, route.body)
+        call = Call(tuple(names), query, body, by)
         answer = await route.answer(self._desk, call)
         return answer if isinstance(answer, HttpResponse) else json_answer(answer)

@@ -82,6 +82,8 @@ class Commands:
     async def register_webhooks(self, channel: str) -> Json:
         """Put missing or switched-off subscriptions right."""
         control = self.control(channel)
+        if hindrance := control.registration_hindrance():
+            raise ApiError(409, "refused", hindrance, "mend what the sentence says, then ask again")
         with self._alone(f"webhooks {channel}", f"the webhooks of {channel} are being registered already"):
             done = await control.register_webhooks()
         if isinstance(done, str):

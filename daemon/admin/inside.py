@@ -92,6 +92,10 @@ class ChannelControl(Protocol):
         """Put missing or switched-off subscriptions right; what was done, or why it failed."""
         ...
 
+    def registration_hindrance(self) -> str:
+        """Why webhooks cannot be registered at all, whatever the channel would say; empty if they can."""
+        ...
+
     def wanted_topics(self) -> tuple[str, ...]: ...
 
 

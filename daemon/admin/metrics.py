@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 from daemon.admin.inside import ChannelView, Inside, Lag
 from daemon.ingress.http_types import HttpResponse
 
+OPEN_METRICS: Final[str] = CONTENT_TYPE_LATEST
 STATES: Final = ("live", "paused", "down", "throttled")
 BREAKERS: Final = ("closed", "open", "half_open")
 
@@ -34,7 +35,7 @@ class Metrics:
     def answer(self) -> HttpResponse:
         """The text of this moment."""
         text: bytes = generate_latest(self._registry)  # type: ignore[no-untyped-call]  # untyped upstream
-        return HttpResponse(200, text, content_type=CONTENT_TYPE_LATEST)
+        return HttpResponse(200, text, content_type=OPEN_METRICS)
 
 
 class _Inside(Collector):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Final, Literal, TypeVar
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 import msgspec
+from attrs import frozen
 
 from daemon.admin.answers import ApiError
 from daemon.domain.observations import QUANTITY_MAX
@@ -14,10 +16,16 @@ BODY_MAX: Final = 64 << 10
 """Bytes of a command's body."""
 PARAMETERS_MAX: Final = 16
 
+SKU_SCHEMA: Final = {"pattern": r"^([\x20-\x7E]{1,200}|[^\x00-\x1F\x7F]{1,50})$"}
+"""What certainly is a SKU: JSON Schema cannot count bytes, of which there may be 200; 50 characters always fit."""
+
+SkuName = Annotated[
+    str, msgspec.Meta(description="1 to 200 bytes of UTF-8, no controls", extra_json_schema=SKU_SCHEMA)
+]
 Text = Annotated[str, msgspec.Meta(max_length=500)]
 Name = Annotated[str, msgspec.Meta(max_length=200)]
 Units = Annotated[int, msgspec.Meta(ge=0, le=QUANTITY_MAX)]
-SignedUnits = Annotated[int, msgspec.Meta(ge=-QUANTITY_MAX, le=QUANTITY_MAX)]
+SignedUnits = Annotated[int, msgspec.Meta(ge=-QUANTITY_MAX, le=QUANTITY_MAX, extra_json_schema={"not": {"const": 0}})]
 
 
 class Empty(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -27,7 +35,7 @@ class Empty(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Count(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`POST /v1/counts`: what a person counted, now. `on_hand` is what lies on the shelf, sold or not."""
 
-    sku: str
+    sku: SkuName
     quantity: Units
     kind: Literal["on_hand", "available"] = "on_hand"
     location: Name = ""
@@ -38,7 +46,7 @@ class Count(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Adjust(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`POST /v1/adjustments`: units that came or went, now. The reference is the adjustment's identity."""
 
-    sku: str
+    sku: SkuName
     quantity: SignedUnits
     location: Name = ""
     reference: Name = ""
@@ -54,7 +62,7 @@ class Because(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Backup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`POST /v1/backup`: an absolute path on the daemon's host."""
 
-    directory: Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
+    directory: Annotated[str, msgspec.Meta(min_length=1, max_length=4096, pattern=r"^/[^\x00]*$")]
 
 
 class Rebuild(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -91,10 +99,33 @@ def decode_segment(segment: str) -> str:
         ) from None
 
 
+@frozen
+class Word:
+    """A parameter that is text; the empty one is as good as none."""
+
+    name: str
+    about: str
+    is_sku: bool = False
+
+
+@frozen
+class Whole:
+    """A parameter that is a whole number from `low` to `high`."""
+
+    name: str
+    about: str
+    default: int
+    low: int
+    high: int
+
+
+Param = Word | Whole
+
+
 class Query:
     """The parameters of a request, each read once with its bounds."""
 
-    def __init__(self, query: str, allowed: frozenset[str]) -> None:
+    def __init__(self, query: str, takes: Sequence[Param]) -> None:
         """Raises `ApiError` 400 for an unknown or repeated parameter."""
         try:
             pairs = parse_qsl(
@@ -106,30 +137,31 @@ class Query:
         except ValueError:  # too many, or not UTF-8
             raise _bad_query("the query cannot be read", "percent-encode UTF-8 text") from None
         self._given: dict[str, str] = {}
-        takes = f"this path takes: {', '.join(sorted(allowed)) or 'no parameters'}"
+        allowed = sorted(param.name for param in takes)
         for name, value in pairs:
             if name not in allowed:
-                raise _bad_query(f"there is no parameter {name!r} here", takes)
+                hint = f"this path takes: {', '.join(allowed) or 'no parameters'}"
+                raise _bad_query(f"there is no parameter {name!r} here", hint)
             if name in self._given:
                 raise _bad_query(f"the parameter {name!r} is there twice", "give it once")
             self._given[name] = value
 
-    def text(self, name: str) -> str:
+    def text(self, word: Word) -> str:
         """The value, or the empty string."""
-        return self._given.get(name, "")
+        return self._given.get(word.name, "")
 
-    def whole(self, name: str, default: int, low: int, high: int) -> int:
-        """A whole number from `low` to `high`."""
-        text = self._given.get(name)
+    def whole(self, number: Whole) -> int:
+        """The value, or the default. Raises `ApiError` 400 for what is no whole number or out of its bounds."""
+        text = self._given.get(number.name)
         if text is None:
-            return default
-        if not (text.isascii() and text.isdigit() and len(text) <= 19 and low <= int(text) <= high):
-            raise _bad_query(f"{name} must be a whole number from {low} to {high}", f"leave {name} out, or mend it")
+            return number.default
+        digits = text.isascii() and text.isdigit() and len(text) <= 19
+        if not (digits and number.low <= int(text) <= number.high):
+            raise _bad_query(
+                f"{number.name} must be a whole number from {number.low} to {number.high}",
+                f"leave {number.name} out, or mend it",
+            )
         return int(text)
-
-    def flag(self, name: str) -> bool:
-        """1 or 0."""
-        return bool(self.whole(name, 0, 0, 1))
 
 
 def _bad_query(message: str, hint: str) -> ApiError:

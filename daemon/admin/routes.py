@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Final
 
 import trio
 from attrs import frozen
 
-from daemon.admin.answers import ApiError, Json
+from daemon.admin import shapes
+from daemon.admin.answers import JSON, JSON_LINES, ApiError, Json
 from daemon.admin.commands import Commands
 from daemon.admin.explain import explain_view
 from daemon.admin.facts import Facts
 from daemon.admin.health import channel_view, status_view
 from daemon.admin.inside import Inside
-from daemon.admin.metrics import Metrics
-from daemon.admin.requests import Adjust, Backup, Because, Count, Empty, Query, Rebuild, read_body
+from daemon.admin.metrics import OPEN_METRICS, Metrics
+from daemon.admin.openapi import description
+from daemon.admin.requests import Adjust, Backup, Because, Count, Empty, Param, Rebuild, Whole, Word
+from daemon.admin.route import Answer, Call, Route
+from daemon.admin.shapes import Shape
 from daemon.admin.stream import EventStreams
 from daemon.admin.views import Channels, entry, find_sku, page_of, sku_row, sku_view, valid_sku
 from daemon.ingress.http_types import HttpResponse
@@ -37,47 +40,17 @@ class Desk:
     metrics: Metrics
 
 
-@frozen
-class Call:
-    """One request, read: the names in its path, its parameters, its body, and who sent it."""
+Takes = tuple[Param, ...]
 
-    names: tuple[str, ...]
-    query: Query
-    body: bytes
-    by: str
-
-
-Answer = Callable[[Desk, Call], Awaitable[HttpResponse | Json]]
-
-
-@frozen
-class Route:
-    """A path: literal segments, and `*` for a name. Only commands (POST) take a body."""
-
-    method: str
-    path: tuple[str, ...]
-    answer: Answer
-    takes: frozenset[str]
-
-    def matches(self, segments: list[str]) -> bool:
-        """Is this the path, whatever the method?"""
-        return len(segments) == len(self.path) and all(
-            each in ("*", segment) for each, segment in zip(self.path, segments, strict=True)
-        )
-
-
-def find_route(method: str, path: str) -> Route:
-    """The route of a request. Raises `ApiError` 404 or 405."""
-    segments = path.split("/")[1:]
-    found = [route for route in ROUTES if route.matches(segments)]
-    if not found:
-        raise ApiError(404, "unknown_path", "there is nothing at this path", "see the README for the paths there are")
-    wanted = "GET" if method == "HEAD" else method
-    for route in found:
-        if route.method == wanted:
-            return route
-    allowed = ", ".join(sorted({route.method for route in found}))
-    raise ApiError(405, "wrong_method", f"{method} is not for this path", f"use {allowed}", (("Allow", allowed),))
+PREFIX: Final = Word("prefix", "only SKUs that begin with it", is_sku=True)
+CURSOR: Final = Word("cursor", "the `next` of the page before", is_sku=True)
+OF_SKU: Final = Word("sku", "only events of this SKU", is_sku=True)
+OF_CHANNEL: Final = Word("channel", "only what concerns this channel")
+LIMIT: Final = Whole("limit", "rows of a page", 100, 1, LIST_MAX)
+BEFORE: Final = Whole("before", "only events before this one", SEQ_MAX, 1, SEQ_MAX)
+AFTER: Final = Whole("after", "only what comes after this one", 0, 0, SEQ_MAX)
+EVENT_LIMIT: Final = Whole("limit", "at most so many events, 0: all", 0, 0, SEQ_MAX)
+FOLLOW: Final = Whole("follow", "1: go on for ever, as the log grows", 0, 0, 1)
 
 
 # --- queries -------------------------------------------------------------------------------------------------
@@ -87,14 +60,18 @@ async def _status(desk: Desk, _: Call) -> Json:
     return status_view(desk.inside)
 
 
+async def _openapi(_: Desk, __: Call) -> HttpResponse:
+    return HttpResponse(200, description(ROUTES), content_type=JSON)
+
+
 async def _metrics(desk: Desk, _: Call) -> HttpResponse:
     return desk.metrics.answer()
 
 
 async def _skus(desk: Desk, call: Call) -> Json:
     inside, channels = desk.inside, Channels(desk.inside)
-    prefix, after = call.query.text("prefix"), call.query.text("cursor")
-    limit = call.query.whole("limit", 100, 1, LIST_MAX)
+    prefix, after = call.query.text(PREFIX), call.query.text(CURSOR)
+    limit = call.query.whole(LIMIT)
     # An empty prefix and cursor mean "all" and "from the start"; anything else must be able to be a SKU.
     names = inside.registry.skus(valid_sku(prefix) if prefix else "", valid_sku(after) if after else "", limit)
     rows = []
@@ -113,8 +90,8 @@ async def _sku(desk: Desk, call: Call) -> Json:
 
 async def _history(desk: Desk, call: Call) -> Json:
     sku = valid_sku(call.names[0])
-    before = call.query.whole("before", SEQ_MAX, 1, SEQ_MAX)
-    limit = call.query.whole("limit", 100, 1, LIST_MAX)
+    before = call.query.whole(BEFORE)
+    limit = call.query.whole(LIMIT)
     find_sku(desk.inside, sku)
     records = desk.inside.store.history(sku, before=before, limit=limit)
     page = page_of(map(entry, records), "history", records[-1].seq if len(records) == limit else None)
@@ -122,7 +99,7 @@ async def _history(desk: Desk, call: Call) -> Json:
 
 
 async def _explain(desk: Desk, call: Call) -> Json:
-    channel = call.query.text("channel")
+    channel = call.query.text(OF_CHANNEL)
     if channel:
         desk.commands.control(channel)
     return explain_view(desk.inside, find_sku(desk.inside, valid_sku(call.names[0])), channel)
@@ -133,18 +110,18 @@ async def _channels(desk: Desk, _: Call) -> Json:
 
 
 async def _events(desk: Desk, call: Call) -> HttpResponse:
-    sku = call.query.text("sku")
+    sku = call.query.text(OF_SKU)
     return desk.streams.answer(
-        after=call.query.whole("after", 0, 0, SEQ_MAX),
+        after=call.query.whole(AFTER),
         sku=valid_sku(sku) if sku else "",
-        limit=call.query.whole("limit", 0, 0, SEQ_MAX),
-        follow=call.query.flag("follow"),
+        limit=call.query.whole(EVENT_LIMIT),
+        follow=bool(call.query.whole(FOLLOW)),
     )
 
 
 async def _letters(desk: Desk, call: Call) -> Json:
-    after, limit = call.query.whole("after", 0, 0, SEQ_MAX), call.query.whole("limit", 100, 1, LIST_MAX)
-    return await desk.commands.letters(call.query.text("channel"), after, limit)
+    after, limit = call.query.whole(AFTER), call.query.whole(LIMIT)
+    return await desk.commands.letters(call.query.text(OF_CHANNEL), after, limit)
 
 
 async def _letter(desk: Desk, call: Call) -> Json:
@@ -159,69 +136,59 @@ async def _webhooks(desk: Desk, call: Call) -> Json:
 
 
 async def _count(desk: Desk, call: Call) -> Json:
-    return await desk.facts.count(read_body(call.body, Count), call.by)
+    return await desk.facts.count(call.body, call.by)
 
 
 async def _adjust(desk: Desk, call: Call) -> Json:
-    return await desk.facts.adjust(read_body(call.body, Adjust), call.by)
+    return await desk.facts.adjust(call.body, call.by)
 
 
 async def _freeze(desk: Desk, call: Call) -> Json:
-    asked = read_body(call.body, Because)
-    return await desk.facts.freeze(valid_sku(call.names[0]), call.by, asked.reason)
+    return await desk.facts.freeze(valid_sku(call.names[0]), call.by, call.body.reason)
 
 
 async def _unfreeze(desk: Desk, call: Call) -> Json:
-    read_body(call.body, Empty)
     return await desk.facts.unfreeze(valid_sku(call.names[0]), call.by)
 
 
 async def _push(desk: Desk, call: Call) -> Json:
-    read_body(call.body, Empty)
     return await desk.facts.push(valid_sku(call.names[0]), call.by)
 
 
 async def _pull(desk: Desk, call: Call) -> Json:
-    read_body(call.body, Empty)
     return await desk.facts.pull(valid_sku(call.names[0]), call.by)
 
 
 async def _retry(desk: Desk, call: Call) -> Json:
-    read_body(call.body, Empty)
     return await desk.commands.retry_letter(_letter_id(call))
 
 
 async def _discard(desk: Desk, call: Call) -> Json:
-    read_body(call.body, Empty)
     return await desk.commands.discard_letter(_letter_id(call))
 
 
 async def _pause(desk: Desk, call: Call) -> Json:
-    read_body(call.body, Empty)
     return desk.commands.pause(call.names[0])
 
 
 async def _resume(desk: Desk, call: Call) -> Json:
-    read_body(call.body, Empty)
     return desk.commands.resume(call.names[0])
 
 
 async def _reconcile(desk: Desk, call: Call) -> Json:
-    read_body(call.body, Empty)
     return await desk.commands.reconcile(call.names[0])
 
 
 async def _register(desk: Desk, call: Call) -> Json:
-    read_body(call.body, Empty)
     return await desk.commands.register_webhooks(call.names[0])
 
 
 async def _backup(desk: Desk, call: Call) -> Json:
-    return await desk.commands.backup(read_body(call.body, Backup).directory)
+    return await desk.commands.backup(call.body.directory)
 
 
 async def _rebuild(desk: Desk, call: Call) -> Json:
-    return await desk.commands.rebuild(verify_only=read_body(call.body, Rebuild).verify)
+    return await desk.commands.rebuild(verify_only=call.body.verify)
 
 
 def _letter_id(call: Call) -> int:
@@ -231,39 +198,43 @@ def _letter_id(call: Call) -> int:
     return int(text)
 
 
-def _get(path: str, answer: Answer, *takes: str) -> Route:
-    return Route("GET", tuple(path.split("/")[1:]), answer, frozenset(takes))
+def _get(path: str, about: str, answer: Answer, gives: type[Shape] | str, takes: Takes = (), *refusals: int) -> Route:
+    return Route("GET", tuple(path.split("/")[1:]), about, answer, gives, takes, None, refusals)
 
 
-def _post(path: str, answer: Answer) -> Route:
-    return Route("POST", tuple(path.split("/")[1:]), answer, frozenset())
+def _post(path: str, about: str, answer: Answer, gives: type[Shape], body: type, *refusals: int) -> Route:
+    return Route("POST", tuple(path.split("/")[1:]), about, answer, gives, (), body, refusals)
 
+
+_SKU, _LETTER, _CHANNEL = "/v1/skus/{sku}", "/v1/dead-letters/{id}", "/v1/channels/{channel}"
+_HOOKS = _CHANNEL + "/webhooks"
 
 ROUTES: Final = (
-    _get("/metrics", _metrics),
-    _get("/v1/status", _status),
-    _get("/v1/skus", _skus, "prefix", "limit", "cursor"),
-    _get("/v1/skus/*", _sku),
-    _get("/v1/skus/*/history", _history, "before", "limit"),
-    _get("/v1/skus/*/explain", _explain, "channel"),
-    _get("/v1/channels", _channels),
-    _get("/v1/channels/*/webhooks", _webhooks),
-    _get("/v1/events", _events, "after", "sku", "limit", "follow"),
-    _get("/v1/dead-letters", _letters, "after", "limit", "channel"),
-    _get("/v1/dead-letters/*", _letter),
-    _post("/v1/counts", _count),
-    _post("/v1/adjustments", _adjust),
-    _post("/v1/skus/*/push", _push),
-    _post("/v1/skus/*/pull", _pull),
-    _post("/v1/skus/*/freeze", _freeze),
-    _post("/v1/skus/*/unfreeze", _unfreeze),
-    _post("/v1/dead-letters/*/retry", _retry),
-    _post("/v1/dead-letters/*/discard", _discard),
-    _post("/v1/channels/*/pause", _pause),
-    _post("/v1/channels/*/resume", _resume),
-    _post("/v1/channels/*/reconcile", _reconcile),
-    _post("/v1/channels/*/webhooks/register", _register),
-    _post("/v1/backup", _backup),
-    _post("/v1/rebuild", _rebuild),
+    _get("/v1/openapi.json", "This description.", _openapi, JSON),
+    _get("/metrics", "Figures for a monitor, as OpenMetrics text.", _metrics, OPEN_METRICS),
+    _get("/v1/status", "How the daemon is.", _status, shapes.Status),
+    _get("/v1/skus", "SKUs in the order of their names.", _skus, shapes.SkuPage, (PREFIX, LIMIT, CURSOR)),
+    _get(_SKU, "One SKU with its listings.", _sku, shapes.SkuState, (), 404),
+    _get(_SKU + "/history", "The events of one SKU.", _history, shapes.History, (BEFORE, LIMIT), 404),
+    _get(_SKU + "/explain", "Why listings show what they show.", _explain, shapes.Explanation, (OF_CHANNEL,), 404),
+    _get("/v1/channels", "Every channel.", _channels, shapes.ChannelList),
+    _get(_HOOKS, "The subscriptions there.", _webhooks, shapes.Subscriptions, (), 404, 502),
+    _get("/v1/events", "The event log, a line each.", _events, JSON_LINES, (AFTER, OF_SKU, EVENT_LIMIT, FOLLOW)),
+    _get("/v1/dead-letters", "What was put aside.", _letters, shapes.LetterPage, (AFTER, LIMIT, OF_CHANNEL)),
+    _get(_LETTER, "One letter with its content.", _letter, shapes.OpenedLetter, (), 404),
+    _post("/v1/counts", "Tell what was counted.", _count, shapes.Counted, Count, 409),
+    _post("/v1/adjustments", "Tell what came or went.", _adjust, shapes.Adjusted, Adjust, 409),
+    _post(_SKU + "/push", "Read its listings, push what differs.", _push, shapes.Asked, Empty, 404, 409),
+    _post(_SKU + "/pull", "Read its listings.", _pull, shapes.Asked, Empty, 404, 409),
+    _post(_SKU + "/freeze", "Its listings keep their levels.", _freeze, shapes.Told, Because, 404, 409),
+    _post(_SKU + "/unfreeze", "Its listings follow the stock.", _unfreeze, shapes.Told, Empty, 404, 409),
+    _post(_LETTER + "/retry", "Apply a letter again.", _retry, shapes.LetterResult, Empty, 404, 409),
+    _post(_LETTER + "/discard", "Give a letter up.", _discard, shapes.LetterResult, Empty, 404, 409),
+    _post(_CHANNEL + "/pause", "Push nothing there.", _pause, shapes.ChannelState, Empty, 404),
+    _post(_CHANNEL + "/resume", "Push there again.", _resume, shapes.ChannelState, Empty, 404),
+    _post(_CHANNEL + "/reconcile", "Compare with it now.", _reconcile, shapes.Reconciled, Empty, 404, 409, 502),
+    _post(_HOOKS + "/register", "Mend the subscriptions.", _register, shapes.Registered, Empty, 404, 409, 502),
+    _post("/v1/backup", "Copy the state into an empty directory.", _backup, shapes.Copied, Backup, 409),
+    _post("/v1/rebuild", "Fold the whole log again and compare.", _rebuild, shapes.Rebuilt, Rebuild, 409),
 )
 """Every path of the socket."""

@@ -109,6 +109,10 @@ class Channel:
         """Put missing or switched-off subscriptions right."""
         return await self.subscriptions.repair()
 
+    def registration_hindrance(self) -> str:
+        """Why webhooks cannot be registered at all; empty if they can."""
+        return self.subscriptions.hindrance()
+
     def wanted_topics(self) -> tuple[str, ...]:
         """The topics that must be subscribed."""
         return self.account.adapter.wanted_topics()

@@ -50,12 +50,18 @@ class Subscriptions:
         answer = await self.account.converse(self.account.adapter.webhooks())
         return answer.reason if isinstance(answer, (NoAnswer, Failure)) else list(answer)
 
-    async def repair(self) -> list[str] | str:
-        """Make what is missing and switch on what is off; what was done, or why it failed."""
+    def hindrance(self) -> str:
+        """Why nothing can be registered, without asking the channel; empty if it can be tried."""
         if not self.account.adapter.traits.registers_webhooks:
             return f"{self.account.name}: this platform's webhooks are set up at the platform, not by onhand"
         if not self.url:
             return "set public_url in the configuration, so that the channel knows where to send webhooks"
+        return ""
+
+    async def repair(self) -> list[str] | str:
+        """Make what is missing and switch on what is off; what was done, or why it failed."""
+        if hindrance := self.hindrance():
+            return hindrance
         present = await self.listed()
         if isinstance(present, str):
             return present

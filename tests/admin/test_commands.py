@@ -272,6 +272,9 @@ async def test_webhooks_show_what_is_missing(house: House, admin: AdminSocket) -
     shop.subscriptions = shop.registered = "the token is not valid"
     assert (await admin.get("/v1/channels/shop/webhooks")).code == "channel_failed"
     assert (await admin.post("/v1/channels/shop/webhooks/register")).status == 502
+    shop.hindrance = "set public_url in the configuration"
+    refused = await admin.post("/v1/channels/shop/webhooks/register")
+    assert (refused.status, refused.code) == (409, "refused")
 
 
 # --- dead letters --------------------------------------------------------------------------------------------

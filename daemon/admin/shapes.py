@@ -1,0 +1,428 @@
+"""The shape of every answer of the admin socket, for its OpenAPI description.
+
+The answers themselves are plain dictionaries, made in `views`, `health`, `explain`, `facts` and `commands`. These
+structures hold every key of them and no other: the tests decode each real answer into its shape, strictly.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import UNSET, Struct, UnsetType
+
+from daemon.domain.slot import SlotState
+from daemon.storage.dead_letters import DeadKind
+
+Units = int | None
+"""Pieces of stock; null while nobody has counted."""
+Moment = str | None
+"""RFC 3339 in UTC; null for never."""
+
+
+class Shape(Struct, frozen=True, forbid_unknown_fields=True):
+    """An answer or a part of one."""
+
+
+class ErrorDetail(Shape, frozen=True):
+    """`code` is a word for programs and never changes its meaning; the sentences may."""
+
+    code: str
+    message: str
+    hint: str
+
+
+class Error(Shape, frozen=True):
+    """A refusal: what is wrong, and what to do next."""
+
+    error: ErrorDetail
+
+
+# --- SKUs ----------------------------------------------------------------------------------------------------
+
+
+class SkuRow(Shape, frozen=True):
+    """One SKU of a list, with the most pressing state of its listings."""
+
+    sku: str
+    available: Units
+    on_hand: Units
+    held: Units
+    debt: Units
+    listings: int
+    state: SlotState | None
+
+
+class SkuPage(Shape, frozen=True):
+    """`next`: the cursor of the following page."""
+
+    skus: list[SkuRow]
+    next: str | None
+
+
+class ListingState(Shape, frozen=True):
+    """What a listing should show, and what we believe it shows."""
+
+    channel: str
+    listing: str
+    desired: Units
+    belief: Units
+    generation: int
+    state: SlotState
+    last_push_at: Moment
+    last_error: str | None
+    dead_letter: int | None
+
+
+class Frozen(Shape, frozen=True):
+    """Who froze the SKU, and why."""
+
+    by: str
+    reason: str | None
+
+
+class SkuState(Shape, frozen=True):
+    """A SKU with its listings. `versions`: per channel the newest version of any order it knows."""
+
+    sku: str
+    available: Units
+    on_hand: Units
+    held: Units
+    debt: Units
+    ambiguous: int
+    frozen: Frozen | None
+    quarantined: str | None
+    versions: dict[str, str]
+    listings: list[ListingState]
+
+
+class EventCause(Shape, frozen=True):
+    """What made an event happen."""
+
+    delivery: int | None
+    order: str | None
+    line: str | None
+    by: str
+
+
+class LogEvent(Shape, frozen=True):
+    """One event of the log. `before` and `after`: available units around it."""
+
+    seq: int
+    at: Moment
+    sku: str
+    kind: str
+    channel: str | None
+    cause: EventCause
+    before: Units
+    after: Units
+    note: str
+    version: int | UnsetType = UNSET
+    listing: str | UnsetType = UNSET
+    generation: int | UnsetType = UNSET
+    level: int | UnsetType | None = UNSET
+    believed: int | UnsetType | None = UNSET
+
+
+class History(Shape, frozen=True):
+    """Newest first. `next`: the `before` of the following page."""
+
+    sku: str
+    history: list[LogEvent]
+    next: int | None
+
+
+class Anchor(Shape, frozen=True):
+    """The count in force at one location."""
+
+    location: str | None
+    quantity: int
+    kind: Literal["on_hand", "available"]
+    at: str
+    source: str
+    reference: str | None
+    settled: int
+
+
+class OpenOrder(Shape, frozen=True):
+    """An order line with units that are sold and still on the shelf."""
+
+    channel: str
+    order: str
+    line: str
+    held: int
+    taken: int
+    since: str
+
+
+class ListingReasons(Shape, frozen=True):
+    """Why a listing shows what it shows."""
+
+    channel: str
+    listing: str
+    shows: Units
+    should_show: Units
+    wish_now: Units
+    rules: list[str]
+    state: SlotState
+    why: list[str]
+    generation: int
+    attempts: int
+    next_try_at: Moment
+    read_back_at: Moment
+    last_push_at: Moment
+    last_error: str | None
+    dead_letter: int | None
+    events: list[LogEvent]
+
+
+class Explanation(Shape, frozen=True):
+    """Numbers, rules and events of a SKU, and the sentences that join them."""
+
+    sku: str
+    available: Units
+    on_hand: Units
+    held: Units
+    debt: Units
+    stock: list[str]
+    anchors: list[Anchor]
+    open_orders: list[OpenOrder]
+    open_orders_count: int
+    listings: list[ListingReasons]
+
+
+# --- the daemon and its channels -----------------------------------------------------------------------------
+
+
+class LagFigures(Shape, frozen=True):
+    """Milliseconds over the recent past; null before the first measurement."""
+
+    p50: float | None
+    p95: float | None
+    p99: float | None
+    count: int
+
+
+class ClockOffset(Shape, frozen=True):
+    """How far the channel's clock runs ahead of ours, in milliseconds."""
+
+    at_least: float
+    at_most: float
+
+
+class ChannelState(Shape, frozen=True):
+    """One channel."""
+
+    name: str
+    platform: str
+    state: Literal["live", "paused", "down", "throttled"]
+    breaker: Literal["closed", "open", "half_open"]
+    push_lag_ms: LagFigures
+    webhook_lag_ms: LagFigures
+    commit_lag_ms: LagFigures
+    pending: int
+    in_flight: int
+    dead: int
+    orders_seen_until: Moment
+    clock_offset_ms: ClockOffset
+    last_error: str | None
+    pushes: int
+    polls: int
+    webhooks: int
+
+
+class ChannelList(Shape, frozen=True):
+    """Every configured channel."""
+
+    channels: list[ChannelState]
+
+
+class OutboxFigures(Shape, frozen=True):
+    """Listings that need work."""
+
+    pending: int
+    in_flight: int
+    dead: int
+
+
+class StorageFigures(Shape, frozen=True):
+    """`trouble`: why nothing new can be accepted."""
+
+    map_bytes: int
+    used_bytes: int
+    commits: int
+    pending_rows: int
+    readers: int
+    trouble: str | None
+
+
+class Status(Shape, frozen=True):
+    """How the daemon is."""
+
+    ready: bool
+    not_ready: str | None
+    since: Moment
+    now: Moment
+    events: int
+    acked: int
+    duplicates: int
+    rejected: int
+    counters: dict[str, int]
+    actors: int
+    queued: int
+    crashes: int
+    quarantined: dict[str, str]
+    outbox: OutboxFigures
+    dead_letters: int
+    channels: dict[str, ChannelState]
+    storage: StorageFigures
+
+
+class Subscription(Shape, frozen=True):
+    """A webhook as the channel shows it."""
+
+    topic: str
+    url: str
+    state: Literal["active", "paused", "disabled"]
+    id: str
+
+
+class Subscriptions(Shape, frozen=True):
+    """`missing`: wanted topics without an active webhook."""
+
+    channel: str
+    wanted: list[str]
+    missing: list[str]
+    webhooks: list[Subscription]
+
+
+class Registered(Shape, frozen=True):
+    """What was put right."""
+
+    channel: str
+    done: list[str]
+
+
+class Reconciled(Shape, frozen=True):
+    """What a comparison with the live channel found."""
+
+    channel: str
+    listings: int
+    linked: int
+    mismatched: int
+    error: None
+
+
+# --- dead letters --------------------------------------------------------------------------------------------
+
+
+class Letter(Shape, frozen=True):
+    """One dead letter, without its content."""
+
+    id: int
+    kind: DeadKind
+    at: Moment
+    channel: str | None
+    sku: str | None
+    subject: str
+    topic: str | None
+    delivery: int | None
+    cause: str
+    next_action: str
+
+
+class LetterPage(Shape, frozen=True):
+    """In the order they came. `next`: the `after` of the following page."""
+
+    dead_letters: list[Letter]
+    next: int | None
+
+
+class Content(Shape, frozen=True):
+    """What a letter holds, as a person can read it: always `text`, or `hex` where it is none."""
+
+    text: str | UnsetType = UNSET
+    hex: str | UnsetType = UNSET
+    bytes: int | UnsetType = UNSET
+    kind: str | UnsetType = UNSET
+    sku: str | UnsetType | None = UNSET
+    order: str | UnsetType = UNSET
+    line: str | UnsetType = UNSET
+
+
+class OpenedLetter(Letter, frozen=True):
+    """One dead letter with its content."""
+
+    content: Content
+
+
+class LetterResult(Shape, frozen=True):
+    """What came of a retry or a discard."""
+
+    id: int
+    result: str
+    still_there: bool
+
+
+# --- facts and commands --------------------------------------------------------------------------------------
+
+
+class Told(Shape, frozen=True):
+    """What became of a fact. `seq`: its event, null where nothing was written."""
+
+    sku: str
+    verdict: str
+    seq: int | None
+    before: Units
+    after: Units
+    available: Units
+    on_hand: Units
+    held: Units
+    debt: Units
+    note: str | None
+
+
+class Counted(Told, frozen=True):
+    """What became of a count."""
+
+    kind: Literal["on_hand", "available"]
+    counted: int
+
+
+class Adjusted(Told, frozen=True):
+    """What became of an adjustment; `adjusted` is 0 where its reference was known already."""
+
+    reference: str
+    adjusted: int
+
+
+class AskedListing(Shape, frozen=True):
+    """A listing that is read now."""
+
+    channel: str
+    listing: str
+
+
+class Asked(Shape, frozen=True):
+    """The listings that are read now, and pushed where they differ."""
+
+    sku: str
+    asked: list[AskedListing]
+    note: str
+
+
+class Copied(Shape, frozen=True):
+    """A finished backup."""
+
+    directory: str
+    bytes: int
+
+
+class Rebuilt(Shape, frozen=True):
+    """What folding the whole log anew found; `first_broken` 0: no event is broken."""
+
+    ok: bool
+    events: int
+    skus: int
+    different: list[str]
+    first_broken: int
+    repaired: bool
