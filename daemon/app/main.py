@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import ssl
 import sys
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -90,9 +92,18 @@ def real_ports() -> Ports:
     return production_ports(open_http=_open_http, listen_public=_listen_public, listen_admin=_listen_admin)
 
 
+@cache
+def _system_trust() -> ssl.SSLContext:
+    """The system's certificates. Reading them takes tens of milliseconds, so all channels share one copy."""
+    return ssl.create_default_context()
+
+
 def _open_http(target: HttpTarget) -> HttpPort:
     policy = AddressPolicy(target.hosts, allow_plain=target.allow_plain, allow_private=target.allow_private)
-    return open_http_client(target.kind, policy=policy, max_connections=target.max_connections, clock_us=wall_us)
+    return open_http_client(
+        target.kind, policy=policy, max_connections=target.max_connections, clock_us=wall_us,
+        ssl_context=_system_trust(),
+    )  # fmt: skip
 
 
 async def _listen_public(host: str, port: int) -> Sequence[trio.abc.Listener[Any]]:

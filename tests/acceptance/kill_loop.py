@@ -1,11 +1,13 @@
 """Kill the daemon again and again while three storefronts sell, and check that every unit is accounted for.
 
-    python -m tests.acceptance.kill_loop --kills 100 --seed 1 [--json]
+    python -m tests.acceptance.kill_loop --kills 10000 --jobs 2 --seed 1 [--json]
 
 Three `onhand sandbox` processes lose, repeat, delay and reorder their webhooks and fail some of the daemon's calls;
-shoppers buy, cancel, give back and receive goods all the time; `onhand run` is killed with SIGKILL at random moments,
-some of them during its start or its orderly stop, and started again at once. Then everything calms down, and the
-daemon must agree with the storefronts' own ledgers, exactly.
+shoppers buy, cancel, give back and receive goods all the time, and tellers post webhooks of their own as fast as they
+are answered. `onhand run` is killed with SIGKILL at a moment drawn evenly from its life, so also during its start and
+its orderly stop, and started again at once; the listening socket is held for it, as systemd does. At each restart
+everything acknowledged to the tellers must be in the log. Every so many kills, and at the end, everything calms down,
+and the daemon must agree with the storefronts' own ledgers, exactly; then a new world begins.
 """
 
 from __future__ import annotations
@@ -17,31 +19,31 @@ import random
 import statistics
 import sys
 import tempfile
-from collections import defaultdict
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
+import httpx
 import trio
 from attrs import asdict, define, field
 
-from tests.acceptance.processes import Daemon, Shop, daemon, free_port, sandbox_channel, shop, until, write_config
+from tests.acceptance.processes import onhand
+from tests.crash.planted import PLANTED
+from tests.crash.traffic import HOT, busy
+from tests.crash.world import CALM_S, NAMES, STOCK, World, world
+from tests.crash.zygote import Zygote, daemon_command
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-NAMES = ("north", "south", "outlet")
-BUFFERS = {"north": 0, "south": 1, "outlet": 0}
-SKUS = 12
-HOT = 3
-"""So many of the SKUs sell out, again and again; the others never do."""
-STOCK = 5_000
-PACE_S = 0.06
-"""Mean pause of a shopper; there is one at each storefront."""
+__all__ = ["HOT", "Options", "Result", "kill_loop"]
+
+SHORT_S, LONG_S, LONG_LIVES = 0.35, 2.6, 0.15
+"""A life ends at a moment drawn evenly from the first, or, in so many of all lives, from the second: long enough for
+a checkpoint."""
+STARTS = 3
+"""A short life is at least so many starts long, or a slow machine would do nothing but start."""
+STOP_KILLS = 0.15
+"""So many lives are asked to stop and killed while they do."""
+TELLERS, TELLER_PACE_S, SHOPPER_PACE_S = 4, 0.01, 0.06
 LATEST_WRITE_S = 9.0
 """A storefront may apply a write so long after its client gave up."""
-CALM_S = 90.0
-"""Most that everything may take to converge once input has stopped."""
 FAULTS = {
     "webhook": {"duplicate": 0.2, "drop": 0.1, "reorder": 0.3, "delay_s": 1.0},
     "api": {"error_500": 0.04, "throttle_429": 0.01, "timeout": 0.02, "lose_answer": 0.04},
@@ -50,16 +52,32 @@ FIERCE = {
     "webhook": {"duplicate": 0.4, "drop": 0.4, "reorder": 0.5, "delay_s": 3.0},
     "api": {"error_500": 0.15, "throttle_429": 0.02, "timeout": 0.1, "lose_answer": 0.15, "lie_ok": 0.05},
 }
-"""Also tells lies: levels said to be written that were not. Only another look at the store finds those, so the run
+"""Also tells lies: levels said to be written that were not. Only another look at the store finds those, so each round
 ends with `onhand reconcile`."""
+
+
+@define
+class Options:
+    """What a run is to do."""
+
+    kills: int = 100
+    seed: int = 1
+    check_every: int = 500
+    """Kills after which everything is compared and a new world begins."""
+    fierce: bool = False
+    fresh: bool = False
+    """Start each life from nothing, not as a fork of a process that has imported everything."""
+    planted: str = ""
+    long_lives: float = LONG_LIVES
 
 
 @define
 class Result:
     """What came of it; `problems` empty means that all is well."""
 
-    kills: int
-    seed: int
+    kills: int = 0
+    seed: int = 0
+    rounds: int = 0
     kills_during_start: int = 0
     kills_during_stop: int = 0
     starts: int = 0
@@ -67,285 +85,233 @@ class Result:
     slowest_start_ms: float = 0.0
     orders: int = 0
     changes: int = 0
+    posts: int = 0
+    """By the tellers, repeats included."""
+    audits: int = 0
+    """Restarts after which the log was read and held everything acknowledged until then."""
     acked: int = 0
     lost: int = 0
+    twice: int = 0
+    refused: int = 0
     miscounted: int = 0
     units_miscounted: int = 0
     oversold_skus: int = 0
     oversold_units: int = 0
     converged_s: float = 0.0
+    """The slowest round."""
     events: int = 0
     seconds: float = 0.0
+    kills_per_minute: float = 0.0
     problems: list[str] = field(factory=list)
 
+    def add(self, other: Result) -> None:
+        """Take in what another round, or another loop at the same time, found. Seconds are the caller's."""
+        for name in _SUMMED:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for name in _WORST:
+            setattr(self, name, max(getattr(self, name), getattr(other, name)))
+        self.problems += other.problems
+
+    def timed(self, seconds: float) -> None:
+        """How long it took in all."""
+        self.seconds = round(seconds, 1)
+        self.kills_per_minute = round(self.kills * 60 / seconds, 1)
+
+
+_SUMMED = (
+    "kills", "rounds", "kills_during_start", "kills_during_stop", "starts", "orders", "changes", "posts", "audits",
+    "acked", "lost", "twice", "refused", "miscounted", "units_miscounted", "oversold_skus", "oversold_units",
+    "events",
+)  # fmt: skip
+_WORST = ("start_to_ready_ms", "slowest_start_ms", "converged_s")
+
+Progress = Callable[[int, Sequence[float]], None]
+"""Told the kills so far and the starts of this round, seconds."""
+
 
 @define
-class Traffic:
-    """Shoppers and staff of one storefront, until told to stop."""
+class Round:
+    """One world, until its last kill and the comparison after it."""
 
-    shop: Shop
-    rng: random.Random
+    world: World
+    options: Options
     kills: int
-    stopping: bool = False
-    orders: list[str] = field(factory=list)
-    changes: int = 0
-
-    async def run(self) -> None:
-        while not self.stopping:
-            await trio.sleep(self.rng.expovariate(1 / PACE_S))
-            if self.orders and self.rng.random() < 0.25:
-                await self._change()
-            else:
-                await self._buy()
-
-    async def _buy(self) -> None:
-        rng = self.rng
-        if rng.random() < 0.15:
-            # A hot SKU goes in large lots, and in single units when there is no lot left.
-            sku = rng.randint(1, HOT)
-            for units in (rng.randint(1, max(2, 6 * STOCK // (self.kills + 20))), rng.randint(1, 3)):
-                if await self._order([{"sku": f"SKU-{sku:04d}", "quantity": units}]):
-                    return
-            return
-        chosen = rng.sample(range(HOT + 1, SKUS + 1), rng.choice((1, 1, 2)))
-        await self._order([{"sku": f"SKU-{sku:04d}", "quantity": rng.randint(1, 3)} for sku in chosen])
-
-    async def _order(self, lines: list[dict[str, object]]) -> bool:
-        status, answer = await self.shop.post("/orders", {"lines": lines})
-        if status == 201:
-            self.orders.append(answer["id"])
-        return status == 201
-
-    async def _change(self) -> None:
-        rng = self.rng
-        order = rng.choice(self.orders[-40:] if rng.random() < 0.8 else self.orders)
-        action = rng.choice(("cancel", "refund", "fulfil", "fulfil"))
-        body: dict[str, object] = {}
-        if rng.random() < 0.5:
-            body = {"lines": [{"id": "1", "quantity": 1}]}
-        if action == "refund":
-            body["restock"] = rng.random() < 0.8
-        status, _ = await self.shop.post(f"/orders/{order}/{action}", body)
-        self.changes += status == 200
-
-
-@define
-class Loop:
-    """One run."""
-
-    daemon: Daemon
-    shops: dict[str, Shop]
-    result: Result
     rng: random.Random
+    result: Result = field(factory=Result)
     starts_s: list[float] = field(factory=list)
-    fierce: bool = False
-    progress: Any = None
+    progress: Progress = lambda number, starts_s: None
 
-    async def run(self) -> None:
-        began = trio.current_time()
+    async def run(self) -> Result:
+        here, result = self.world, self.result
+        result.rounds = 1
         await self._start()
-        await self.daemon.wait_ready(60)
-        for place, each in enumerate(self.shops.values()):
-            await each.post("/faults", {**(FIERCE if self.fierce else FAULTS), "seed": self.result.seed * 10 + place})
-        traffics = [Traffic(each, random.Random(f"{self.result.seed} {each.name}"), self.result.kills)
-                    for each in self.shops.values()]  # fmt: skip
+        await here.daemon.wait_ready()  # the first counts come before the first sale: the ledgers' reckoning needs it
+        await here.misbehave(FIERCE if self.options.fierce else FAULTS)
+        lot = max(2, 6 * STOCK // (self.kills // 2 + 20))
+        shoppers = here.shoppers(lot=lot, pace_s=SHOPPER_PACE_S)
+        tellers = here.tellers(TELLERS, pace_s=TELLER_PACE_S)
         async with trio.open_nursery() as nursery:
-            for traffic in traffics:
-                nursery.start_soon(traffic.run)
-            await self._kill_again_and_again()
-            for traffic in traffics:
-                traffic.stopping = True
-        self.result.orders = sum(len(traffic.orders) for traffic in traffics)
-        self.result.changes = sum(traffic.changes for traffic in traffics)
-        for each in self.shops.values():
-            await each.post("/faults", {})
-        if self.fierce:
+            await busy(nursery, [*shoppers, *tellers])
+            for number in range(1, self.kills + 1):
+                if number > 1:
+                    await self._live_and_be_killed()
+                else:
+                    self._kill()
+                self.progress(number, self.starts_s)
+            for each in [*shoppers, *tellers]:
+                each.stopping = True
+            await self._start()  # tellers end when they are answered
+        result.orders = sum(len(each.orders) for each in shoppers)
+        result.changes = sum(each.changes for each in shoppers)
+        await here.misbehave({})
+        if self.options.fierce:
             await self._reconcile()
-        await self._converge()
-        await self._judge()
-        self.result.seconds = round(trio.current_time() - began, 1)
+        await self._compare()
+        return result
+
+    # -- lives --
+
+    async def _live_and_be_killed(self) -> None:
+        rng, process = self.rng, self.world.daemon.process
+        short_s = max(SHORT_S, STARTS * statistics.median(self.starts_s[-50:]))
+        life_s = rng.uniform(0, max(short_s, LONG_S) if rng.random() < self.options.long_lives else short_s)
+        served = len(self.starts_s)
+        with trio.move_on_after(life_s):
+            await self._start()
+            await self._audit()
+            await trio.sleep_forever()
+        if len(self.starts_s) == served:
+            self.result.kills_during_start += 1
+        elif rng.random() < STOP_KILLS:
+            self.result.kills_during_stop += 1
+            process.ask_to_stop()
+            await trio.sleep(rng.uniform(0, 0.3))
+        self._kill()
+
+    def _kill(self) -> None:
+        self.world.daemon.process.kill()
+        self.result.kills += 1
 
     async def _start(self) -> None:
         began = trio.current_time()
-        self.daemon.process.start()
         self.result.starts += 1
-        await self.daemon.wait_serving(30)
+        self.world.daemon.process.start()
+        await self.world.serving()
         self.starts_s.append(trio.current_time() - began)
 
-    async def _kill_again_and_again(self) -> None:
-        for number in range(1, self.result.kills + 1):
-            await trio.sleep(self.rng.uniform(0.05, 1.6))
-            if self.rng.random() < 0.15:
-                self.result.kills_during_stop += 1
-                self.daemon.process.ask_to_stop()
-                await trio.sleep(self.rng.uniform(0, 0.3))
-            self.daemon.process.kill()
-            while self.rng.random() < 0.12 and self.result.kills_during_start < self.result.kills:
-                self.result.kills_during_start += 1
-                self.result.starts += 1
-                self.daemon.process.start()
-                await trio.sleep(self.rng.uniform(0.05, statistics.median(self.starts_s) * 1.3))
-                self.daemon.process.kill()
-            await self._start()
-            if self.progress is not None:
-                self.progress(number, self.starts_s)
+    async def _audit(self) -> None:
+        """A log read to its end before the kill comes is an audit; else the next life's takes it up."""
+        with contextlib.suppress(httpx.TransportError):
+            await self.world.books.audit(self.world.daemon)
 
-    async def _converge(self) -> None:
-        self.result.start_to_ready_ms = round(statistics.median(self.starts_s) * 1_000, 1)
-        self.result.slowest_start_ms = round(max(self.starts_s) * 1_000, 1)
-        try:
-            self.result.converged_s = round(await until(self._calm, CALM_S, 0.25), 2)
-        except trio.TooSlowError:
-            self.result.problems.append(f"not converged within {CALM_S:.0f} s")
-            self.result.converged_s = CALM_S
+    # -- when all is over --
 
     async def _reconcile(self) -> None:
         """Compare with the live storefronts, once no late write can come any more."""
         await trio.sleep(LATEST_WRITE_S)
         for name in NAMES:
-            report = await self.daemon.tell(f"/v1/channels/{name}/reconcile")
+            report = await self.world.daemon.tell(f"/v1/channels/{name}/reconcile")
             if report["error"]:
                 self.result.problems.append(f"{name} could not be reconciled: {report['error']}")
 
-    async def _calm(self) -> bool:
-        """Does every storefront show what the ledgers say, with nothing left to do?"""
-        ledgers = {name: await each.get("/ledger") for name, each in self.shops.items()}
-        truth = true_stock(ledgers)
-        if any(
-            ledgers[name]["skus"][sku]["quantity"] != level_of(name, units)
-            for sku, units in truth.items()
-            for name in NAMES
-        ):
-            return False
-        outbox = (await self.daemon.ask("/v1/status"))["outbox"]
-        return not any(outbox.values())
-
-    async def _judge(self) -> None:
-        ledgers = {name: await each.get("/ledger") for name, each in self.shops.items()}
-        self._judge_numbers(ledgers, {sku: await self.daemon.ask(f"/v1/skus/{sku}") for sku in true_stock(ledgers)})
-        events = await self.daemon.events()
-        self.result.events = len(events)
-        self._judge_deliveries(ledgers, events)
-        verified = await self.daemon.tell("/v1/rebuild", {"verify": True})
-        if not verified["ok"]:
-            self.result.problems.append(f"the state is not the fold of the log: {verified}")
-        code = await self.daemon.process.terminate(10)
-        if code != 0:
-            self.result.problems.append(f"the orderly stop ended with {code}")
-        self._judge_log()
-
-    def _judge_numbers(self, ledgers: dict[str, Any], skus: dict[str, Any]) -> None:
-        result = self.result
-        for sku, units in true_stock(ledgers).items():
-            known = skus[sku]
-            if (known["available"], known["debt"]) != (units, max(0, -units)):
-                result.miscounted += 1
-                result.units_miscounted += abs((known["available"] or 0) - units)
-                result.problems.append(f"{sku}: available {known['available']}, in truth {units}")
-            if units < 0:
-                result.oversold_skus += 1
-                result.oversold_units -= units
-            result.problems += [
-                f"{sku}: {name} shows {ledgers[name]['skus'][sku]['quantity']}, not {level_of(name, units)}"
-                for name in NAMES
-                if ledgers[name]["skus"][sku]["quantity"] != level_of(name, units)
-            ]
-
-    def _judge_deliveries(self, ledgers: dict[str, Any], events: list[dict[str, Any]]) -> None:
-        """Every order version whose webhook was answered 2xx is in the log, line by line, and was by then.
-
-        What came into the log only later, from the order feed, had been lost.
-        """
-        known: dict[tuple[str, str, str, int], int] = {}
-        for event in events:
-            if event["kind"] == "order":
-                key = (event["channel"], event["cause"]["order"], event["cause"]["line"], event["version"])
-                known.setdefault(key, microseconds(event["at"]))
-        for name, ledger in ledgers.items():
-            for order, version, lines, acked_us in acknowledged(ledger):
-                self.result.acked += 1
-                late = [line for line in lines if known.get((name, order, line, version), acked_us + 1) > acked_us]
-                if late:
-                    self.result.lost += 1
-                    self.result.problems.append(f"{name}: order {order} version {version} was acknowledged, and lost")
-
-    def _judge_log(self) -> None:
-        process = self.daemon.process
-        if complaints := process.complaints():
-            self.result.problems.append(f"the daemon wrote to stderr: {complaints[-2000:]}")
-        errors = [record for record in process.records() if record["severity"] == "error"]
-        self.result.problems += [f"the daemon logged {json.dumps(record)[:1000]}" for record in errors[:10]]
+    async def _compare(self) -> None:
+        here, result = self.world, self.result
+        result.start_to_ready_ms = round(statistics.median(self.starts_s) * 1_000, 1)
+        result.slowest_start_ms = round(max(self.starts_s) * 1_000, 1)
+        try:
+            result.converged_s = round(await here.converge(1.0 if self.options.planted else CALM_S), 2)
+        except trio.TooSlowError:
+            result.problems.append("the storefronts did not converge")
+        found = await here.judge()
+        result.acked, result.lost, result.twice = found.acked, found.lost, found.twice + len(here.books.twice())
+        result.miscounted, result.units_miscounted = found.miscounted, found.units_miscounted
+        result.oversold_skus, result.oversold_units = found.oversold_skus, found.oversold_units
+        result.posts, result.audits, result.refused = here.books.posts, here.books.audits, here.books.refused
+        result.events = here.books.seq
+        result.problems += found.problems
+        result.problems += [f"order {order} counted more than once" for order in here.books.twice()]
+        result.problems += await here.stop()
 
 
-def true_stock(ledgers: dict[str, Any]) -> dict[str, int]:
-    """What is really there: the first count, less what was sold everywhere, plus what was given back."""
-    first = ledgers[NAMES[0]]["skus"]
-    return {
-        sku: entry["initial"]
-        - sum(each["skus"][sku]["sold"] - each["skus"][sku]["given_back"] for each in ledgers.values())
-        for sku, entry in first.items()
-    }
-
-
-def level_of(name: str, units: int) -> int:
-    """What the storefront should show."""
-    return max(0, units - BUFFERS[name])
-
-
-def acknowledged(ledger: dict[str, Any]) -> Iterator[tuple[str, int, list[str], int]]:
-    """(order, version, lines, when) of every change whose webhook was answered 2xx.
-
-    The storefront sends one `order.updated` for each change, in the same order; each change is a version.
-    """
-    answered: dict[str, list[int]] = {}
-    for hook in ledger["webhooks"]:
-        if hook["topic"] == "order.updated":
-            good = [attempt["at_us"] for attempt in hook["attempts"] if attempt["status"] in (200, 204)]
-            answered.setdefault(hook["delivery"], []).extend(good)
-    versions: dict[str, int] = defaultdict(int)
-    lines = {order["id"]: [line["id"] for line in order["lines"]] for order in ledger["orders"]}
-    for change, good in zip(ledger["order_changes"], answered.values(), strict=True):
-        versions[change["order"]] += 1
-        if good:
-            yield change["order"], versions[change["order"]], lines[change["order"]], min(good)
-
-
-def microseconds(stamp: str) -> int:
-    """An RFC 3339 stamp as µs since 1970."""
-    return (datetime.fromisoformat(stamp) - EPOCH) // timedelta(microseconds=1)
-
-
-async def kill_loop(folder: Path, kills: int, seed: int, progress: Any = None, *, fierce: bool = False) -> Result:
+async def kill_loop(folder: Path, options: Options, progress: Progress | None = None) -> Result:
     """Run it in `folder`; what is left there shows what happened."""
-    port = free_port()
-    async with contextlib.AsyncExitStack() as stack:
-        shops = {
-            name: await stack.enter_async_context(
-                shop(folder, name, f"http://127.0.0.1:{port}/webhooks/{name}", skus=SKUS, stock=STOCK, seed=seed)
-            )
-            for name in NAMES
-        }
-        channels = {name: sandbox_channel(name, shops[name].port, buffer=BUFFERS[name]) for name in NAMES}
-        write_config(folder, port, channels)
-        under_test = await stack.enter_async_context(daemon(folder, port, start=False))
-        result = Result(kills, seed)
-        await Loop(under_test, shops, result, random.Random(f"{seed} kills"), fierce=fierce, progress=progress).run()
+    result = Result(seed=options.seed)
+    began = trio.current_time()
+    with contextlib.ExitStack() as stack:
+        zygote = None if options.fresh else stack.enter_context(Zygote())
+        while result.kills < options.kills:
+            result.add(await _round(folder, options, result, zygote, progress))
+    result.timed(trio.current_time() - began)
     return result
 
 
-def _print_progress(number: int, starts_s: list[float]) -> None:
-    if number % 10 == 0:
+async def _round(
+    folder: Path, options: Options, so_far: Result, zygote: Zygote | None, progress: Progress | None
+) -> Result:
+    kills, done = min(options.check_every, options.kills - so_far.kills), so_far.kills
+    seed = options.seed * 1_000 + so_far.rounds
+    place = folder / f"round-{so_far.rounds}"
+    place.mkdir()
+    planted = ["--planted", options.planted] if options.planted else []
+
+    def command(where: Path) -> Sequence[str]:
+        _, *run = daemon_command(where)
+        return ["tests.crash.victim", *planted, *run] if planted else daemon_command(where)
+
+    def fresh(held: int) -> Sequence[str]:
+        run = ["run", "--config", str(place / "config.yaml")]
+        return [onhand()[0], "-m", "tests.crash.victim", "--listen-fd", str(held), *planted, *run]
+
+    def told(number: int, starts_s: Sequence[float]) -> None:
+        if progress is not None:
+            progress(done + number, starts_s)
+
+    async with world(place, seed, zygote=zygote, command=command, fresh=fresh) as here:
+        return await Round(here, options, kills, random.Random(f"{seed} kills"), progress=told).run()
+
+
+# -- the command --
+
+
+def _print_progress(number: int, starts_s: Sequence[float]) -> None:
+    if number % 100 == 0 and starts_s:
         median_ms = statistics.median(starts_s) * 1_000
-        print(f"{number} kills, {len(starts_s)} starts, start to ready {median_ms:.0f} ms", file=sys.stderr)
+        print(f"{number} kills, start to ready {median_ms:.0f} ms", file=sys.stderr, flush=True)
 
 
 def _print_table(result: Result) -> None:
     for name, value in asdict(result).items():
         if name != "problems":
             print(f"{name.replace('_', ' '):>20}  {value}")
-    for problem in result.problems:
+    for problem in result.problems[:50]:
         print(f"PROBLEM: {problem}")
     print("every unit is accounted for" if not result.problems else f"{len(result.problems)} problems")
+
+
+async def _side_by_side(options: Options, jobs: int, folder: Path) -> Result:
+    """So many loops at the same time, each a process with worlds of its own."""
+    whole = Result(seed=options.seed)
+    began = trio.current_time()
+
+    async def job(number: int) -> None:
+        kills = options.kills // jobs + (number < options.kills % jobs)
+        command = [
+            onhand()[0], "-m", "tests.acceptance.kill_loop", "--json", "--kills", str(kills),
+            "--seed", str(options.seed * 100 + number), "--check-every", str(options.check_every),
+            "--keep", str(folder / f"job-{number}"),
+        ]  # fmt: skip
+        command += [f"--{name}" for name in ("fierce", "fresh") if getattr(options, name)]
+        command += ["--planted", options.planted] if options.planted else []
+        done = await trio.run_process(command, capture_stdout=True, check=False)
+        if done.returncode not in (0, 1) or not done.stdout:
+            raise RuntimeError(f"job {number} ended with {done.returncode}; what it said is on stderr")
+        whole.add(Result(**json.loads(done.stdout)))
+
+    async with trio.open_nursery() as nursery:
+        for number in range(jobs):
+            nursery.start_soon(job, number)
+    whole.timed(trio.current_time() - began)
+    return whole
 
 
 def main() -> int:
@@ -353,16 +319,24 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=1, help="loops side by side, which share the kills")
+    parser.add_argument("--check-every", type=int, default=500, help="kills after which everything is compared")
     parser.add_argument("--fierce", action="store_true", help="storefronts that fail often, and lie")
+    parser.add_argument("--fresh", action="store_true", help="start each daemon from nothing, imports and all")
+    parser.add_argument("--planted", choices=sorted(PLANTED), default="", help="run with a bug, which must be found")
+    parser.add_argument("--dir", type=Path, help="work in this directory: /dev/shm, or one on the disk to be tried")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--keep", type=Path, help="leave the state, the logs and the ledgers in this folder")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = options.keep or Path(temporary)
+    given = parser.parse_args()
+    options = Options(given.kills, given.seed, given.check_every, given.fierce, given.fresh, given.planted)
+    with tempfile.TemporaryDirectory(dir=given.dir) as temporary:
+        folder = given.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        progress = None if options.json else _print_progress
-        result = trio.run(partial(kill_loop, folder, options.kills, options.seed, progress, fierce=options.fierce))
-    if options.json:
+        if given.jobs > 1:
+            result = trio.run(_side_by_side, options, given.jobs, folder)
+        else:
+            result = trio.run(kill_loop, folder, options, _print_progress)
+    if given.json:
         print(json.dumps(asdict(result)))
     else:
         _print_table(result)

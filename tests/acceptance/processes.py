@@ -205,9 +205,9 @@ class Daemon:
         answer.raise_for_status()
         return answer.json()
 
-    async def events(self) -> list[dict[str, Any]]:
-        """The whole event log."""
-        answer = await self.admin.get("http://onhand/v1/events?after=0", timeout=120)
+    async def events(self, after: int = 0) -> list[dict[str, Any]]:
+        """The event log behind sequence number `after`."""
+        answer = await self.admin.get(f"http://onhand/v1/events?after={after}", timeout=120)
         answer.raise_for_status()
         return [json.loads(line) for line in answer.text.splitlines()]
 
@@ -260,13 +260,15 @@ async def shop(
 @asynccontextmanager
 async def daemon(
     folder: Path, port: int, *, env: Mapping[str, str] | None = None, pass_fds: Sequence[int] = (),
-    start: bool = True, out: Path | None = None,
+    start: bool = True, out: Path | None = None, process: Process | None = None,
 ) -> AsyncIterator[Daemon]:  # fmt: skip
-    """The daemon of `folder`/config.yaml; killed in the end if it still runs. `out`: where its output goes."""
-    command = onhand("run", "--config", str(folder / "config.yaml"))
-    process = Process(command, out or folder / "daemon.out", environment(**(env or {})), pass_fds=pass_fds)
-    uds = httpx.AsyncHTTPTransport(uds=str(folder / "admin.sock"))
+    """The daemon of `folder`/config.yaml; killed in the end if it still runs. `out`: where its output goes;
+    `process`: run as this one, not as `onhand run`."""
+    if process is None:
+        command = onhand("run", "--config", str(folder / "config.yaml"))
+        process = Process(command, out or folder / "daemon.out", environment(**(env or {})), pass_fds=pass_fds)
     limits = httpx.Limits(max_keepalive_connections=0)  # the daemon dies often: no connection outlives an exchange
+    uds = httpx.AsyncHTTPTransport(uds=str(folder / "admin.sock"), limits=limits)
     async with (
         httpx.AsyncClient(trust_env=False, timeout=10, limits=limits) as http,
         httpx.AsyncClient(transport=uds, timeout=30) as admin,

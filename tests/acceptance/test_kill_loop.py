@@ -6,16 +6,30 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.kill_loop import HOT, kill_loop
+from tests.acceptance.kill_loop import HOT, Options, kill_loop
+
+pytestmark = pytest.mark.slow
 
 
-@pytest.mark.slow
-async def test_no_acknowledged_delivery_is_lost_or_counted_twice_over_ten_kills(tmp_path: Path) -> None:
-    result = await kill_loop(tmp_path, kills=10, seed=7)
+async def test_no_acknowledged_delivery_is_lost_or_counted_twice_over_a_hundred_kills(tmp_path: Path) -> None:
+    result = await kill_loop(tmp_path, Options(kills=100, seed=7, long_lives=0.05))
 
     assert result.problems == []
-    assert (result.lost, result.miscounted) == (0, 0)
-    assert result.starts > result.kills
+    assert (result.lost, result.twice, result.refused, result.miscounted) == (0, 0, 0, 0)
+    assert result.kills == 100
+    assert 0 < result.kills_during_start < result.kills
+    assert result.audits >= 10
     assert result.acked > 100
     # Whether a last unit is sold twice is a matter of milliseconds; where it is, the debt is exact (else: problems).
     assert result.oversold_skus <= HOT
+
+
+async def test_a_daemon_that_acknowledges_before_its_commit_is_caught(tmp_path: Path) -> None:
+    result = await kill_loop(tmp_path, Options(kills=25, seed=7, planted="ack-first"))
+    assert result.lost > 0
+
+
+async def test_a_daemon_that_counts_what_it_is_told_twice_is_caught(tmp_path: Path) -> None:
+    result = await kill_loop(tmp_path, Options(kills=3, seed=7, planted="no-dedup"))
+    assert result.twice > 0
+    assert result.miscounted > 0

@@ -1,0 +1,87 @@
+"""The real daemon as a process that can be made to fail: `python -m tests.crash.victim [options] run --config FILE`.
+
+    --die-at POINT --nth K   die by SIGKILL at the K-th passing of a named point (`python -m tests.crash.matrix --list`)
+    --brisk                  poll, write down and read back more often, so that every point is passed soon
+    --small-map              open the database with little room, so that its map must grow
+    --listen-fd N            take the listening socket N as systemd hands it over
+    --planted BUG            run with a bug (ack-first, no-dedup), to show that the checks would find it
+
+Nothing of this is in the daemon: its seams are wrapped here, before its own command line runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from attrs import evolve
+
+from adapters import PLATFORMS
+from daemon.app import daemon as app_daemon
+from daemon.cli import main as onhand
+from daemon.domain.channel import Adapter, Setup
+from daemon.storage import environment
+from daemon.storage.files import file_bytes
+from tests.crash import seams
+from tests.crash.planted import PLANTED
+from tests.crash.points import POINTS
+
+REQUEST_LIFE_S, POLL_S, CHECKPOINT_S, TAIL_MAX = 1.0, 0.5, 0.3, 20
+SMALL_MAP_BYTES = 96 << 10
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Wrap what is asked for, then run the rest as `onhand` does."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--die-at", choices=POINTS, metavar="POINT")
+    parser.add_argument("--nth", type=int, default=1)
+    parser.add_argument("--brisk", action="store_true")
+    parser.add_argument("--small-map", action="store_true")
+    parser.add_argument("--listen-fd", type=int)
+    parser.add_argument("--planted", choices=sorted(PLANTED))
+    parser.add_argument("command", nargs=argparse.REMAINDER)
+    options = parser.parse_args(arguments)
+    if options.listen_fd is not None:
+        os.dup2(options.listen_fd, 3)
+        os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="onhand.socket")
+    if options.brisk:
+        _be_brisk()
+    if options.small_map:
+        _leave_little_room()
+    if options.planted:
+        PLANTED[options.planted]()
+    if options.die_at:
+        seams.install(options.die_at, options.nth)
+    return onhand(options.command)
+
+
+def _be_brisk() -> None:
+    """For storefronts that answer at once or not at all: no late write of theirs outlives `REQUEST_LIFE_S`."""
+    app_daemon.CHECKPOINT_S = CHECKPOINT_S
+    app_daemon.REPEATED_MAX = TAIL_MAX
+    sandbox = PLATFORMS["sandbox"]
+
+    def build(setup: Setup) -> Adapter:
+        adapter: Any = sandbox.build(setup)
+        adapter.traits = evolve(adapter.traits, request_life_s=REQUEST_LIFE_S, poll_interval_s=POLL_S)
+        return adapter  # type: ignore[no-any-return]
+
+    PLATFORMS["sandbox"] = evolve(sandbox, build=build)
+
+
+def _leave_little_room() -> None:
+    open_env = environment._open_env
+
+    def small(directory: Path, map_bytes: int) -> Any:
+        size = file_bytes(directory / "data.mdb") + SMALL_MAP_BYTES
+        return open_env(directory, size - size % 4096)
+
+    environment._open_env = small
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
