@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from heapq import heappop, heappush
 from typing import Final
@@ -13,7 +14,7 @@ from attrs import evolve
 from adapters.stamps import rfc3339
 from adapters.storefront import calls
 from adapters.storefront.dice import Dice
-from adapters.storefront.faults import Faults, draw, read_faults
+from adapters.storefront.faults import Fate, Faults, draw, read_faults
 from adapters.storefront.feeds import listings_page, orders_page
 from adapters.storefront.ledger import Ledger, OrderChange, ledger_json, listing_json, order_json
 from adapters.storefront.levels import LevelDesk
@@ -50,6 +51,8 @@ class Storefront:
         self.ledger = Ledger({listing.id: listing.quantity for listing in self.shop.listings.values()})
         self.outbox = Outbox(secret, epoch, Dice(seed, f"{name}:webhooks"))
         self.faults = Faults(seed=seed)
+        self.fates: Counter[str] = Counter()
+        """What became of the calls so far, by kind of fate."""
         self._dice = Dice(seed, f"{name}:calls")
         self._desk = LevelDesk(self.shop, self.ledger, self._tell_level)
         self._late: list[tuple[int, int, bytes]] = []
@@ -140,7 +143,7 @@ class Storefront:
     # -- what the daemon calls, and what becomes of it --
 
     def _put_levels(self, body: bytes, now_us: int) -> StoreReply:
-        fate = draw(self.faults.api, self._dice)
+        fate = self._fate()
         match fate.kind:
             case "throttle":
                 return throttled(fate.seconds)
@@ -168,7 +171,7 @@ class Storefront:
 
     def _read(self, reply: StoreReply) -> StoreReply:
         """A read has no effect, so only its answer can suffer."""
-        fate = draw(self.faults.api, self._dice)
+        fate = self._fate()
         match fate.kind:
             case "throttle":
                 return throttled(fate.seconds)
@@ -180,6 +183,11 @@ class Storefront:
                 return StoreReply(200, drop=True)
             case "lie" | "as_usual":
                 return reply
+
+    def _fate(self) -> Fate:
+        fate = draw(self.faults.api, self._dice)
+        self.fates[fate.kind] += 1
+        return fate
 
     def _apply_late(self, body: bytes, due_us: int) -> None:
         if len(self._late) < LATE_MAX:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from base64 import b64encode
-from collections import deque
+from collections import Counter, deque
 from heapq import heappop, heappush
 from typing import Final, Literal
 
@@ -52,6 +52,8 @@ class Outbox:
     def __init__(self, secret: str, epoch: str, dice: Dice) -> None:
         self.faults = WebhookFaults()
         self.records: deque[Sending] = deque(maxlen=RECORDS_MAX)
+        self.mishaps: Counter[str] = Counter()
+        """What was done to the messages so far."""
         self._secret = secret.encode()
         self._epoch = epoch
         self._dice = dice
@@ -69,6 +71,10 @@ class Outbox:
         faults, dice = self.faults, self._dice
         dropped, overtaken, doubled = dice.hit(faults.drop), dice.hit(faults.reorder), dice.hit(faults.duplicate)
         delay_s = faults.delay_s * dice.chance() + (dice.between(0.05, 1.0) if overtaken else 0.0)
+        for name, happened in (
+            ("dropped", dropped), ("doubled", doubled), ("overtaken", overtaken), ("delayed", faults.delay_s > 0)
+        ):  # fmt: skip
+            self.mishaps[name] += happened
         self._messages += 1
         delivery = f"D-{self._epoch}{self._messages:07d}"
         self._add(delivery, topic, body, now_us, delay_s, dropped=dropped)

@@ -30,7 +30,7 @@ from daemon.ports import HttpPort, HttpTarget, Ports
 from daemon.storage.codec import Cause, pack
 from daemon.storage.cursors import Cursors, Refetches
 from daemon.storage.dead_letters import DeadLetters
-from daemon.storage.environment import Environment
+from daemon.storage.environment import Environment, OpenEnvironment
 from daemon.storage.idempotency import SeenDeliveries
 from daemon.storage.links import Links
 from daemon.storage.orders import OrderIndex
@@ -61,7 +61,10 @@ class Parts:
     clients: list[HttpPort] = field(factory=list)
 
 
-def assemble(config: Config, platforms: Mapping[str, Platform], ports: Ports, telemetry: Telemetry) -> Parts:
+def assemble(
+    config: Config, platforms: Mapping[str, Platform], ports: Ports, telemetry: Telemetry,
+    open_environment: OpenEnvironment = Environment.open,
+) -> Parts:  # fmt: skip
     """Open the store, make every part. Raises `StoreError`, `CredentialError` or `RuntimeError`, each a sentence."""
     resolve = resolver(ports.environ, ports.read_file, telemetry.protect)
     setups = {name: (channel, _keys(channel, resolve, telemetry)) for name, channel in config.channels.items()}
@@ -69,7 +72,7 @@ def assemble(config: Config, platforms: Mapping[str, Platform], ports: Ports, te
         name: platforms[channel.adapter].build(channel.setup(_forgiving(resolve)))
         for name, (channel, _) in setups.items()
     }
-    store = _open_store(config, ports, telemetry)
+    store = _open_store(config, ports, telemetry, open_environment)
     links, orders, outbox = Links(store), OrderIndex(store), Outbox(store)
     letters, seen = DeadLetters(store), SeenDeliveries(store)
     cursors, refetches = Cursors(store), Refetches(store)
@@ -208,8 +211,8 @@ def _ranks(config: Config) -> dict[str, int]:
     return {name: place for place, name in enumerate(names)}
 
 
-def _open_store(config: Config, ports: Ports, telemetry: Telemetry) -> Store:
-    env = Environment.open(Path(config.state_dir), genesis=ports.new_id(), map_max_bytes=config.storage.map_max_bytes)
+def _open_store(config: Config, ports: Ports, telemetry: Telemetry, open_environment: OpenEnvironment) -> Store:
+    env = open_environment(Path(config.state_dir), genesis=ports.new_id(), map_max_bytes=config.storage.map_max_bytes)
     notices = Notices(
         full=lambda reason: telemetry.event(Event.STORAGE_FULL, error=reason),
         healed=lambda: telemetry.event(Event.STORAGE_HEALED),

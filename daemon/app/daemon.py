@@ -24,6 +24,7 @@ from daemon.ingress.webhooks import PublicHandler
 from daemon.notify import Notifier, feed_watchdog
 from daemon.ports import Ports
 from daemon.storage.codec import pack, unpack
+from daemon.storage.environment import Environment, OpenEnvironment
 from daemon.storage.files import StoreError
 from daemon.storage.tables import META
 from daemon.telemetry import Telemetry
@@ -313,13 +314,14 @@ class Daemon:
 
 async def serve(
     config: Config, platforms: Mapping[str, Platform], ports: Ports, telemetry: Telemetry, notifier: Notifier,
+    open_environment: OpenEnvironment = Environment.open,
     *, task_status: trio.TaskStatus[Daemon] = trio.TASK_STATUS_IGNORED,
 ) -> None:  # fmt: skip
     """Assemble a daemon and run it until it is stopped; `started` gives it to the caller.
 
     Raises `StoreError`, `CredentialError`, `RuntimeError` or `OSError`, each with a sentence.
     """
-    parts = assemble(config, platforms, ports, telemetry)
+    parts = assemble(config, platforms, ports, telemetry, open_environment)
     try:
         admin = await ports.listen_admin(config.admin_socket)
         public = await ports.listen_public(config.listen.host, config.listen.port)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import lmdb
 from attrs import define, field, frozen
@@ -310,6 +310,14 @@ class Environment:
         except (lmdb.Error, OSError) as error:
             data.unlink(missing_ok=True)
             raise StoreError(f"the backup to {directory} failed ({error}): make room there, then try again") from None
+
+
+class OpenEnvironment(Protocol):
+    """How the state is opened; `Environment.open`, except where a disk is simulated."""
+
+    def __call__(self, directory: Path, /, *, genesis: str, map_max_bytes: int) -> Environment:
+        """See `Environment.open`."""
+        ...
 
 
 def _head_plain(head: Head) -> tuple[object, ...]:

@@ -71,7 +71,7 @@ class SimulatedClient:
             return NoAnswer("the connection was closed without an answer", reached=True)
         headers = {name.lower(): value for name, value in reply.headers}
         now_us = self._now_us()
-        headers["date"] = formatdate(self._host.store.own_us(now_us) // SECOND_US, usegmt=True)
+        headers["date"] = formatdate(self._host.own_us() // SECOND_US, usegmt=True)
         return Response(reply.status, headers, reply.body, sent_us, now_us)
 
     async def aclose(self) -> None:

@@ -37,6 +37,10 @@ class StoreHost:
         self._news.set()
         return reply
 
+    def own_us(self) -> int:
+        """The storefront's own clock, µs since 1970."""
+        return self.store.own_us(self._now_us())
+
     def statistics(self) -> dict[str, int]:
         """Webhooks on their way."""
         return {"webhooks_on_the_way": self._on_the_way}

@@ -36,6 +36,10 @@ class Plan:
     fair: bool = False
     """Nothing ever goes wrong: then everything must also be prompt, and beliefs right without being mended."""
     lies: bool = False
+    eio: float = 0.0
+    """How often a commit fails."""
+    tears: float = 0.0
+    """How often the power goes while a commit is on its way to the disk."""
 
     @classmethod
     def of(cls, seed: int) -> Plan:
@@ -64,4 +68,6 @@ class Plan:
             fair=rng.random() < 0.15,
             reforms=rng.choice((0.0, 0.0, 0.3)),
             stumbles=rng.choice((0.0, 0.3, 0.7)),
+            eio=rng.choice((0.0, 0.0, 0.01)),
+            tears=rng.choice((0.0, 0.001, 0.005)),
         )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -13,7 +14,9 @@ from attrs import define, field
 
 from daemon.app.daemon import Daemon
 from daemon.domain.exchange import Reply, Request
+from daemon.events import Event, Severity
 from daemon.ports import FileContents, HttpTarget, Ports
+from daemon.telemetry import Telemetry
 from daemon.theatre.simulated_client import SimulatedClient
 
 if TYPE_CHECKING:
@@ -24,6 +27,20 @@ T = TypeVar("T")
 
 class FencedError(BaseException):
     """The life that asked is over. Not an `Exception`: nothing that forgives may forgive this."""
+
+
+class Witness(Telemetry):
+    """The daemon's telemetry; each event is also a place where lightning may strike."""
+
+    def __init__(self, life: Life) -> None:
+        world = life.world
+        level = Severity.DEBUG if world.loud else Severity.ERROR
+        super().__init__(wall_us=life.wall_us, write_line=life.write_line, level=level)
+        self._life = life
+
+    def event(self, event: Event, **fields: Any) -> None:
+        self._life.point(f"at {event.text}")
+        super().event(event, **fields)
 
 
 class Door(trio.abc.Listener[Any]):
@@ -73,6 +90,10 @@ class Life:
     """Listings with a push under way, as the daemon must see it."""
     writer: trio.Lock = field(factory=trio.Lock)
     ended: trio.Event = field(factory=trio.Event)
+    commit: str = ""
+    """What the last commit was of."""
+    torn: Path | None = None
+    """The file as it was before a commit that is not on the disk yet: the power goes before it is."""
 
     def check(self) -> None:
         if not self.up:
@@ -84,6 +105,7 @@ class Life:
             return
         self.up = False
         self.world.count("crash " + where)
+        self.world.count("crashes")
         self.world.note(f"CRASH {where}")
         self.public.cut()
         self.admin.cut()
@@ -93,6 +115,7 @@ class Life:
         """A place where lightning may strike."""
         self.check()
         if self.world.lightning():
+            self.world.fault("crash at a named point")
             self.crash(where)
             raise FencedError
 
@@ -110,7 +133,7 @@ class Life:
             listen_admin=self._listen_admin,
             environ={},
             read_file=_no_file,
-            write_line=self._write_line,
+            write_line=self.write_line,
         )
 
     def wall_us(self) -> int:
@@ -124,9 +147,18 @@ class Life:
     async def run_blocking(self, fn: Callable[[], T], /) -> T:
         async with self.writer:
             await trio.sleep(self.world.disk_s())
-            self.point("before a commit")
+            self.check()
+            self.commit = ""
             result = fn()
-            self.point("after a commit")
+            if self.torn is not None:
+                # Written, as the process sees it, and others go on meanwhile; but it will not reach the disk.
+                await trio.sleep(self.world.disk_s())
+                if self.up:
+                    self.world.fault("crash in a commit, which is lost")
+                    self.crash(f"in a commit of {self.commit}")
+                raise FencedError
+            if self.commit:
+                self.point(f"after a commit of {self.commit}")
             with trio.CancelScope(shield=True):
                 await trio.sleep(self.world.disk_s())
             self.check()
@@ -140,13 +172,23 @@ class Life:
         self.check()
         return [self.admin]
 
-    def _write_line(self, line: str) -> None:
+    def write_line(self, line: str) -> None:
         self.check()
         self.world.note(line)
 
 
 def _no_file(path: str, max_bytes: int) -> FileContents:
     raise OSError(2, "there are no files here", path)
+
+
+def _what(request: Request) -> str:
+    """The call in words."""
+    path, _, query = request.url.partition("://")[2].partition("/")[2].partition("?")
+    if request.method != "GET":
+        return "a push" if path == "levels" else "a subscription"
+    if path == "listings":
+        return "a reading back" if "listing=" in query else "a catalogue page"
+    return "a poll" if path == "orders" else "a refetch" if path.startswith("orders/") else "a look at subscriptions"
 
 
 class LevelsAsked(msgspec.Struct):
@@ -168,7 +210,8 @@ class HttpLine:
         life.clients[target.channel] = self._client
 
     async def send(self, request: Request) -> Reply:
-        self._life.point("before a call")
+        what = _what(request)
+        self._life.point(f"before {what}")
         listings = self._pushing(request)
         answer: list[Reply] = []
         done = trio.Event()
@@ -178,8 +221,9 @@ class HttpLine:
             done.set()
 
         self._world.nursery.start_soon(exchange)
+        self._world.reached(what)
         await done.wait()
-        self._life.point("after a call")
+        self._life.point(f"after {what}")
         for listing in listings:
             del self._life.flying[self._front.name, listing]
         return answer[0]

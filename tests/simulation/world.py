@@ -30,17 +30,17 @@ from daemon.config_channels import ChannelConfig
 from daemon.credentials import Secret, SecretRef
 from daemon.domain.channel import Platform, Push, Setup
 from daemon.domain.policy import Policy
-from daemon.events import Severity
 from daemon.notify import Notifier
+from daemon.storage.files import StoreError
 from daemon.storage.tables import LOG
-from daemon.telemetry import Telemetry
 from daemon.theatre.store_host import StoreHost
 from tests.simulation.clock import JumpingClock
+from tests.simulation.disk import opener, undo
 from tests.simulation.fronts import Front
 from tests.simulation.oracle import Oracle
 from tests.simulation.people import Critic, Operator, Shoppers
 from tests.simulation.plan import Plan
-from tests.simulation.ports import FencedError, Life
+from tests.simulation.ports import FencedError, Life, Witness
 from tests.simulation.weather import Lightning, Weather
 
 EPOCH_US = 1_750_000_000_000_000
@@ -114,7 +114,9 @@ class World:
         self.rng_disk = self.dice("disk")
         self.rng_bolt = self.dice("bolts")
         self.bolt = 0
-        self.stall_until = 0.0
+        self.stall_until = self.full_until = 0.0
+        self.moments: dict[str, trio.Event] = {}
+        """What somebody waits for to happen."""
         self.touched_at = 0.0
         self.stormy = False
         self.over = False
@@ -160,6 +162,13 @@ class World:
             return self.rng_disk.uniform(0.1, 4.0)
         return self.rng_disk.choice((0.0, 0.0005, 0.002, 0.005))
 
+    def disk_full(self) -> bool:
+        return trio.current_time() < self.full_until
+
+    def disk_sick(self) -> bool:
+        """May a daemon end with an error of its store?"""
+        return self.disk_full() or (self.stormy and self.plan.eio > 0)
+
     def lose_answer(self) -> bool:
         return self.stormy and self.rng_net.random() < 0.02
 
@@ -180,6 +189,22 @@ class World:
 
     def count(self, what: str) -> None:
         self.counts[what] += 1
+
+    def fault(self, name: str) -> None:
+        """Something went wrong as the seed wanted it; a soak must show every kind."""
+        self.counts["fault: " + name] += 1
+
+    def reached(self, moment: str) -> None:
+        """It happens now: whoever waits for it may act."""
+        if moment in self.moments:
+            self.moments.pop(moment).set()
+
+    async def moment(self, name: str, patience_s: float) -> bool:
+        """Wait until that happens; False where it does not in time."""
+        with trio.move_on_after(patience_s):
+            await self.moments.setdefault(name, trio.Event()).wait()
+            return True
+        return False
 
     def fail(self, what: str) -> None:
         """Remember what is wrong and end the run."""
@@ -270,7 +295,7 @@ class World:
 
     def _calm(self) -> None:
         self.note("CALM")
-        self.stormy, self.stall_until, self.bolt = False, 0.0, 0
+        self.stormy, self.stall_until, self.full_until, self.bolt = False, 0.0, 0.0, 0
         self.calm.set()
         for front in self.front_list:
             front.set_faults(Faults())
@@ -333,22 +358,28 @@ class World:
                 await self.calm.wait()
 
     async def _live(self, life: Life) -> None:
-        ports = life.ports()
-        telemetry = Telemetry(
-            wall_us=ports.wall_us, write_line=ports.write_line, level=Severity.DEBUG if self.loud else Severity.ERROR
-        )
         try:
             with life.scope:
                 async with trio.open_nursery() as nursery:
                     life.daemon = await nursery.start(
-                        serve, self._config(), self._platforms(), ports, telemetry, Notifier({})
+                        serve,
+                        self._config(),
+                        self._platforms(),
+                        life.ports(),
+                        Witness(life),
+                        Notifier({}),
+                        opener(life),
                     )
                     await life.daemon.serving.wait()
                     self.oracle.started(life)
         except BaseExceptionGroup as group:
             _, rest = group.split(FencedError)
+            _, rest = rest.split(StoreError) if rest is not None and self.disk_sick() else (None, rest)
             if rest is not None:
                 raise
+            self.count("ends of a life by an error" if life.up else "ends of a life by a crash")
+        finally:
+            undo(life, self.directory / "state")
 
     def _config(self) -> Config:
         channels = {
