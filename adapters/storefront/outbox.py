@@ -124,12 +124,18 @@ class Outbox:
             return
         del self._open[number]
 
+    def sign(self, body: bytes, stamp_s: int) -> dict[str, str]:
+        """The headers that vouch for a message leaving at `stamp_s` of the shop's clock."""
+        message = f"{stamp_s}.".encode() + body
+        return {
+            "x-sandbox-timestamp": str(stamp_s),
+            "x-sandbox-signature": b64encode(hmac.digest(self._secret, message, "sha256")).decode(),
+        }
+
     def _headers(self, sending: Sending, stamp_s: int) -> dict[str, str]:
-        message = f"{stamp_s}.".encode() + sending.body
         return {
             "content-type": "application/json",
             "x-sandbox-delivery": sending.delivery,
             "x-sandbox-topic": sending.topic,
-            "x-sandbox-timestamp": str(stamp_s),
-            "x-sandbox-signature": b64encode(hmac.digest(self._secret, message, "sha256")).decode(),
+            **self.sign(sending.body, stamp_s),
         }

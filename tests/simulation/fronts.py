@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import random
+from collections import deque
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 import msgspec
 import trio
-from attrs import define
+from attrs import define, field
 
 from adapters.storefront import Hook, Storefront, StoreReply
 from adapters.storefront.faults import Faults
+from adapters.storefront.shop import Listing
+from daemon.domain.instants import SECOND_US
 from daemon.domain.policy import Policy
-from daemon.theatre.store_host import StoreHost
+from tests.simulation.clocks import ShopClock
+from tests.simulation.moods import Moods, MoodyHost
+from tests.simulation.platforms import Desk
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
+
+RECENT_MAX = 20
 
 
 @define(eq=False)
@@ -24,43 +33,164 @@ class Front:
     world: World
     name: str
     store: Storefront
-    host: StoreHost
-    offset_s: float
+    clock: ShopClock
     policy: Policy
+    rng: random.Random
     blind: bool = False
+    subscribed: bool = False
+    """Its webhooks come only to those who subscribed over its API."""
     cut_off: bool = False
+    muted: bool = False
+    """It has stopped sending webhooks and told nobody."""
+    removed: set[str] = field(factory=set)
+    """Listings that are gone."""
+    added_us: dict[str, int] = field(factory=dict)
+    """SKUs listed only since then."""
+    recent: deque[Hook] = field(factory=lambda: deque(maxlen=RECENT_MAX))
+    attic: list[tuple[float, int, Hook]] = field(factory=list)
+    """Webhooks that come hours or days late: (when, number, hook)."""
+    host: MoodyHost = field(init=False)
+    subscriptions: Desk = field(init=False)
+    _stowed: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        self.store.shop.clock = self.clock
+        self.host = MoodyHost(self, self.rng)
+        self.subscriptions = Desk(self)
+
+    @property
+    def platform(self) -> str:
+        """As the configuration names it."""
+        return "blind" if self.blind else "subscribing" if self.subscribed else "sandbox"
 
     @property
     def skus(self) -> list[str]:
-        return list(self.store.shop.by_sku)
+        """What shoppers find here."""
+        return [listing.sku for listing in self.listed()]
+
+    def listed(self) -> list[Listing]:
+        """The listings that are not gone."""
+        return [each for each in self.store.shop.listings.values() if each.id not in self.removed]
+
+    def lists(self, sku: str, at_us: int) -> bool:
+        """Was the SKU listed here then?"""
+        return sku in self.store.shop.by_sku and self.added_us.get(sku, 0) <= at_us
 
     def call(self, method: str, path: str, body: object) -> StoreReply:
+        """A call of a shopper."""
         self.world.touched_at = trio.current_time()
-        return self.host.handle(method, path, msgspec.json.encode(body))
+        return self.host.act(method, path, msgspec.json.encode(body))
+
+    def edit(self, listing: str, quantity: int) -> None:
+        """Staff set what a listing shows."""
+        body = {"items": [{"listing": listing, "quantity": quantity}]}
+        self.store._desk.put(msgspec.json.encode(body), self.world.now_us(), "staff")
+        self.host.news()
+
+    def add(self, sku: str, quantity: int) -> None:
+        """A new listing."""
+        shop = self.store.shop
+        listing = Listing(f"L-{len(shop.listings) + 1:04d}", sku, quantity)
+        shop.listings[listing.id] = shop.by_sku[sku] = listing
+        shop.sold[sku] = shop.given_back[sku] = 0
+        self.store.ledger.initial[listing.id] = quantity
+        self.added_us[sku] = self.world.now_us()
 
     def set_faults(self, faults: Faults) -> None:
-        self.store.set_faults(msgspec.structs.replace(faults, clock_offset_s=self.offset_s))
+        """The faults of the storefront itself; its clock is a matter of its own."""
+        self.store.set_faults(faults)
+
+    def clear_up(self) -> None:
+        """No fault any more."""
+        self.set_faults(Faults())
+        self.cut(on=False)
+        self.muted = False
+        self.host.moods = Moods()
 
     def cut(self, *, on: bool) -> None:
         self.cut_off = on
         if self.world.life is not None and self.name in self.world.life.clients:
             self.world.life.clients[self.name].cut_off = on
 
+    # -- webhooks --
+
     async def send(self, hook: Hook) -> int | None:
         """One webhook over a connection of its own; both ways can fail."""
         world = self.world
         await trio.sleep(world.net_s())
-        life = world.life
-        if self.cut_off or life is None or not life.up:
-            return None
-        head = [f"POST /webhooks/{self.name} HTTP/1.1", "host: onhand", "connection: close"]
-        head += [f"{name}: {value}" for name, value in hook.headers.items()]
-        head.append(f"content-length: {len(hook.body)}")
-        status = await world.ask(life.public, "\r\n".join(head).encode() + b"\r\n\r\n" + hook.body)
+        if self.muted:
+            world.fault("webhook not sent: switched off")
+            return 200
+        if world.stormy and self.rng.random() < world.plan.late:
+            self._stow(hook)
+            return 200
+        if world.stormy and self.rng.random() < world.plan.twins:
+            world.fault("webhook sent twice at once")
+            return await self._both(hook)
+        return await self.deliver(hook)
+
+    async def _both(self, hook: Hook) -> int | None:
+        statuses: list[int | None] = []
+
+        async def one() -> None:
+            statuses.append(await self.deliver(hook))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(one)
+            nursery.start_soon(one)
+        return statuses[-1]
+
+    def _stow(self, hook: Hook) -> None:
+        self.world.fault("webhook late by hours or days")
+        self._stowed += 1
+        late_s = self.rng.choice((0.01, 30.0, 3600.0, 90_000.0)) * (0.1 + self.rng.random())
+        heappush(self.attic, (trio.current_time() + late_s, self._stowed, hook))
+
+    async def late_news(self) -> None:
+        """Deliver what was kept back, when its time has come; once the world is calm, soon."""
+        while True:
+            await trio.sleep(5.0)
+            while self.attic and (self.attic[0][0] <= trio.current_time() or not self.world.stormy):
+                _, number, hook = heappop(self.attic)
+                if await self.deliver(self.signed_again(hook)) != 200:
+                    heappush(self.attic, (trio.current_time() + 10.0, number, hook))
+                    break
+
+    def signed_again(self, hook: Hook) -> Hook:
+        """The same message as it leaves now."""
+        stamp_s = self.host.own_us() // SECOND_US
+        headers = self.store.outbox.sign(hook.body, stamp_s)
+        return Hook(hook.sending, hook.delivery, hook.headers | headers, hook.body)
+
+    async def deliver(self, hook: Hook) -> int | None:
+        """Post it, and note what an answer promises."""
+        world = self.world
+        self.recent.append(hook)
+        status = await self.post(self.name, hook.headers, hook.body)
         if status is not None and 200 <= status < 300:
             world.oracle.acknowledged(self, hook)
             world.count("acknowledged")
+            world.reached("an acknowledgement")
+            if world.life is not None and world.lightning():
+                world.fault("crash right after an acknowledgement")
+                world.life.crash("right after an acknowledgement")
         elif status not in (None, 503):
             world.fail(f"{self.name}: a webhook was answered {status}")
         await trio.sleep(world.net_s())
-        return None if world.lose_answer() else status
+        if status is not None and world.lose_answer():
+            world.fault("answer to a webhook lost")
+            return None
+        return status
+
+    async def post(
+        self, channel: str, headers: dict[str, str], body: bytes, *, sent: int | None = None
+    ) -> int | None:
+        """Post to the daemon's door; the answer's status. `sent`: only so many bytes of the body really go out."""
+        life = self.world.life
+        if self.cut_off or life is None or not life.up:
+            return None
+        head = [f"POST /webhooks/{channel} HTTP/1.1", "host: onhand", "connection: close"]
+        head += [f"{name}: {value}" for name, value in headers.items()]
+        head.append(f"content-length: {len(body)}")
+        request = "\r\n".join(head).encode() + b"\r\n\r\n" + body[:sent]
+        return (await self.world.ask(life.public, request, all_of_it=sent is None))[0]

@@ -16,6 +16,9 @@ GRIDS_S = (0.0, 0.001, 0.05, 1.0)
 """Things happen on the same tick of such a grid, so that ties and races of no width come about."""
 
 
+MOMENTS = ("a push", "a poll", "a catalogue page", "a reading back", "an acknowledgement", "a start")
+
+
 class Shoppers:
     """Place orders by the hour of the day, and let each order live on."""
 
@@ -96,6 +99,8 @@ class Operator:
             await trio.sleep(rng.expovariate(1 / world.plan.operator_s))
             number += 1
             sku = rng.choice(sorted(world.plan.hot) if rng.random() < 0.4 else world.plan.skus)
+            if not world.plan.fair and rng.random() < 0.5:
+                sku = await self._worst_moment(sku)
             kind = rng.random()
             if kind < 0.65:
                 units = rng.choice((1, 2, 5, 10, 20, -1, -3))
@@ -104,8 +109,11 @@ class Operator:
                 await self._ask("/v1/adjustments", body)
                 world.count("adjustments")
             elif kind < 0.9:
-                body = {"sku": sku, "quantity": rng.randrange(25), "kind": rng.choice(("available", "on_hand"))}
-                world.oracle.counting(sku, body["quantity"], body["kind"])
+                body = {
+                    "sku": sku, "quantity": rng.randrange(25), "kind": rng.choice(("available", "on_hand")),
+                    "reference": f"C{trio.current_time():.3f}-{number}",
+                }  # fmt: skip
+                world.oracle.counting(body["reference"], sku, body["quantity"], body["kind"])
                 await self._ask("/v1/counts", body)
                 world.count("counts")
             elif kind < 0.94:
@@ -116,6 +124,20 @@ class Operator:
             else:
                 await self._ask(f"/v1/channels/{rng.choice(world.front_list).name}/reconcile", {})
                 world.count("reconcile")
+
+    async def _worst_moment(self, sku: str) -> str:
+        """Wait for a moment at which a word from a person is least expected; the SKU that is meant then."""
+        world, rng = self.world, self.rng
+        moment = rng.choice(MOMENTS)
+        if not await world.moment(moment, 300.0):
+            return sku
+        await trio.sleep(rng.choice((0.0, 0.0, 0.01, 0.1)) * rng.random())
+        world.fault(f"operator amid {moment}")
+        flying = list(world.life.flying) if world.life is not None and moment == "a push" else []
+        if flying:
+            channel, listing = rng.choice(flying)
+            return world.fronts[channel].store.shop.listings[listing].sku
+        return sku
 
     async def _stop_and_go(self, sku: str) -> None:
         """Pause a channel or freeze a SKU; what was stopped last goes on with the next such turn."""
@@ -136,12 +158,34 @@ class Operator:
         # Under way when the people go home, it is still asked to its end: the world outlives them.
         with trio.CancelScope(shield=True):
             for _ in range(200):
-                status = await self.world.ask_admin(path, body)
+                status, _ = await self.world.ask_admin(path, body)
                 if status is not None and status not in (502, 503):
+                    self.world.oracle.answered(body.get("reference", ""))
                     if status not in (200, 404, 409):
                         self.world.fail(f"the admin socket answered {status} to {path} {body}")
                     return
                 await trio.sleep(self.rng.uniform(0.5, 20.0))
+
+
+class Mender:
+    """Looks after the dead letters: what was mended at the channel is pushed again, what is settled is discarded."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    async def look(self) -> None:
+        """Once over all letters. What is not answered is looked at the next time."""
+        status, answer = await self.world.ask_admin("/v1/dead-letters", method="GET")
+        for letter in json.loads(answer)["dead_letters"] if status == 200 else ():
+            front = self.world.fronts.get(letter["channel"])
+            if letter["kind"] == "push" and front is not None:
+                if any(gone in letter["subject"] for gone in front.removed):
+                    continue
+                self.world.count("dead letters retried")
+                await self.world.ask_admin(f"/v1/dead-letters/{letter['id']}/retry", {})
+            elif letter["kind"] == "late":
+                self.world.count("late letters discarded")
+                await self.world.ask_admin(f"/v1/dead-letters/{letter['id']}/discard", {})
 
 
 class Critic:

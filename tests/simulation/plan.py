@@ -6,6 +6,12 @@ import random
 
 from attrs import frozen
 
+KINDS = (
+    "throttling", "failing", "stale", "pages", "partial", "bad rows", "meddling", "muted", "new listings",
+    "gone listings", "strangers", "full disk", "clock jumps", "wall jumps",
+)  # fmt: skip
+"""Kinds of weather; a world has about half of them, so that none hides what another would show."""
+
 
 @frozen
 class Plan:
@@ -38,6 +44,17 @@ class Plan:
     lies: bool = False
     eio: float = 0.0
     """How often a commit fails."""
+    late: float = 0.0
+    """How often a webhook comes hours or days late."""
+    twins: float = 0.0
+    """How often a webhook comes over two connections at once."""
+    drift_ppm: float = 0.0
+    """How fast a storefront's clock runs away at most."""
+    subscribes: bool = False
+    """One channel's webhooks must be subscribed, and may be switched off."""
+    settlement_days: int = 30
+    kinds: frozenset[str] = frozenset()
+    """Which kinds of weather there are, beside the ordinary."""
     tears: float = 0.0
     """How often the power goes while a commit is on its way to the disk."""
 
@@ -70,4 +87,10 @@ class Plan:
             stumbles=rng.choice((0.0, 0.3, 0.7)),
             eio=rng.choice((0.0, 0.0, 0.01)),
             tears=rng.choice((0.0, 0.001, 0.005)),
+            late=rng.choice((0.0, 0.02, 0.2)),
+            twins=rng.choice((0.0, 0.05, 0.3)),
+            drift_ppm=rng.choice((0.0, 20.0, 200.0, 800.0)),
+            subscribes=rng.random() < 0.5,
+            kinds=frozenset(kind for kind in KINDS if rng.random() < 0.4),
+            lies=rng.random() < 0.25,
         )  # fmt: skip

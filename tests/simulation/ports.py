@@ -13,7 +13,7 @@ import trio.testing
 from attrs import define, field
 
 from daemon.app.daemon import Daemon
-from daemon.domain.exchange import Reply, Request
+from daemon.domain.exchange import Reply, Request, Response
 from daemon.events import Event, Severity
 from daemon.ports import FileContents, HttpTarget, Ports
 from daemon.telemetry import Telemetry
@@ -138,7 +138,7 @@ class Life:
 
     def wall_us(self) -> int:
         self.check()
-        return self.world.now_us()
+        return self.world.wall_us()
 
     def _new_id(self) -> str:
         self.check()
@@ -204,7 +204,7 @@ class HttpLine:
         self._world = life.world
         self._front = life.world.fronts[target.channel]
         self._client = SimulatedClient(
-            self._front.host, life.world.now_us, one_way_s=life.world.net_s, max_connections=target.max_connections
+            self._front.host, life.world.wall_us, one_way_s=life.world.net_s, max_connections=target.max_connections
         )
         self._client.cut_off = self._front.cut_off
         life.clients[target.channel] = self._client
@@ -224,6 +224,8 @@ class HttpLine:
         self._world.reached(what)
         await done.wait()
         self._life.point(f"after {what}")
+        if isinstance(answer[0], Response):
+            self._front.clock.seen(self._world.now_us())
         for listing in listings:
             del self._life.flying[self._front.name, listing]
         return answer[0]

@@ -28,19 +28,21 @@ from daemon.app.daemon import serve
 from daemon.config import Config, StorageSettings
 from daemon.config_channels import ChannelConfig
 from daemon.credentials import Secret, SecretRef
-from daemon.domain.channel import Platform, Push, Setup
+from daemon.domain.channel import Platform
 from daemon.domain.policy import Policy
 from daemon.notify import Notifier
 from daemon.storage.files import StoreError
 from daemon.storage.tables import LOG
-from daemon.theatre.store_host import StoreHost
 from tests.simulation.clock import JumpingClock
+from tests.simulation.clocks import ShopClock
 from tests.simulation.disk import opener, undo
 from tests.simulation.fronts import Front
 from tests.simulation.oracle import Oracle
-from tests.simulation.people import Critic, Operator, Shoppers
+from tests.simulation.people import Critic, Mender, Operator, Shoppers
 from tests.simulation.plan import Plan
+from tests.simulation.platforms import PUBLIC_URL, blind, subscribing
 from tests.simulation.ports import FencedError, Life, Witness
+from tests.simulation.strangers import Strangers
 from tests.simulation.weather import Lightning, Weather
 
 EPOCH_US = 1_750_000_000_000_000
@@ -49,8 +51,19 @@ STEPS_MAX = 20_000
 TRACE_LINES = 400
 HANG_S = 120
 """Real seconds after which a run of a pool is taken to hang."""
+WALL_OFF_MAX_S = 250.0
 LATE_NEWS_S = 300.0
 """How long the world is watched further once it has come to rest."""
+
+
+FATES = {
+    "throttle": "429", "fail_before": "500 before the effect", "fail_after": "500 after the effect",
+    "hold": "time-out without an effect", "hold_applied": "time-out after the effect",
+    "hold_late": "time-out, effect later", "lose": "answer lost", "lie": "effect claimed, none there",
+    "dropped": "webhook dropped", "doubled": "webhook doubled", "overtaken": "webhook overtaken",
+    "delayed": "webhook delayed",
+}  # fmt: skip
+"""What the storefronts call what they do to calls and webhooks, in words."""
 
 
 class SimulationError(AssertionError):
@@ -115,6 +128,9 @@ class World:
         self.rng_bolt = self.dice("bolts")
         self.bolt = 0
         self.stall_until = self.full_until = 0.0
+        self.wall_off_us = 0
+        self.wall_set = False
+        """Was our clock ever set?"""
         self.moments: dict[str, trio.Event] = {}
         """What somebody waits for to happen."""
         self.touched_at = 0.0
@@ -144,8 +160,16 @@ class World:
                 buffer=rng.choice((0, 0, 0, 1, 2)), share=rng.choice((1.0, 1.0, 1.0, 0.5)),
                 cap=rng.choice((None, None, None, 5)),
             )  # fmt: skip
-            front = Front(self, name, store, StoreHost(store, self.now_us), rng.choice((0.0, 0.0, 1.0)) and
-                          rng.uniform(-250.0, 250.0), policy, blind=plan.blind and name == "site")  # fmt: skip
+            offset_s = rng.choice((0.0, 0.0, 1.0)) and rng.uniform(-250.0, 250.0)
+            drift_ppm = rng.uniform(-plan.drift_ppm, plan.drift_ppm)
+            for name_of, off in (("clock off", offset_s), ("clock drifts", drift_ppm)):
+                if off:
+                    self.fault(name_of)
+            clock = ShopClock(offset_s, drift_ppm, EPOCH_US)
+            front = Front(
+                self, name, store, clock, policy, self.dice(f"front {name}"), blind=plan.blind and name == "site",
+                subscribed=plan.subscribes and name == "outlet",
+            )  # fmt: skip
             front.set_faults(Faults())
             yield front
 
@@ -153,6 +177,19 @@ class World:
 
     def now_us(self) -> int:
         return EPOCH_US + round(self.clock.current_time() * 1e6)
+
+    def wall_us(self) -> int:
+        """Our own clock on the wall, as it is set."""
+        return self.now_us() + self.wall_off_us
+
+    def set_wall(self, by_s: float) -> None:
+        """Somebody sets our clock."""
+        if abs(self.wall_off_us / 1e6 + by_s) < WALL_OFF_MAX_S:
+            self.wall_off_us += round(by_s * 1e6)
+            self.wall_set = True
+            self.fault("our clock set forward" if by_s > 0 else "our clock set back")
+            for front in self.front_list:
+                front.clock.unsettle(by_s, self.now_us())
 
     def net_s(self) -> float:
         return self.rng_net.choice((0.0, 0.002, 0.02, 0.02, 0.1)) * (1 + self.rng_net.random())
@@ -215,30 +252,36 @@ class World:
 
     # -- talking to the daemon --
 
-    async def ask(self, door: Any, request: bytes) -> int | None:
-        """Send a request over a new connection; the answer's status, None where there was none."""
+    async def ask(self, door: Any, request: bytes, *, all_of_it: bool = True) -> tuple[int | None, bytes]:
+        """Send a request over a new connection; the answer's status and body, None and nothing where there was none.
+
+        `all_of_it`: False for a request that is cut short; we hang up behind it."""
         try:
             ours = door.connect()
         except trio.BrokenResourceError:
-            return None
+            return None, b""
         answer = b""
         try:
             with trio.move_on_after(30.0):
                 await ours.send_all(request)
+                if not all_of_it:
+                    await ours.send_eof()
                 while data := await ours.receive_some(65536):
                     answer += data
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass
         finally:
             door.hung_up(ours)
-        return int(answer.split(b" ", 2)[1]) if answer.startswith(b"HTTP/1.1 ") else None
+        status = int(answer.split(b" ", 2)[1]) if answer.startswith(b"HTTP/1.1 ") else None
+        return status, answer.partition(b"\r\n\r\n")[2]
 
-    async def ask_admin(self, path: str, body: object) -> int | None:
+    async def ask_admin(self, path: str, body: object = None, *, method: str = "POST") -> tuple[int | None, bytes]:
         life = self.life
         if life is None or not life.up:
-            return None
-        content = msgspec.json.encode(body)
-        head = f"POST {path} HTTP/1.1\r\nhost: onhand\r\nconnection: close\r\ncontent-length: {len(content)}\r\n\r\n"
+            return None, b""
+        content = b"" if body is None else msgspec.json.encode(body)
+        head = f"{method} {path} HTTP/1.1\r\nhost: onhand\r\nconnection: close\r\n"
+        head += f"content-length: {len(content)}\r\n\r\n"
         return await self.ask(life.admin, head.encode() + content)
 
     # -- the run --
@@ -272,6 +315,7 @@ class World:
             async with trio.open_nursery() as self.nursery:
                 for front in self.front_list:
                     self.nursery.start_soon(front.host.run, front.send)
+                    self.nursery.start_soon(front.late_news)
                 self.nursery.start_soon(self._lives)
                 await self._days()
                 self.nursery.cancel_scope.cancel()
@@ -287,6 +331,8 @@ class World:
                 async with trio.open_nursery() as people:
                     for each in (Shoppers, Operator, *((Critic,) if self.plan.fair else (Weather, Lightning))):
                         people.start_soon(each(self).run)
+                    if "strangers" in self.plan.kinds:
+                        people.start_soon(Strangers(self).run)
                     await trio.sleep(self.hours * 3600 / parts * rng.uniform(0.7, 1.3))
                     self._calm()
                     busy.cancel()
@@ -298,27 +344,35 @@ class World:
         self.stormy, self.stall_until, self.full_until, self.bolt = False, 0.0, 0.0, 0
         self.calm.set()
         for front in self.front_list:
-            front.set_faults(Faults())
-            front.cut(on=False)
+            front.clear_up()
 
     async def _rest(self) -> None:
         """Until all is settled; checked then, and once more when the last late news has come."""
         began = trio.current_time()
         bound_s = self.plan.catalogue_s + 1800.0
-        while why := self.oracle.unrest():
-            if trio.current_time() - began > bound_s:
-                self.fail(f"it does not come to rest: {why}")
-                await trio.sleep(1)
-            await trio.sleep(1.0)
+        await self._quiet(began + bound_s, "come to")
         self.counts["seconds to rest"] += round(trio.current_time() - began)
         await self.oracle.check()
+        if not self.plan.fair:
+            await Strangers(self).siege()
         await trio.sleep(LATE_NEWS_S)
-        while why := self.oracle.unrest():
-            if trio.current_time() - began > bound_s + LATE_NEWS_S:
-                self.fail(f"it does not stay at rest: {why}")
-                await trio.sleep(1)
-            await trio.sleep(1.0)
+        if self.life is not None and not self.plan.fair and self.rng_bolt.random() < 0.3:
+            self.fault("crash at the instant of quiet")
+            self.life.crash("at the instant of quiet")
+        await self._quiet(trio.current_time() + bound_s, "stay at")
         await self.oracle.check()
+
+    async def _quiet(self, until: float, how: str) -> None:
+        """Wait until all is at rest; now and then somebody looks after the dead letters."""
+        looks = 0
+        while why := self.oracle.unrest():
+            looks += 1
+            if trio.current_time() > until:
+                self.fail(f"it does not {how} rest: {why}")
+                await trio.sleep(1)
+            if looks % 20 == 0:
+                await Mender(self).look()
+            await trio.sleep(1.0)
 
     async def _end(self) -> None:
         life = self.life
@@ -333,6 +387,10 @@ class World:
             after = rows[-1][0] + b"\0"
         self.log_hash = digest.hexdigest()
         self.over = True
+        for front in self.front_list:
+            for name, times in (front.store.fates | front.store.outbox.mishaps).items():
+                self.counts["fault: " + FATES.get(name, name)] += times
+        del self.counts["fault: as_usual"]
         life.daemon.stop()
         await life.ended.wait()
 
@@ -345,9 +403,12 @@ class World:
             if self.stormy and rng.random() < self.plan.reforms:
                 front = rng.choice(self.front_list)
                 front.policy = attrs.evolve(front.policy, buffer=rng.choice((0, 1, 3)), cap=rng.choice((None, 2, 7)))
-                self.count("policies changed")
+                self.fault("restart with another policy")
             if self.stormy and rng.random() < self.plan.stumbles:
+                self.fault("crash again soon after a start")
                 self.bolt = rng.randrange(1, 30)
+            for front in self.front_list if self.wall_set else ():
+                front.clock.unsettle(WALL_OFF_MAX_S, self.now_us())
             life = self.life = Life(self, self.lives)
             await self._live(life)
             life.up = False
@@ -372,6 +433,7 @@ class World:
                     )
                     await life.daemon.serving.wait()
                     self.oracle.started(life)
+                    self.reached("a start")
         except BaseExceptionGroup as group:
             _, rest = group.split(FencedError)
             _, rest = rest.split(StoreError) if rest is not None and self.disk_sick() else (None, rest)
@@ -384,7 +446,7 @@ class World:
     def _config(self) -> Config:
         channels = {
             front.name: ChannelConfig(
-                front.name, "blind" if front.blind else "sandbox", f"http://{front.name}.test",
+                front.name, front.platform, f"http://{front.name}.test",
                 (SecretRef("inline", inline=Secret(f"secret-{front.name}")),), front.policy, allow_private=True,
                 overrides={"poll_interval_s": self.plan.poll_s, "catalogue_interval_s": self.plan.catalogue_s},
             )
@@ -392,12 +454,16 @@ class World:
         }  # fmt: skip
         return Config(
             str(self.directory / "state"), str(self.directory / "admin.sock"), channels,
-            storage=StorageSettings(map_max_gb=1),
+            public_url=PUBLIC_URL, storage=StorageSettings(map_max_gb=1, settlement_days=self.plan.settlement_days),
         )  # fmt: skip
 
     def _platforms(self) -> dict[str, Platform]:
         sandbox = adapters.sandbox.PLATFORM
-        return {"sandbox": sandbox, "blind": attrs.evolve(sandbox, name="blind", build=_blind)}
+        return {
+            "sandbox": sandbox,
+            "blind": attrs.evolve(sandbox, name="blind", build=blind),
+            "subscribing": attrs.evolve(sandbox, name="subscribing", build=subscribing),
+        }
 
 
 def run_seed(task: tuple[int, float]) -> tuple[int, Result | str]:
@@ -410,16 +476,3 @@ def run_seed(task: tuple[int, float]) -> tuple[int, Result | str]:
         return seed, traceback.format_exc()
     finally:
         faulthandler.cancel_dump_traceback_later()
-
-
-class BlindAdapter(adapters.sandbox.SandboxAdapter):
-    """The sandbox as a platform that knows no compare-and-set."""
-
-    def push(self, batch: Any, key: str) -> Any:
-        return super().push([Push(push.listing, push.level, None, push.generation) for push in batch], key)
-
-
-def _blind(setup: Setup) -> BlindAdapter:
-    made = adapters.sandbox.PLATFORM.build(setup)
-    assert isinstance(made, adapters.sandbox.SandboxAdapter)
-    return BlindAdapter(made.base_url, attrs.evolve(made.traits, compare_and_set=False))
