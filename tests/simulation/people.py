@@ -157,7 +157,7 @@ class Operator:
         self.world.touched_at = trio.current_time()
         # Under way when the people go home, it is still asked to its end: the world outlives them.
         with trio.CancelScope(shield=True):
-            for _ in range(200):
+            while True:
                 status, _ = await self.world.ask_admin(path, body)
                 if status is not None and status not in (502, 503):
                     self.world.oracle.answered(body.get("reference", ""))
