@@ -6,7 +6,6 @@ process has seen it written, and after the crash the file is as it was before.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 import lmdb
 
 from daemon.storage.environment import MIB, Batch, Environment
+from daemon.storage.markers import CLOSED, DATA, INITIALISED, UNCLEAN
 from daemon.storage.tables import CURSORS, DEAD, DELIVERIES, LOG, REFETCH
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ KINDS = (
 )
 """What a commit is called after: the first of these tables that it writes."""
 
-EIO = 5
+FILES = (DATA, INITIALISED, UNCLEAN, CLOSED)
 FREE_BYTES = 1 << 40
 
 
@@ -54,7 +54,7 @@ def opener(life: Life) -> Callable[..., Environment]:
                 world.fault("commit fails with EIO")
                 raise lmdb.Error("mdb_txn_commit: Input/output error")
             if world.stormy and world.rng_disk.random() < world.plan.tears:
-                life.torn = Path(shutil.copyfile(self.directory / "data.mdb", world.directory / "before.mdb"))
+                life.torn = {name: _content(self.directory / name) for name in FILES}
             super().write(batch)
 
         def free_disk_bytes(self) -> int:
@@ -64,6 +64,13 @@ def opener(life: Life) -> Callable[..., Environment]:
 
 
 def undo(life: Life, directory: Path) -> None:
-    """After the end of a life whose last commit the power cut took away: the file as it was before."""
-    if life.torn is not None:
-        life.torn.replace(directory / "data.mdb")
+    """After the end of a life whose last commit the power cut took away: the files as they were before."""
+    for name, content in life.torn.items():
+        if content is None:
+            (directory / name).unlink(missing_ok=True)
+        else:
+            (directory / name).write_bytes(content)
+
+
+def _content(path: Path) -> bytes | None:
+    return path.read_bytes() if path.exists() else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -92,8 +91,8 @@ class Life:
     ended: trio.Event = field(factory=trio.Event)
     commit: str = ""
     """What the last commit was of."""
-    torn: Path | None = None
-    """The file as it was before a commit that is not on the disk yet: the power goes before it is."""
+    torn: dict[str, bytes | None] = field(factory=dict)
+    """The files as they were before a commit that is not on the disk yet: the power goes before it is."""
 
     def check(self) -> None:
         if not self.up:
@@ -150,7 +149,7 @@ class Life:
             self.check()
             self.commit = ""
             result = fn()
-            if self.torn is not None:
+            if self.torn:
                 # Written, as the process sees it, and others go on meanwhile; but it will not reach the disk.
                 await trio.sleep(self.world.disk_s())
                 if self.up:
