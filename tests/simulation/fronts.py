@@ -16,9 +16,9 @@ from adapters.storefront.faults import Faults
 from adapters.storefront.shop import Listing
 from daemon.domain.instants import SECOND_US
 from daemon.domain.policy import Policy
-from tests.simulation.clocks import ShopClock
 from tests.simulation.moods import Moods, MoodyHost
 from tests.simulation.platforms import Desk
+from tests.simulation.shop_clock import ShopClock
 
 if TYPE_CHECKING:
     from tests.simulation.world import World

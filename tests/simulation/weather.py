@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import trio
 
 from adapters.storefront.faults import ApiFaults, Faults, WebhookFaults
-from tests.simulation.clocks import OFF_MAX_S
 from tests.simulation.moods import Snapshot
+from tests.simulation.shop_clock import OFF_MAX_S
 
 if TYPE_CHECKING:
     from tests.simulation.fronts import Front

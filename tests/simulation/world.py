@@ -34,7 +34,6 @@ from daemon.notify import Notifier
 from daemon.storage.files import StoreError
 from daemon.storage.tables import LOG
 from tests.simulation.clock import JumpingClock
-from tests.simulation.clocks import ShopClock
 from tests.simulation.disk import opener, undo
 from tests.simulation.fronts import Front
 from tests.simulation.oracle import Oracle
@@ -42,6 +41,7 @@ from tests.simulation.people import Critic, Mender, Operator, Shoppers
 from tests.simulation.plan import Plan
 from tests.simulation.platforms import PUBLIC_URL, blind, subscribing
 from tests.simulation.ports import FencedError, Life, Witness
+from tests.simulation.shop_clock import ShopClock
 from tests.simulation.strangers import Strangers
 from tests.simulation.weather import Lightning, Weather
 
