@@ -10,9 +10,12 @@ from attrs import field, frozen
 from daemon.config_addresses import HostPort, is_loopback, read_host_port, read_url
 from daemon.config_channels import CHANNEL_NAME, ChannelConfig, read_channel
 from daemon.config_fields import Problems, Section
+from daemon.config_kits import read_kits
 from daemon.config_yaml import MAX_CONFIG_BYTES, Problem, read_yaml
 from daemon.domain.channel import Platform
 from daemon.domain.instants import DAY_US
+from daemon.domain.kits import NO_KITS
+from daemon.domain.observations import Recipe
 from daemon.events import Severity
 from daemon.ports import ReadFile
 
@@ -95,7 +98,7 @@ class Config:
     """Everything config.yaml says, with the defaults filled in and what the environment overrules.
 
     public_url: where channels reach us, without a slash at its end; "" where webhooks are subscribed by hand ·
-    channels: by name, in the order of the file
+    channels: by name, in the order of the file · kits: what each kit is made of, by SKU
     """
 
     state_dir: str
@@ -106,6 +109,7 @@ class Config:
     log_level: Severity = Severity.INFO
     limits: LimitSettings = field(factory=LimitSettings)
     storage: StorageSettings = field(factory=StorageSettings)
+    kits: Mapping[str, Recipe] = NO_KITS
 
     @property
     def authority(self) -> str | None:
@@ -151,6 +155,7 @@ def read_config(text: str, environ: Mapping[str, str], platforms: Mapping[str, P
         log_level=_read_log_level(section),
         limits=_read_limits(section, listen),
         storage=_read_storage(section),
+        kits=read_kits(section.section("kits")),
         channels=_read_channels(section, platforms, problems),
     )
     section.text("state_dir", "")  # asked for even where the environment wins

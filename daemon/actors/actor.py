@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from attrs import define, field
 
+from daemon.domain.kits import dump_kit, load_kit
 from daemon.domain.sku import Freeze, Message, Sku
 from daemon.domain.slot import dump_slot, load_slot
 from daemon.domain.stock import dump, load
@@ -76,15 +77,16 @@ def dump_actor(actor: Actor) -> bytes:
             dump(state.stock),
             (freeze.by, freeze.reason) if freeze else None,
             [dump_slot(slot) for _, slot in sorted(state.slots.items())],
+            *([dump_kit(state.kit)] if state.kit else []),
         )
     )
 
 
 def load_actor(sku: str, payload: bytes) -> Actor:
     """The inverse of `dump_actor`. Raises `DamagedError`, `ValueError` or `TypeError` on anything else."""
-    seq, stock, freeze, slots = unpack(payload)
+    seq, stock, freeze, slots, *kit = unpack(payload)
     state = Sku(sku, load(stock), freeze=Freeze(frozen=True, by=freeze[0], reason=freeze[1])
-                if freeze else None)  # fmt: skip
+                if freeze else None, kit=load_kit(*kit) if kit else None)  # fmt: skip
     for plain in slots:
         slot = load_slot(plain)
         state.slots[slot.channel, slot.listing] = slot

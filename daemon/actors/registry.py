@@ -8,7 +8,7 @@ were applied. (A task per SKU was measured at 43 µs an event; this is the run q
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import trio
@@ -17,11 +17,11 @@ from attrs import define, field, frozen
 from daemon.actors.actor import Actor, Part, Unit, dump_actor, load_actor
 from daemon.actors.letters import content_of, subject_of
 from daemon.domain.instants import SECOND_US
-from daemon.domain.observations import LevelReport, OrderLine
+from daemon.domain.kits import NO_KITS, Assemble, ComponentLevel, Kit, holders_of, load_recipe
+from daemon.domain.observations import LevelReport, OrderLine, Recipe
 from daemon.domain.sku import Doubted, PolicyOf, Reprice, Settle, Sku, Step
 from daemon.domain.slot import Slot
-from daemon.domain.stock import Stock
-from daemon.storage.codec import Cause, EmptyOrder, number
+from daemon.storage.codec import Cause, EmptyOrder, number, pack, unpack
 from daemon.storage.cursors import Refetches
 from daemon.storage.dead_letters import DeadKind, DeadLetters
 from daemon.storage.files import StoreError
@@ -78,14 +78,23 @@ class Registry:
     policy_of: PolicyOf
     watcher: Watcher
     bounds: Bounds = field(factory=Bounds)
+    kits: Mapping[str, Recipe] = NO_KITS
+    """What kits are made of at present."""
     actors: dict[str, Actor] = field(factory=dict)
     quarantined: dict[str, str] = field(factory=dict)
     crashes: int = 0
     _queue: deque[Actor] = field(factory=deque)
     _queued: int = 0
     _wake: trio.Event = field(factory=trio.Event)
+    _holders: dict[str, tuple[str, ...]] = field(init=False)
+    """For each component the kits that hold it."""
+    _moved: dict[str, Cause] = field(factory=dict)
+    """Components of which their kits must be told anew, with what moved them."""
+    _draining: bool = False
 
     def __attrs_post_init__(self) -> None:
+        self._holders = holders_of(self.kits)
+        self.dead_letters.eased = self._eased
         self.outbox.claimed = self._claimed
         self.store.quiesce = self.drain
 
@@ -105,7 +114,16 @@ class Registry:
 
     def _told(self, sku: str) -> bool:
         state = self.actors[sku].state
-        return bool(state.slots or state.stock.anchors or state.stock.lines or state.stock.adjustments)
+        stock = state.stock
+        return bool(state.slots or stock.anchors or stock.lines or stock.adjustments or state.kit)
+
+    def shares(self, sku: str) -> bool:
+        """Does a sale of another SKU take this one's units, or one of it another's: is it a kit or a component?"""
+        return sku in self.kits or sku in self._holders
+
+    def kits_of(self, component: str) -> tuple[str, ...]:
+        """The kits that hold this component."""
+        return self._holders.get(component, ())
 
     # -- telling --
 
@@ -154,7 +172,18 @@ class Registry:
             self.drain()
 
     def drain(self) -> None:
-        """Apply everything that waits, in one turn."""
+        """Apply everything that waits, and what follows for the kits, in one turn: none of it is durable alone."""
+        if self._draining:
+            return
+        self._draining = True
+        try:
+            while self._queue or self._moved:
+                self._work()
+                self._tell_kits()
+        finally:
+            self._draining = False
+
+    def _work(self) -> None:
         while self._queue:
             actor = self._queue.popleft()
             while actor.mailbox:
@@ -178,6 +207,7 @@ class Registry:
         now_us = self.store.now_us()
         if part.sku in self.quarantined:
             self._bury("poison", part, now_us, self.quarantined[part.sku])
+            self._mind(part)
             return actor, "poison"
         try:
             if isinstance(part.message, EmptyOrder):
@@ -194,6 +224,8 @@ class Registry:
             self.links.link(part.message.channel, part.message.listing, part.sku)
         for slot in step.slots:
             self._offer(slot, now_us)
+        if step.before != step.after:
+            self._mind(part)
         if step.verdict == "late":
             self._bury("late", part, now_us, "it concerns what is older than the settlement horizon")
         elif step.verdict == "conflict" and isinstance(part.message, OrderLine):
@@ -236,6 +268,7 @@ class Registry:
                 f"quarantined after {CRASHES_MAX} crashes, the last one: {type(error).__name__}"
             )
         self._bury("poison", part, now_us, cause)
+        self._mind(part)
         self.watcher.crashed(part, error, quarantined=part.sku in self.quarantined)
         return fresh
 
@@ -253,18 +286,75 @@ class Registry:
         self._changed(actor)
         return actor
 
-    def replace_stock(self, sku: str, stock: Stock) -> None:
-        """The stock as the log makes it takes the place of one that differs; its listings wish anew."""
+    def replace_books(self, folded: Sku) -> None:
+        """Stock and components as the log makes them take the place of ones that differ; the listings wish anew."""
+        sku = folded.sku
         actor = self.actor(sku)
-        actor.state.stock = stock
+        actor.state.stock, actor.state.kit = folded.stock, folded.kit
         now_us = self.store.now_us()
         for slot in actor.state.step(Reprice(), now_us, self.policy_of).slots:
             self._offer(slot, now_us)
         self._changed(actor)
+        if sku in self._holders:
+            self._moved[sku] = Cause("rebuild")
+            self._wake.set()
 
     def release(self, sku: str) -> bool:
         """A person says that the SKU may be worked on again; True if it was in quarantine."""
-        return self.quarantined.pop(sku, None) is not None
+        released = self.quarantined.pop(sku, None) is not None
+        if released:
+            # A kit was told nothing of its components meanwhile; what they have now is all it needs.
+            self._moved |= {component: Cause("retry") for component, _ in self.kits.get(sku, ())}
+            self._wake.set()
+        return released
+
+    # -- kits --
+
+    def _mind(self, part: Part) -> None:
+        """What this part did to a component concerns its kits."""
+        if part.sku in self._holders:
+            self._moved[part.sku] = part.cause
+
+    def _eased(self, sku: str) -> None:
+        """A poison letter of the SKU is gone: in the same transaction its kits may trust its number again."""
+        if sku in self._holders:
+            self._moved[sku] = Cause("retry")
+            self.drain()
+
+    def _tell_kits(self) -> None:
+        """Put what moved components have available now into the mailboxes of their kits."""
+        moved, self._moved = self._moved, {}
+        parts = []
+        for component, cause in moved.items():
+            actor = self.actor(component)
+            told = ComponentLevel(component, actor.state.available, actor.seq, self.dead_letters.poison(component))
+            parts += [Part(kit, told, cause) for kit in self._holders[component] if kit not in self.quarantined]
+        if parts:
+            self._post(Unit(parts))
+
+    def _reassemble(self) -> None:
+        """Tell every kit whose recipe changed since the last life, and every SKU that is a kit no more, so that
+        their logs say it; then tell kits what they do not know of their components (they were in quarantine, say)."""
+        stored = self.store.env.get(META, b"kits")
+        before = {kit: load_recipe(recipe) for kit, recipe in unpack(stored).items()} if stored else {}
+        cause = Cause("start")
+        for sku in sorted({*before, *self.kits}):
+            known, recipe = self._kit(sku), self.kits.get(sku, ())
+            if recipe != (known.recipe if known else ()):
+                self.tell([Part(sku, Assemble(recipe), cause)])
+            for component, _ in recipe:
+                told, state = known.levels.get(component) if known else None, self.peek(component)
+                present = (state.available if state else None, self.dead_letters.poison(component))
+                if told is None or (told.available, told.stuck) != present:
+                    self._moved[component] = cause
+        self.drain()
+        if before != self.kits:
+            # With the events above, in one transaction: what the log calls a kit must be known here to end some day.
+            self.store.put(META, b"kits", pack(dict(self.kits)))
+
+    def _kit(self, sku: str) -> Kit | None:
+        state = self.peek(sku)
+        return state.kit if state is not None else None
 
     # -- memory and rows --
 
@@ -360,6 +450,7 @@ class Registry:
         must be dead. `policies` stands for the channels' present rules: where they changed, every listing is
         wished anew.
         """
+        self._reassemble()
         now_us = self.store.now_us()
         if self.store.env.get(META, b"policies") != policies:
             self._wish_all(now_us)

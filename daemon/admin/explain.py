@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from daemon.admin.answers import Json
 from daemon.admin.inside import Inside
-from daemon.admin.views import PUSHES, Channels, entry, numbers, raise_waits, slot_state
-from daemon.admin.words import belief, doings, moment, when
+from daemon.admin.views import PUSHES, Channels, entry, kit_view, numbers, slot_state
+from daemon.admin.words import belief, doings, ingredients, moment, when
+from daemon.domain.kits import Kit
 from daemon.domain.observations import LevelReport
-from daemon.domain.policy import explained
+from daemon.domain.policy import Policy, explained
 from daemon.domain.sku import Sku
 from daemon.domain.slot import Slot
 from daemon.domain.stock import Stock
@@ -26,7 +27,8 @@ def explain_view(inside: Inside, state: Sku, channel: str = "") -> Json:
     orders = open_orders(state.stock)
     return {
         "sku": state.sku,
-        **numbers(state.stock),
+        **numbers(state),
+        **kit_view(inside, state),
         "stock": stock_sentences(inside, state),
         "anchors": anchors(state.stock),
         "open_orders": orders[:ORDERS_SHOWN],
@@ -63,13 +65,16 @@ def open_orders(stock: Stock) -> list[Json]:
         if now.taken > now.fulfilled:
             held.append(
                 {"channel": channel, "order": order, "line": line, "held": now.taken - now.fulfilled,
-                 "taken": now.taken, "since": moment(timeline.placed or timeline.sightings[0].at)}
+                 "taken": now.taken, "since": moment(timeline.placed or timeline.sightings[0].at),
+                 "kit": timeline.kit or None}
             )  # fmt: skip
     return held
 
 
 def stock_sentences(inside: Inside, state: Sku) -> list[str]:
     """Where the number comes from."""
+    if state.kit is not None:
+        return [*kit_sentences(state.sku, state.kit), *_halted(inside, state)]
     stock = state.stock
     said = [
         f"{anchor.source} counted {anchor.quantity} {anchor.kind.replace('_', ' ')} at {moment(anchor.at)}"
@@ -90,6 +95,38 @@ def stock_sentences(inside: Inside, state: Sku) -> list[str]:
         said.append(
             f"of {stock.ambiguous} facts nobody can say on which side of a count they fall; the lower number holds"
         )
+    through: dict[str, int] = {}
+    for line in stock.lines.values():
+        if line.kit and not line.whole:
+            now = line.now()
+            through[line.kit] = through.get(line.kit, 0) + now.taken - now.fulfilled
+    said += [f"{units} of the units held were sold through kit {kit}" for kit, units in through.items() if units]
+    if kits := inside.registry.kits_of(state.sku):
+        said.append(f"it is a component of {', '.join(kits)}")
+    return said + _halted(inside, state)
+
+
+def kit_sentences(sku: str, kit: Kit) -> list[str]:
+    """Why a kit has the number it has."""
+    said = [f"{sku} is a kit of {ingredients(kit.recipe)}: there are as many as its scarcest component makes"]
+    limits = kit.limits()
+    for component, units in kit.recipe:
+        level, makes = kit.levels.get(component), kit.makes(component)
+        if level is None or level.available is None:
+            said.append(f"nobody has counted {component} yet: nothing is pushed until `onhand count {component} N`")
+            continue
+        limit = ", which sets the number" if component in limits else ""
+        said.append(f"{level.available} {component} make {makes} at {units} each{limit}")
+        if level.stuck:
+            said.append(
+                f"of {component} there may be fewer ({level.stuck}): nothing is raised until that letter is "
+                "retried or discarded"
+            )
+    return said
+
+
+def _halted(inside: Inside, state: Sku) -> list[str]:
+    said = []
     if state.freeze is not None:
         why = f" ({state.freeze.reason})" if state.freeze.reason else ""
         said.append(f"frozen by {state.freeze.by}{why}: its listings keep what they should show until it is unfrozen")
@@ -99,9 +136,9 @@ def stock_sentences(inside: Inside, state: Sku) -> list[str]:
 
 
 def _listing(inside: Inside, state: Sku, slot: Slot, channels: Channels, recent: list[Record]) -> Json:
-    frozen = state.freeze is not None
+    frozen, doubted = state.freeze is not None, state.kit is not None and state.kit.unsure
     control = inside.channels.get(slot.channel)
-    wish, rules = explained(state.stock.available, control.policy()) if control else (None, [])
+    wish, rules = _explained(state, control.policy()) if control else (None, [])
     now_us = inside.store.wall_us()
     return {
         "channel": slot.channel,
@@ -111,7 +148,11 @@ def _listing(inside: Inside, state: Sku, slot: Slot, channels: Channels, recent:
         "wish_now": wish,
         "rules": rules,
         "state": slot_state(slot, frozen=frozen, channels=channels),
-        "why": [belief(slot), *_wish(slot, wish, rules, frozen=frozen), *_waits(slot, channels, now_us)],
+        "why": [
+            belief(slot),
+            *_wish(slot, wish, rules, frozen=frozen, doubted=doubted),
+            *_waits(slot, channels, now_us),
+        ],
         "generation": slot.generation,
         "attempts": slot.attempt,
         "next_try_at": when(slot.due_us) if slot.due_us > now_us else None,
@@ -123,10 +164,20 @@ def _listing(inside: Inside, state: Sku, slot: Slot, channels: Channels, recent:
     }
 
 
-def _wish(slot: Slot, wish: int | None, rules: list[str], *, frozen: bool) -> list[str]:
+def _explained(state: Sku, policy: Policy) -> tuple[int | None, list[str]]:
+    if state.kit is None:
+        return explained(state.available, policy)
+    if state.available is None:
+        return None, ["a component has not been counted yet: the channel keeps what it shows"]
+    wish, rules = explained(state.available, policy)
+    return wish, [f"kits from {' and '.join(state.kit.limits())}", *rules]
+
+
+def _wish(slot: Slot, wish: int | None, rules: list[str], *, frozen: bool, doubted: bool) -> list[str]:
     said = [f"it should show {slot.desired}: {', '.join(rules)}"] if slot.desired is not None and rules else rules
-    if frozen and wish is not None and wish != slot.desired:
-        return [f"it keeps {slot.desired} because the SKU is frozen; else it would be {wish}: {', '.join(rules)}"]
+    if (frozen or doubted) and wish is not None and wish != slot.desired:
+        why = "the SKU is frozen" if frozen else "of a component there may be fewer"
+        return [f"it keeps {slot.desired} because {why}; else it would be {wish}: {', '.join(rules)}"]
     return said
 
 
@@ -139,7 +190,7 @@ def _waits(slot: Slot, channels: Channels, now_us: int) -> list[str]:
         said.append(f"the channel is paused: see `onhand channels resume {slot.channel}`")
     elif view.state in ("down", "throttled"):
         said.append(f"the channel is {view.state}" + (f": {view.last_error}" if view.last_error else ""))
-    if slot.open() and not view.compare_and_set and raise_waits(slot, view.watermark_us):
+    if slot.open() and channels.raise_waits(slot):
         said.append(
             "raising waits until every order of the channel up to now has been read "
             f"(so far up to {when(view.watermark_us) or 'none'}): a sale not yet seen must not be sold twice"

@@ -38,7 +38,7 @@ class Facts:
 
     async def count(self, asked: Count, by: str) -> Json:
         """An anchor at this moment; a SKU that nobody told of is created by it."""
-        sku = valid_sku(asked.sku)
+        sku = self._on_the_shelf(asked.sku)
         self._welcome(sku)
         seen = StockCount(
             SOURCE, sku, asked.quantity, asked.kind, at=exactly(self.inside.store.wall_us()),
@@ -48,7 +48,7 @@ class Facts:
 
     async def adjust(self, asked: Adjust, by: str) -> Json:
         """Units that came or went. A reference that was used before changes nothing, and the answer says so."""
-        sku = valid_sku(asked.sku)
+        sku = self._on_the_shelf(asked.sku)
         if not asked.quantity:
             raise ApiError(400, "bad_body", "an adjustment of 0 changes nothing", "say how many came (+) or went (-)")
         self._welcome(sku)
@@ -147,6 +147,16 @@ class Facts:
 
     # -- telling --
 
+    def _on_the_shelf(self, text: str) -> str:
+        """The SKU of a count or an adjustment: any but a kit."""
+        sku = valid_sku(text)
+        if recipe := self.inside.registry.kits.get(sku):
+            raise ApiError(
+                409, "kit", f"{sku!r} is a kit and not on the shelf itself",
+                f"count or adjust its components: {', '.join(component for component, _ in recipe)}",
+            )  # fmt: skip
+        return sku
+
     def _welcome(self, sku: str) -> None:
         """Refuse what cannot be taken now, before anything is written."""
         if reason := self.inside.store.refuses() or self.inside.registry.refuses([sku]):
@@ -178,9 +188,9 @@ class Facts:
             "sku": state.sku,
             "verdict": verdict,
             "seq": record.seq if record else None,
-            "before": record.before if record else state.stock.available,
-            "after": record.after if record else state.stock.available,
-            **numbers(state.stock),
+            "before": record.before if record else state.available,
+            "after": record.after if record else state.available,
+            **numbers(state),
             "note": note or None,
         }
 

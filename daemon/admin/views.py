@@ -10,6 +10,7 @@ from attrs import define, field
 from daemon.admin.answers import ApiError, Json, unknown_sku
 from daemon.admin.inside import ChannelView, Inside
 from daemon.admin.words import kind_of, told, when
+from daemon.domain.kits import Assemble, ComponentLevel
 from daemon.domain.observations import BadSkuError, LevelReport, OrderLine, check_sku
 from daemon.domain.sku import Confirmed, Doubted, Failed, ReadBack, Revive, Sent, Sku
 from daemon.domain.slot import Slot, SlotState
@@ -42,10 +43,12 @@ class Channels:
         view = self.view(channel)
         return view is None or view.state == "paused"
 
-
-def raise_waits(slot: Slot, watermark_us: int) -> bool:
-    """Would the next push raise the level, while orders of that channel may still be unseen?"""
-    return slot.raises() and watermark_us < slot.wanted_us
+    def raise_waits(self, slot: Slot) -> bool:
+        """Would the next push raise the level, while orders of that channel may still be unseen?"""
+        view = self.view(slot.channel)
+        if view is None or (view.compare_and_set and not self.inside.registry.shares(slot.sku)):
+            return False
+        return slot.raises() and view.watermark_us < slot.wanted_us
 
 
 def slot_state(slot: Slot, *, frozen: bool, channels: Channels) -> SlotState:
@@ -60,10 +63,9 @@ def slot_state(slot: Slot, *, frozen: bool, channels: Channels) -> SlotState:
         return "settled"
     if channels.stopped(slot.channel):
         return "paused"
-    view = channels.view(slot.channel)
     # Nobody counted, or the channel manages no quantity: what is there is held until somebody says more.
     unknown = slot.desired is None or slot.belief is None
-    if unknown or (view is not None and not view.compare_and_set and raise_waits(slot, view.watermark_us)):
+    if unknown or channels.raise_waits(slot):
         return "held"
     return "pending"
 
@@ -105,7 +107,8 @@ def find_sku(inside: Inside, sku: str) -> Sku:
 def is_told(state: Sku) -> bool:
     """Did anybody ever tell anything of this SKU?"""
     stock = state.stock
-    return bool(state.slots or stock.anchors or stock.lines or stock.adjustments or stock.settled_us or state.freeze)
+    told = stock.anchors or stock.lines or stock.adjustments or stock.settled_us
+    return bool(state.slots or told or state.freeze or state.kit)
 
 
 def sku_view(inside: Inside, state: Sku, channels: Channels | None = None) -> Json:
@@ -114,7 +117,8 @@ def sku_view(inside: Inside, state: Sku, channels: Channels | None = None) -> Js
     freeze = state.freeze
     return {
         "sku": state.sku,
-        **numbers(state.stock),
+        **numbers(state),
+        **kit_view(inside, state),
         "ambiguous": state.stock.ambiguous,
         "frozen": {"by": freeze.by, "reason": freeze.reason or None} if freeze else None,
         "quarantined": inside.registry.quarantined.get(state.sku),
@@ -126,9 +130,33 @@ def sku_view(inside: Inside, state: Sku, channels: Channels | None = None) -> Js
     }
 
 
-def numbers(stock: Stock) -> Json:
-    """The four numbers of a stock."""
+def numbers(state: Sku) -> Json:
+    """The four numbers of a SKU. A kit is not on the shelf itself, and its debt is its components'."""
+    stock = state.stock
+    if state.kit is not None:
+        return {"available": state.available, "on_hand": None, "held": kits_held(stock), "debt": 0}
     return {"available": stock.available, "on_hand": stock.on_hand, "held": stock.held, "debt": stock.debt}
+
+
+def kits_held(stock: Stock) -> int:
+    """Kits sold and not yet handed over."""
+    readings = [line.now() for line in stock.lines.values() if line.whole]
+    return sum(now.taken - now.fulfilled for now in readings)
+
+
+def kit_view(inside: Inside, state: Sku) -> Json:
+    """`components`: what a kit is made of, None for any other SKU; `kits`: those that a component is in."""
+    kit = state.kit
+    limits = kit.limits() if kit else []
+    components = [
+        {
+            "sku": component, "units": units, "makes": kit.makes(component), "limits": component in limits,
+            "available": level.available if (level := kit.levels.get(component)) else None,
+            "doubt": (level.stuck or None) if level else None,
+        }
+        for component, units in kit.recipe
+    ] if kit else None  # fmt: skip
+    return {"components": components, "kits": list(inside.registry.kits_of(state.sku))}
 
 
 def versions(stock: Stock) -> dict[str, str]:
@@ -147,7 +175,7 @@ def sku_row(state: Sku, channels: Channels) -> Json:
     frozen = state.freeze is not None
     states = {slot_state(slot, frozen=frozen, channels=channels) for slot in state.slots.values()}
     state_word = next((word for word in _PRESSING if word in states), None)
-    return {"sku": state.sku, **numbers(state.stock), "listings": len(state.slots), "state": state_word}
+    return {"sku": state.sku, **numbers(state), "listings": len(state.slots), "state": state_word}
 
 
 # --- events --------------------------------------------------------------------------------------------------
@@ -171,6 +199,12 @@ def entry(record: Record) -> Json:
     }
     if isinstance(message, OrderLine):
         shown["version"] = message.version
+        if message.kit:
+            shown["kit"] = message.kit
+    if isinstance(message, ComponentLevel):
+        shown |= {"component": message.component, "component_available": message.available}
+    if isinstance(message, Assemble):
+        shown["components"] = [{"sku": component, "units": units} for component, units in message.recipe]
     if isinstance(message, (*PUSHES, LevelReport)):
         shown["listing"] = message.listing
         shown |= _level_of(message)

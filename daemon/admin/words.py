@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from daemon.domain.instants import Instant
-from daemon.domain.observations import Adjustment, LevelReport, OrderLine, StockCount
+from daemon.domain.kits import Assemble, ComponentLevel
+from daemon.domain.observations import Adjustment, LevelReport, OrderLine, Recipe, StockCount
 from daemon.domain.sku import (
     Confirmed,
     Doubted,
@@ -56,6 +57,8 @@ KINDS: Final[dict[type, str]] = {
     Revive: "revive",
     Settle: "settle",
     Reprice: "reprice",
+    Assemble: "recipe",
+    ComponentLevel: "component",
 }
 
 VERDICTS: Final = {
@@ -101,6 +104,10 @@ def _told(message: Message | EmptyOrder) -> str:
             return f"what is older than {rfc3339(message.horizon_us)} was folded into the count"
         case Reprice():
             return "the channels' rules changed"
+        case Assemble():
+            return f"a kit of {ingredients(message.recipe)}" if message.recipe else "no kit any more"
+        case ComponentLevel():
+            return _component(message)
         case _:
             return _pushed(message)
 
@@ -116,7 +123,18 @@ def _line(message: OrderLine) -> str:
         )
         if units
     ]
-    return f"order {message.order} line {message.line}: {', '.join(parts)}"
+    through = f" (through kit {message.kit})" if message.kit not in ("", message.sku) else ""
+    return f"order {message.order} line {message.line}{through}: {', '.join(parts)}"
+
+
+def ingredients(recipe: Recipe) -> str:
+    """What one kit holds."""
+    return ", ".join(f"{units} {component}" for component, units in recipe)
+
+
+def _component(message: ComponentLevel) -> str:
+    has = "has not been counted" if message.available is None else f"has {message.available} available"
+    return f"component {message.component} {has}" + (f"; perhaps fewer ({message.stuck})" if message.stuck else "")
 
 
 def _frozen(message: Freeze) -> str:

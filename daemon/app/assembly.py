@@ -73,7 +73,7 @@ def assemble(
         for name, (channel, _) in setups.items()
     }
     store = _open_store(config, ports, telemetry, open_environment)
-    links, orders, outbox = Links(store), OrderIndex(store), Outbox(store)
+    links, orders, outbox = Links(store), OrderIndex(store, config.kits), Outbox(store)
     letters, seen = DeadLetters(store), SeenDeliveries(store)
     cursors, refetches = Cursors(store), Refetches(store)
     watch = Watch(telemetry, ports.wall_us)
@@ -81,7 +81,7 @@ def assemble(
     limits = config.limits
     registry = Registry(
         store, outbox, orders, links, letters, refetches, policies.get, watch,
-        Bounds(limits.mailbox_max, limits.queued_max, limits.actors_max),
+        Bounds(limits.mailbox_max, limits.queued_max, limits.actors_max), config.kits,
     )  # fmt: skip
     receiver = Receiver(store, registry, seen, letters, watch, ports.wall_us)
     ranks = _ranks(config)
@@ -126,8 +126,9 @@ def _channel(
         say(Event.POLL_FAILED), lambda: telemetry.event(Event.POLL_RECOVERED, channel=name),
     )  # fmt: skip
     dispatcher = Dispatcher(
-        account, parts.outbox, parts.store, parts.dead_letters, poller, deliver, parts.watch, parts.ports.rng
-    )
+        account, parts.outbox, parts.store, parts.dead_letters, poller, deliver, parts.watch, parts.ports.rng,
+        registry.shares,
+    )  # fmt: skip
     catalogue = Catalogue(account, intake, parts.receiver, first_counts, failed=say(Event.POLL_FAILED))
     url = f"{parts.config.public_url}/webhooks/{name}" if parts.config.public_url else ""
     subscriptions = Subscriptions(

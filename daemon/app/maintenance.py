@@ -13,9 +13,10 @@ from daemon.actors.letters import part_of
 from daemon.actors.registry import Registry
 from daemon.admin.inside import RebuildReport
 from daemon.domain.channel import Delivery
+from daemon.domain.kits import Assemble, ComponentLevel, dump_kit
 from daemon.domain.observations import Adjustment, OrderLine, StockCount
-from daemon.domain.sku import Revive, Settle
-from daemon.domain.stock import Stock, dump
+from daemon.domain.sku import Revive, Settle, Sku
+from daemon.domain.stock import dump
 from daemon.events import Event
 from daemon.ingress.receiver import Intake, Receiver
 from daemon.storage.chain import BrokenLogError, chained
@@ -30,12 +31,23 @@ NAMED_MAX = 100
 """SKUs named in a report."""
 
 
-def _fold(stocks: dict[str, Stock], record: Record) -> None:
+def _fold(skus: dict[str, Sku], record: Record) -> None:
+    """Let an event change what the log makes of its SKU's stock and components; the rest of the SKU stays empty."""
     message = record.message
+    if not isinstance(message, OrderLine | StockCount | Adjustment | Settle | Assemble | ComponentLevel):
+        return
+    state = skus.setdefault(record.sku, Sku(record.sku))
     if isinstance(message, OrderLine | StockCount | Adjustment):
-        stocks.setdefault(record.sku, Stock()).apply(message)
+        state.stock.apply(message)
     elif isinstance(message, Settle):
-        stocks.setdefault(record.sku, Stock()).settle(message.horizon_us)
+        state.stock.settle(message.horizon_us)
+    else:
+        state.step(message, record.at_us, lambda _: None)
+
+
+def _books(state: Sku) -> bytes:
+    """What is compared: the stock, and the components of a kit."""
+    return pack((dump(state.stock), dump_kit(state.kit) if state.kit else None))
 
 
 @define(eq=False)
@@ -68,44 +80,45 @@ class Upkeep:
         return size
 
     async def rebuild(self, *, verify_only: bool) -> RebuildReport:
-        """Fold the whole log and compare with the stored stocks; `verify_only` changes nothing.
+        """Fold the whole log and compare with the stored stocks and kits; `verify_only` changes nothing.
 
         The log is read in pages, so work goes on meanwhile; a SKU that changed since is compared as of then.
         """
         head = evolve(self.store.head)
         await self.store.flush()
-        stocks: dict[str, Stock] = {}
+        skus: dict[str, Sku] = {}
         events, broken = 0, 0
         try:
             for record in chained(self.store.env, head):
                 events += 1
-                _fold(stocks, record)
+                _fold(skus, record)
                 if events % 1_000 == 0:
                     await trio.lowlevel.checkpoint()
         except BrokenLogError as error:
             broken = error.seq
         end = head.seq
-        different = [] if broken else await self._compare(stocks, end)
+        different = [] if broken else await self._compare(skus, end)
         repaired = False
         if different and not verify_only:
             for sku in different:
-                self.registry.replace_stock(sku, stocks.get(sku, Stock()))
+                self.registry.replace_books(skus[sku])
             await self.checkpoint()  # type: ignore[misc]  # an async callable
             repaired = True
-        self.telemetry.event(Event.REBUILT, events=events, skus=len(stocks), different=len(different), broken=broken)
-        return RebuildReport(events, len(stocks), tuple(different[:NAMED_MAX]), broken, repaired)
+        self.telemetry.event(Event.REBUILT, events=events, skus=len(skus), different=len(different), broken=broken)
+        return RebuildReport(events, len(skus), tuple(different[:NAMED_MAX]), broken, repaired)
 
-    async def _compare(self, stocks: dict[str, Stock], end: int) -> list[str]:
-        """SKUs whose stock in use, or whose stored row, is not what the log makes of it, byte for byte."""
+    async def _compare(self, skus: dict[str, Sku], end: int) -> list[str]:
+        """SKUs whose books in use, or whose stored row, are not what the log makes of them, byte for byte."""
         different = []
-        for place, (sku, stock) in enumerate(sorted(stocks.items())):
-            folded = pack(dump(stock))
+        for place, (sku, state) in enumerate(sorted(skus.items())):
+            folded = _books(state)
             actor = self.registry.actors.get(sku)
             if actor is not None:
-                same = actor.seq > end or pack(dump(actor.state.stock)) == folded
+                same = actor.seq > end or _books(actor.state) == folded
             else:
                 payload = self.store.env.get(SKUS, sku.encode())
-                same = payload is not None and pack(unpack(payload)[1]) == folded
+                row = unpack(payload) if payload is not None else []
+                same = payload is not None and pack((row[1], row[4] if len(row) > 4 else None)) == folded
             if not same:
                 different.append(sku)
             if place % 500 == 499:

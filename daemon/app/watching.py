@@ -10,6 +10,7 @@ from attrs import define, field
 from daemon.actors.actor import Part
 from daemon.app.lags import LagWindow
 from daemon.domain.channel import LevelSeen
+from daemon.domain.kits import Assemble, ComponentLevel
 from daemon.domain.observations import LevelReport, OrderLine
 from daemon.domain.outcomes import Outcome
 from daemon.domain.sku import Sent, Step
@@ -115,6 +116,8 @@ class Watch:
                 Event.ORDER_AMBIGUOUS, channel=cause.channel or None, sku=part.sku, order=cause.order or None
             )
         before, after = step.before or 0, step.after or 0
+        if isinstance(message, Assemble | ComponentLevel):
+            return  # a kit owes nothing itself, its components do
         if after < 0 <= before:
             self.telemetry.event(Event.DEBT_OPENED, sku=part.sku, channel=cause.channel or None, debt=-after)
         elif before < 0 <= after:
@@ -231,9 +234,13 @@ def _source(cause: Cause) -> str:
     return f"{cause.by} of {cause.channel}" if cause.channel else cause.by
 
 
+_KINDS = {
+    "StockCount": "count", "Adjustment": "adjustment", "Freeze": "freeze", "Settle": "settle",
+    "Assemble": "recipe", "ComponentLevel": "component",
+}  # fmt: skip
+
+
 def _kind(message: object) -> str:
     if isinstance(message, OrderLine):
         return "order line"
-    return {"StockCount": "count", "Adjustment": "adjustment", "Freeze": "freeze", "Settle": "settle"}.get(
-        type(message).__name__, type(message).__name__
-    )
+    return _KINDS.get(type(message).__name__, type(message).__name__)

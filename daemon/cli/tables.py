@@ -115,6 +115,12 @@ def channels(document: Any) -> Table:
 
 
 def _stock(document: Any) -> str:
+    if document.get("components") is not None:
+        held = document["held"]
+        sold = f"{held} sold and not yet handed over" if held else "none waiting to be handed over"
+        if document["available"] is None:
+            return f"{document['sku']}: a kit, and a component has not been counted yet"
+        return f"{document['sku']}: a kit, {document['available']} can be made ({sold})"
     if document["available"] is None:
         return f"{document['sku']}: nobody has counted it yet"
     said = (
@@ -132,8 +138,11 @@ def sku(document: Any) -> Group:
         lines.append(f"frozen by {document['frozen']['by']}" + (f": {reason}" if reason else ""))
     if document["quarantined"]:
         lines.append(f"QUARANTINED: {document['quarantined']}")
+    if document["kits"]:
+        lines.append(f"component of {', '.join(document['kits'])}")
+    made_of: list[Any] = [] if document["components"] is None else ["", _components(document)]
     if not document["listings"]:
-        return Group(sentences([*lines, "no channel lists it"]))
+        return Group(sentences([*lines, "no channel lists it"]), *made_of)
     rows = (
         (
             each["channel"], each["listing"], each["belief"], each["desired"], each["state"],
@@ -142,7 +151,17 @@ def sku(document: Any) -> Group:
         for each in document["listings"]
     )  # fmt: skip
     columns = ("channel", "listing", "#shows", "#should show", "state", "last push", "last error")
-    return Group(sentences(lines), "", table(columns, rows))
+    return Group(sentences(lines), *made_of, "", table(columns, rows))
+
+
+def _components(document: Any) -> Table:
+    return table(
+        ("component", "#per kit", "#available", "#makes", "sets the number", "doubt"),
+        (
+            tuple(each[name] for name in ("sku", "units", "available", "makes", "limits", "doubt"))
+            for each in document["components"]
+        ),
+    )
 
 
 def skus(document: Any) -> Table:
@@ -184,9 +203,12 @@ def explain(document: Any) -> Group:
     parts: list[Any] = [sentences([_stock(document), *(f"  {line}" for line in document["stock"])])]
     orders = document["open_orders"]
     if orders:
-        rows = ((each["channel"], each["order"], each["line"], each["held"], clock(each["since"])) for each in orders)
+        rows = (
+            (each["channel"], each["order"], each["line"], each["held"], each["kit"], clock(each["since"]))
+            for each in orders
+        )
         title = f"open orders ({document['open_orders_count']})"
-        parts += ["", table(("channel", "order", "line", "#held", "since"), rows, title)]
+        parts += ["", table(("channel", "order", "line", "#held", "through kit", "since"), rows, title)]
     for each in document["listings"]:
         state = each["state"].replace("_", " ")
         head = f"{each['channel']}, listing {each['listing']}: {state}"

@@ -74,6 +74,10 @@ class Line:
     placed: Instant | None = None
     takes_at_placement: bool = False
     listing: str = ""
+    kit: str = ""
+    """The kit as whose component the units were sold."""
+    whole: bool = False
+    """A kit's own line: it moves what the kit's listing shows, but takes no stock: its components' lines do."""
 
     def join(self, other: Line) -> Line:
         """Both timelines as one; commutative, associative, idempotent."""
@@ -87,6 +91,8 @@ class Line:
             placed,
             self.takes_at_placement or other.takes_at_placement,
             max(self.listing, other.listing),
+            max(self.kit, other.kit),
+            self.whole or other.whole,
         )
 
     def holds(self, seen: OrderLine) -> bool:
@@ -162,4 +168,11 @@ def content_of(seen: OrderLine) -> Content:
 def line_of(seen: OrderLine) -> Line:
     """The timeline that one observation alone makes."""
     sighting = Sighting(seen.version, seen.read_us, seen.at, (content_of(seen),))
-    return Line((sighting,), seen.placed, seen.takes_at_placement, seen.listing)
+    return Line(
+        (sighting,),
+        seen.placed,
+        seen.takes_at_placement,
+        seen.listing,
+        seen.kit,
+        bool(seen.kit) and seen.kit == seen.sku,
+    )

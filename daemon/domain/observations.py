@@ -19,6 +19,10 @@ QUANTITY_MAX = 1_000_000_000
 """Larger numbers are a mistake of somebody's, never stock."""
 
 
+Recipe = tuple[tuple[str, int], ...]
+"""What one kit is made of: (component, units), sorted by component; () for a SKU that is no kit."""
+
+
 def quantity() -> int:
     """An attrs field for units: whole, from 0 to `QUANTITY_MAX`."""
     return field(default=0, validator=[validators.instance_of(int), validators.ge(0), validators.le(QUANTITY_MAX)])
@@ -73,6 +77,10 @@ class OrderLine:
     listing: str = ""
     """The listing it was sold through, where the source says so."""
     location: str = ""
+    kit: str = ""
+    """The kit that the line sells: this is a component's share of it, or, where `sku` is the kit, its own line."""
+    recipe: Recipe = ()
+    """What that kit was made of when the line was first seen; it stays so."""
 
 
 CountKind = Literal["on_hand", "available"]

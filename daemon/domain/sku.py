@@ -12,6 +12,7 @@ from typing import Literal
 from attrs import define, field, frozen
 
 from daemon.domain.instants import Instant
+from daemon.domain.kits import Assemble, ComponentLevel, Kit, assembled
 from daemon.domain.observations import Adjustment, LevelReport, OrderLine, StockCount
 from daemon.domain.policy import Policy, level
 from daemon.domain.slot import PATIENCE_US, Slot
@@ -110,9 +111,10 @@ class Reprice:
 
 
 PushMessage = Sent | Confirmed | Failed | Doubted | ReadBack | Revive
-Message = OrderLine | StockCount | Adjustment | LevelReport | PushMessage | Freeze | Settle | Reprice
+KitMessage = Assemble | ComponentLevel
+Message = OrderLine | StockCount | Adjustment | LevelReport | PushMessage | Freeze | Settle | Reprice | KitMessage
 
-StepVerdict = Verdict | Literal["linked", "frozen", "thawed", "settled"]
+StepVerdict = Verdict | Literal["linked", "frozen", "thawed", "settled", "assembled"]
 
 
 @frozen
@@ -135,16 +137,22 @@ PolicyOf = Callable[[str], Policy | None]
 
 @define
 class Sku:
-    """One SKU: its stock, its listings, and whether a person froze it."""
+    """One SKU: its stock, or its components where it is a kit; its listings; whether a person froze it."""
 
     sku: str
     stock: Stock = field(factory=Stock)
     slots: dict[ListingKey, Slot] = field(factory=dict)
     freeze: Freeze | None = None
+    kit: Kit | None = None
+
+    @property
+    def available(self) -> int | None:
+        """Units that may be sold; negative is debt; None while nobody has counted."""
+        return self.stock.available if self.kit is None else self.kit.available
 
     def step(self, message: Message, now_us: int, policy_of: PolicyOf) -> Step:
         """Let `message` change this SKU. `now_us` is the log's time of the message."""
-        before = self.stock.available
+        before = self.available
         match message:
             case OrderLine() | StockCount() | Adjustment():
                 return self._observe(message, now_us, policy_of)
@@ -160,25 +168,39 @@ class Sku:
                 shaken = tuple(each for each in self.slots.values() if each.rests_on_less_than(self.stock.lines))
                 for each in shaken:
                     each.ask_recheck(now_us)
-                return Step("settled", before, self.stock.available, log=bool(folded), slots=shaken)
+                return Step("settled", before, self.available, log=bool(folded), slots=shaken)
             case Reprice():
                 return Step("applied", before, before, log=False, slots=self._wish(now_us, policy_of))
+            case Assemble() | ComponentLevel():
+                return self._assemble(message, now_us, policy_of)
             case _:
                 slot = self.slots.get((message.channel, message.listing))
                 done = slot is not None and self._push(slot, message, now_us)
+                if self.kit is not None and self.kit.unsure:
+                    self._wish(now_us, policy_of)
                 return Step("applied" if done else "known", before, before, log=done, slots=(slot,) if slot else ())
 
+    def _assemble(self, message: KitMessage, now_us: int, policy_of: PolicyOf) -> Step:
+        before = self.available
+        verdict: StepVerdict = "applied"
+        if isinstance(message, Assemble):
+            self.kit, verdict = assembled(message.recipe, self.kit), "assembled"
+        elif self.kit is None or not self.kit.learn(message):
+            return Step("known", before, before, log=False)
+        changed = self._wish(now_us, policy_of)
+        return Step(verdict, before, self.available, log=True, slots=changed)
+
     def _observe(self, seen: OrderLine | StockCount | Adjustment, now_us: int, policy_of: PolicyOf) -> Step:
-        unclear = self.stock.ambiguous
+        before, unclear = self.available, self.stock.ambiguous
         applied = self.stock.apply(seen)
         if applied.verdict in ("known", "late"):
-            return Step(applied.verdict, applied.before, applied.after, log=False)
-        if isinstance(seen, OrderLine) and applied.line_before != applied.line_after:
+            return Step(applied.verdict, before, before, log=False)
+        if isinstance(seen, OrderLine) and applied.line_before != applied.line_after and seen.kit in ("", seen.sku):
             self._touch((seen.channel, seen.order, seen.line), seen, now_us)
         self._wish(now_us, policy_of)
         changed = applied.verdict != "conflict" or applied.line_before != applied.line_after
         return Step(
-            applied.verdict, applied.before, applied.after, log=changed, slots=tuple(self.slots.values()),
+            applied.verdict, before, self.available, log=changed, slots=tuple(self.slots.values()),
             ambiguous=self.stock.ambiguous > unclear,
         )  # fmt: skip
 
@@ -195,13 +217,16 @@ class Sku:
                 slot.ask_recheck(now_us)
 
     def _report(self, seen: LevelReport, now_us: int, policy_of: PolicyOf) -> Step:
-        before = self.stock.available
+        before = self.available
         key = (seen.channel, seen.listing)
         slot = self.slots.get(key)
         if slot is None:
             slot = self.slots[key] = Slot(seen.channel, seen.listing, self.sku)
             if seen.level is not None:
-                slot.touched = [key for key in self.stock.lines if key[0] == seen.channel]
+                slot.touched = [
+                    key for key, line in self.stock.lines.items()
+                    if key[0] == seen.channel and (line.whole or not line.kit)
+                ]  # fmt: skip
                 slot.rebase(seen.level, seen.at, self.stock.lines, now_us)
             self._wish(now_us, policy_of)
             return Step("linked", before, before, log=True, slots=(slot,))
@@ -250,13 +275,25 @@ class Sku:
     def _wish(self, now_us: int, policy_of: PolicyOf) -> tuple[Slot, ...]:
         if self.freeze is not None:
             return ()
-        available = self.stock.available
+        available = self.available
+        careful = self.kit is not None and self.kit.unsure
         changed = []
         for slot in self.slots.values():
             policy = policy_of(slot.channel)
-            if policy is not None and slot.want(level(available, policy), now_us):
+            if policy is None:
+                continue
+            wish = level(available, policy)
+            if slot.want(_no_raise(slot, wish) if careful else wish, now_us):
                 changed.append(slot)
         return tuple(changed)
+
+
+def _no_raise(slot: Slot, wish: int | None) -> int | None:
+    """The wish, but never more than was wished or is shown already; None where that says nothing to push."""
+    if wish is None and slot.desired is None:
+        return None
+    known = [level for level in (wish, slot.desired, slot.belief) if level is not None]
+    return max(0, min(known))
 
 
 def _older(one: Instant, than: Instant | None) -> bool:

@@ -198,10 +198,12 @@ class Stock:
         holds units is not history yet, and one of which nobody knows when it was placed could not be told from a
         new one: both stay.
         """
-        if horizon_us <= self.settled_us or not self.anchors:
+        if horizon_us <= self.settled_us:
             return 0
-        lines = [key for key, line in self.lines.items() if _ended_before(line, horizon_us)]
-        movements = [name for name, each in self.adjustments.items() if _long_before(each.at, horizon_us)]
+        lines = [key for key, line in self.lines.items() if self._foldable(line) and _ended_before(line, horizon_us)]
+        movements = [
+            name for name, each in self.adjustments.items() if self.anchors and _long_before(each.at, horizon_us)
+        ]
         if not lines and not movements:
             return 0
         for key in lines:
@@ -216,10 +218,13 @@ class Stock:
 
     def settles(self, horizon_us: int) -> bool:
         """Would `settle` fold anything?"""
-        return bool(self.anchors) and (
-            any(_ended_before(line, horizon_us) for line in self.lines.values())
-            or any(_long_before(each.at, horizon_us) for each in self.adjustments.values())
+        return any(self._foldable(line) and _ended_before(line, horizon_us) for line in self.lines.values()) or bool(
+            self.anchors and any(_long_before(each.at, horizon_us) for each in self.adjustments.values())
         )
+
+    def _foldable(self, line: Line) -> bool:
+        """What nobody counted waits for its count; a kit's own line waits for nothing, there will be none."""
+        return bool(self.anchors) or line.whole
 
     def _fold(self, location: str, units: int) -> None:
         self.settled[location] = self.settled.get(location, 0) + units
@@ -238,6 +243,8 @@ class Stock:
         return where, self.anchors[where]
 
     def _line_share(self, key: LineKey, line: Line) -> Share:
+        if line.whole:
+            return NOTHING
         now = line.now()
         held = now.taken - now.fulfilled
         if not self.anchors:
@@ -316,7 +323,7 @@ def load(plain: Plain) -> Stock:
     stock = Stock(settled_us=settled_us, settled=dict(settled))  # type: ignore[arg-type,call-overload]  # the codec checked the seal; shape errors raise below
     for where, quantity, kind, at, source, reference in anchors:  # type: ignore[attr-defined]  # as above
         stock.anchors[where] = Anchor(quantity, kind, load_instant(at), source, reference)
-    for channel, order, line, sightings, placed, takes, listing in lines:  # type: ignore[attr-defined]  # as above
+    for channel, order, line, sightings, placed, takes, listing, *kit in lines:  # type: ignore[attr-defined]  # as above
         stock.lines[channel, order, line] = Line(
             tuple(
                 Sighting(version, read_us, load_instant(at), tuple(Content(*content) for content in contents))
@@ -325,6 +332,7 @@ def load(plain: Plain) -> Stock:
             load_instant(placed) if placed is not None else None,
             takes,
             listing,
+            *kit,
         )
     for source, reference, quantity, at, location in adjustments:  # type: ignore[attr-defined]  # as above
         stock.adjustments[source, reference] = Movement(quantity, load_instant(at), location)
@@ -339,7 +347,8 @@ def _dump_anchor(anchor: Anchor) -> Plain:
 def _dump_line(line: Line) -> Plain:
     sightings = tuple((s.version, s.read_us, dump_instant(s.at), s.contents) for s in line.sightings)
     placed = dump_instant(line.placed) if line.placed is not None else None
-    return (sightings, placed, line.takes_at_placement, line.listing)
+    kit = (line.kit, line.whole) if line.kit else ()
+    return (sightings, placed, line.takes_at_placement, line.listing, *kit)
 
 
 def dump_instant(instant: Instant) -> Plain:

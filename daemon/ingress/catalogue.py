@@ -110,8 +110,8 @@ class FirstCounts:
                     self.unsure[sku] = Offer(count.source, listing, count.quantity, count.at)
 
     def _uncounted(self, sku: str) -> bool:
-        if sku in self._telling:
-            return False
+        if sku in self._telling or sku in self.registry.kits:
+            return False  # what a channel shows of a kit says nothing about the shelf: its components are counted
         state = self.registry.peek(sku)
         return state is None or not state.stock.anchors
 

@@ -72,7 +72,8 @@ class Normaliser:
         """The SKUs that these facts will most likely go to; for looking at mailboxes before anything is done."""
         named = [(line.listing, line.seller_sku) for order in facts.orders for line in order.lines]
         named += [(level.listing, level.seller_sku) for level in facts.levels]
-        return [self.links.sku_of(self.channel, listing) or sku or "" for listing, sku in named]
+        skus = [self.links.sku_of(self.channel, listing) or sku or "" for listing, sku in named]
+        return [*skus, *(part for sku in skus for part, _ in self.orders.kits.get(sku, ()))]
 
     def _sku_of(self, order: str, line: LineSeen) -> tuple[str, str]:
         """The line's SKU: what it has always been, else what its listing is linked to, else the seller's own."""

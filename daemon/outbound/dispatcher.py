@@ -85,6 +85,8 @@ class Dispatcher:
     deliver: Deliver
     watcher: PushWatcher
     rng: random.Random
+    shares: Callable[[str], bool] = lambda sku: False  # noqa: ARG005 - a silent default
+    """Is this SKU a kit, or a component of one?"""
     request_life_us: int = field(init=False)
     _busy: set[SlotKey] = field(factory=set)
     _calls: trio.Semaphore = field(init=False)
@@ -152,9 +154,10 @@ class Dispatcher:
     def raise_waits(self, slot: Slot) -> bool:
         """Would this push raise the listing over sales that the channel may not have told us yet?
 
-        Compare-and-set closes that hole by itself. Elsewhere the order feed must have been read since the wish.
+        Compare-and-set closes that hole by itself, but not where the sale of another listing takes units of this one:
+        of a kit, or of a component. Elsewhere the order feed must have been read since the wish.
         """
-        if self.account.adapter.traits.compare_and_set:
+        if self.account.adapter.traits.compare_and_set and not self.shares(slot.sku):
             return False
         return slot.raises() and self.feed.watermark_us() < slot.wanted_us
 

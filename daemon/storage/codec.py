@@ -14,6 +14,7 @@ import msgspec
 from attrs import fields, frozen
 
 from daemon.domain.instants import Instant
+from daemon.domain.kits import Assemble, ComponentLevel, load_recipe
 from daemon.domain.observations import Adjustment, LevelReport, OrderLine, StockCount
 from daemon.domain.sku import (
     Confirmed,
@@ -125,6 +126,8 @@ _TYPES: tuple[type, ...] = (
     Settle,
     Revive,
     EmptyOrder,
+    Assemble,
+    ComponentLevel,
 )
 _NUMBER = {kind: place for place, kind in enumerate(_TYPES)}
 
@@ -133,7 +136,7 @@ _NUMBER = {kind: place for place, kind in enumerate(_TYPES)}
 _ORDER: dict[type, tuple[str, ...]] = {
     OrderLine: (
         "channel", "order", "line", "at", "version", "ordered", "placed", "takes_at_placement",
-        "listing", "cancelled", "restocked", "fulfilled", "read_us", "location",
+        "listing", "cancelled", "restocked", "fulfilled", "read_us", "location", "kit", "recipe",
     ),
     StockCount: ("source", "quantity", "at", "kind", "location", "reference"),
     Adjustment: ("source", "reference", "quantity", "at", "location", "reason"),
@@ -176,6 +179,8 @@ def load_message(plain: list[Any], sku: str) -> Message | EmptyOrder:
     given: dict[str, Any] = {}
     for (name, _), value in zip(_LAYOUT[kind], plain[1:], strict=False):
         given[name] = load_instant(value) if name in _INSTANTS and value is not None else value
+    if "recipe" in given:
+        given["recipe"] = load_recipe(given["recipe"])
     if kind in _HAS_SKU:
         given["sku"] = sku
     make: Callable[..., Message | EmptyOrder] = kind

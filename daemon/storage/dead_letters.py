@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 from attrs import frozen
@@ -50,11 +51,17 @@ class DeadLetters:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self.eased: Callable[[str], None] = lambda sku: None  # noqa: ARG005 - set by the registry
+        """Told a SKU when a poison letter of it is gone."""
         self._pushes: dict[tuple[str, str], int] = {}
+        self._poison: dict[str, dict[int, str]] = {}
         after = 0
         while page := self.page(after):
             after = page[-1].letter
             self._pushes.update({_listing(letter): letter.letter for letter in page if letter.kind == "push"})
+            for letter in page:
+                if letter.kind == "poison":
+                    self._poison.setdefault(letter.sku, {})[letter.letter] = letter.subject
 
     @property
     def count(self) -> int:
@@ -73,6 +80,8 @@ class DeadLetters:
         if kind == "push":
             self.pushed(*_listing(letter))
             self._pushes[_listing(letter)] = letter.letter
+        elif kind == "poison":
+            self._poison.setdefault(sku, {})[letter.letter] = subject
         return letter
 
     def pushed(self, channel: str, listing: str) -> None:
@@ -89,6 +98,16 @@ class DeadLetters:
     def remove(self, letter: int) -> None:
         """It was retried or discarded."""
         self.store.delete(DEAD, number(letter))
+        for sku, letters in list(self._poison.items()):
+            if letters.pop(letter, None) is not None:
+                if not letters:
+                    del self._poison[sku]
+                self.eased(sku)
+
+    def poison(self, sku: str) -> str:
+        """What a poison letter of this SKU is about, with its number; empty where there is none."""
+        found = self._poison.get(sku)
+        return next((f"dead letter {letter}: {subject}" for letter, subject in found.items()), "") if found else ""
 
     def page(self, after: int = 0, limit: int = 200) -> list[DeadLetter]:
         """Letters in the order they came."""

@@ -1,5 +1,9 @@
 """Which lines and versions of an order are known: what turns "an order as it is now" into order lines.
 
+A line of a kit becomes one line for each component and one for the kit. What the kit was made of when the line was
+first seen is kept with it: that much left the shelf, and later versions must move the same lines, whatever the
+recipe is by then.
+
 A line that a newer version of its order no longer lists holds nothing from then on, and an older version that
 arrives late must not bring it back. So for every known line and every known version that does not list it, a
 line of zero units is told. The result does not depend on the order of arrival.
@@ -7,10 +11,13 @@ line of zero units is told. The result does not depend on the order of arrival.
 
 from __future__ import annotations
 
-from attrs import define, field
+from collections.abc import Mapping
+
+from attrs import define, field, frozen
 
 from daemon.domain.instants import Instant
-from daemon.domain.observations import OrderLine
+from daemon.domain.kits import NO_KITS, expand, load_recipe
+from daemon.domain.observations import OrderLine, Recipe
 from daemon.domain.stock import dump_instant, load_instant
 from daemon.storage.behind import BehindTable
 from daemon.storage.codec import EmptyOrder, pack, unpack
@@ -24,32 +31,44 @@ VersionKey = tuple[int, int]
 """(version, read_us)"""
 
 
+@frozen
+class Known:
+    """What a line is of, as it has been since it was first seen."""
+
+    sku: str
+    listing: str
+    recipe: Recipe = ()
+
+
 @define
 class OrderEntry:
-    """What is known of one order: its lines with their SKU and listing, and its versions with their moment."""
+    """What is known of one order: its lines, and its versions with their moment."""
 
-    lines: dict[str, tuple[str, str]] = field(factory=dict)
+    lines: dict[str, Known] = field(factory=dict)
     versions: dict[VersionKey, Instant] = field(factory=dict)
 
     def learn(
-        self, channel: str, order: str, told: list[OrderLine], version: VersionKey, at: Instant
-    ) -> list[OrderLine]:
-        """One version of the order lists exactly `told`; returns these lines and every zero that follows."""
+        self, channel: str, order: str, told: list[OrderLine], version: VersionKey, at: Instant,
+        kits: Mapping[str, Recipe] = NO_KITS,
+    ) -> list[OrderLine]:  # fmt: skip
+        """One version of the order lists exactly `told`; returns these lines and every zero that follows, lines of
+        kits with their components."""
         out = list(told)
         listed = {line.line for line in told}
-        for name, (sku, listing) in self.lines.items():
+        for name, known in self.lines.items():
             if name not in listed:
-                out.append(_nothing(channel, order, name, sku, listing, version, at))
+                out.append(_nothing(channel, order, name, known, version, at))
         for line in told:
             if line.line not in self.lines:
-                self.lines[line.line] = (line.sku, line.listing)
+                known = self.lines[line.line] = Known(line.sku, line.listing, kits.get(line.sku, ()))
                 # Also at this very version, if it was told before: it did not list the line then.
                 out += [
-                    _nothing(channel, order, line.line, line.sku, line.listing, other, when)
-                    for other, when in self.versions.items()
+                    _nothing(channel, order, line.line, known, other, when) for other, when in self.versions.items()
                 ]
         self.remember(version, at)
-        return out
+        if not any(known.recipe for known in self.lines.values()):
+            return out
+        return [part for line in out for part in expand(line, self.lines[line.line].recipe)]
 
     def remember(self, version: VersionKey, at: Instant) -> None:
         """This version of the order has been seen."""
@@ -59,36 +78,42 @@ class OrderEntry:
 
 
 def _nothing(
-    channel: str, order: str, line: str, sku: str, listing: str, version: VersionKey, at: Instant
-) -> OrderLine:
+    channel: str, order: str, line: str, known: Known, version: VersionKey, at: Instant
+) -> OrderLine:  # fmt: skip
     return OrderLine(
-        channel=channel, order=order, line=line, sku=sku, listing=listing,
+        channel=channel, order=order, line=line, sku=known.sku, listing=known.listing,
         version=version[0], read_us=version[1], at=at,
     )  # fmt: skip
 
 
-def _dump(entry: OrderEntry) -> bytes:
+def dump_entry(entry: OrderEntry) -> bytes:
+    """The stored row of an order."""
     return pack(
         (
-            [(line, *where) for line, where in sorted(entry.lines.items())],
+            [
+                (line, known.sku, known.listing, *([known.recipe] if known.recipe else []))
+                for line, known in sorted(entry.lines.items())
+            ],
             [(*key, dump_instant(at)) for key, at in sorted(entry.versions.items())],
         )
     )
 
 
-def _load(payload: bytes) -> OrderEntry:
+def load_entry(payload: bytes) -> OrderEntry:
+    """The inverse of `dump_entry`."""
     lines, versions = unpack(payload)
     return OrderEntry(
-        {line: (sku, listing) for line, sku, listing in lines},
+        {line: Known(sku, listing, load_recipe(*recipe) if recipe else ()) for line, sku, listing, *recipe in lines},
         {(version, read_us): load_instant(at) for version, read_us, at in versions},
     )
 
 
 class OrderIndex:
-    """The known orders, written behind the log and rebuilt from its tail."""
+    """The known orders, written behind the log and rebuilt from its tail. `kits`: what kits are made of now."""
 
-    def __init__(self, store: Store) -> None:
-        self.table: BehindTable[OrderEntry] = BehindTable(store, ORDERS, _dump, _load)
+    def __init__(self, store: Store, kits: Mapping[str, Recipe] = NO_KITS) -> None:
+        self.kits = kits
+        self.table: BehindTable[OrderEntry] = BehindTable(store, ORDERS, dump_entry, load_entry)
 
     def learn(
         self, channel: str, order: str, told: list[OrderLine], version: VersionKey, at: Instant
@@ -98,7 +123,7 @@ class OrderIndex:
         entry = self.table.get(key) or OrderEntry()
         known = entry.versions.get(version)
         before = len(entry.lines)
-        lines = entry.learn(channel, order, told, version, at)
+        lines = entry.learn(channel, order, told, version, at, self.kits)
         if entry.versions.get(version) != known or len(entry.lines) > before:
             self.table.set(key, entry)
         if lines or known:
@@ -108,14 +133,15 @@ class OrderIndex:
     def sku_of(self, channel: str, order: str, line: str) -> str:
         """The SKU that a known line has always had; empty for an unknown line."""
         entry = self.table.get(pair(channel, order))
-        return entry.lines.get(line, ("", ""))[0] if entry else ""
+        known = entry.lines.get(line) if entry else None
+        return known.sku if known else ""
 
     def prune(self, after: bytes, horizon_us: int, limit: int = 500) -> bytes:
         """Forget orders whose newest version is older than `horizon_us` in the next `limit` rows behind `after`;
         returns the last key seen, or nothing behind the last row of all."""
         rows = self.table.store.env.scan(ORDERS, after + b"\0" if after else b"", limit=limit)
         for key, payload in rows:
-            if all(at.at.hi < horizon_us for at in _load(payload).versions.values()):
+            if all(at.at.hi < horizon_us for at in load_entry(payload).versions.values()):
                 self.table.forget(key)
         return rows[-1][0] if len(rows) == limit else b""
 
@@ -124,6 +150,6 @@ class OrderIndex:
         key = pair(seen.channel, seen.order)
         entry = self.table.get(key) or OrderEntry()
         if isinstance(seen, OrderLine):
-            entry.lines.setdefault(seen.line, (seen.sku, seen.listing))
+            entry.lines.setdefault(seen.line, Known(seen.kit or seen.sku, seen.listing, seen.recipe))
         entry.remember((seen.version, seen.read_us), seen.at)
         self.table.set(key, entry)

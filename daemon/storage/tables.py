@@ -5,16 +5,16 @@ tables marked "behind" are written after the fact and repeated from the log's ta
 but never lie: every row carries the sequence number up to which it is true.
 
 table        key                        value (msgpack, sealed)
-meta         name                       format, genesis, head, checkpoint (see `environment`)
+meta         name                       format, genesis, head, checkpoint (see `environment`), policies, kits
 log          seq                        one event (codec.Record)
 chain        seq                        digest of the hash chain after that event, every CHAIN_EVERY events
 deliveries   delivery number            (channel, topic, dedup digest, received_us, kept body zlib-compressed)
 dead         id                         a dead letter (dead_letters.DeadLetter)
 cursors      channel                    (cursor_us on the channel's clock, our time of the last finished poll)
 refetch      channel NUL order          our time when it was asked for
-skus         sku            behind      (seq, stock.dump, freeze or None, [slot.dump_slot ...])
+skus         sku            behind      (seq, stock.dump, freeze or None, [slot.dump_slot ...], kit if any)
 links        channel NUL listing behind sku
-orders       channel NUL order behind   (seq, [[line, sku, listing] ...], [[version, read_us, instant] ...])
+orders       channel NUL order behind   ([[line, sku, listing, recipe if any] ...], [[version, read_us, instant] ...])
 history      sku NUL seq    behind      empty: which events concern a SKU
 dedup        digest         behind      delivery number
 open         sku            behind      empty: SKUs with a listing that needs work
