@@ -116,11 +116,8 @@ class Poller:
             page = answer.next_page
             watermark = began_us - int(traits.feed_lag_s * SECOND_US)
             done = Cursor(high_us, max(cursor.polled_us, watermark))
-            if answer.orders or answer.puzzles:
-                finish = None if page else lambda done=done: self.cursors.move(account.name, done)
-                await self.receiver.absorb(self.intake, answer.orders, "poll", puzzles=answer.puzzles, finish=finish)
-            elif not page:
-                self.cursors.drift(account.name, done)
+            finish = None if page else lambda done=done: self.cursors.move(account.name, done)
+            await self.receiver.absorb(self.intake, answer.orders, "poll", puzzles=answer.puzzles, finish=finish)
             if not page:
                 self.advanced()
                 return ""

@@ -38,20 +38,18 @@ class Cursors:
         return self._known[channel]
 
     def move(self, channel: str, cursor: Cursor) -> None:
-        """Write the cursor with the next commit."""
-        self._known[channel] = cursor
-        self._drifted.pop(channel, None)
-        self.store.put(CURSORS, channel.encode(), pack((cursor.position_us, cursor.polled_us)))
-
-    def drift(self, channel: str, cursor: Cursor) -> None:
-        """Nothing new lay before the cursor: it is written when `catch_up` is called, some time later."""
+        """Write the cursor with the next commit; if all that lies before it is durable already, with a later one."""
         self._known[channel] = cursor
         self._drifted[channel] = None
+        if not self.store.settled():
+            self.catch_up()
 
     def catch_up(self) -> None:
-        """Write the cursors that drifted with the next commit."""
-        for channel in list(self._drifted):
-            self.move(channel, self._known[channel])
+        """Write the cursors that moved alone with the next commit."""
+        for channel in self._drifted:
+            cursor = self._known[channel]
+            self.store.put(CURSORS, channel.encode(), pack((cursor.position_us, cursor.polled_us)))
+        self._drifted.clear()
 
 
 class Refetches:

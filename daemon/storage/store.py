@@ -176,6 +176,10 @@ class Store:
         self._next.write(table, key, None)
         self._ring()
 
+    def settled(self) -> bool:
+        """Is everything written so far durable?"""
+        return not self._next.rows and self._committing is None
+
     async def flush(self) -> None:
         """Return when everything written so far is durable."""
         if self._next.rows:
