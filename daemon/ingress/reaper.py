@@ -10,6 +10,9 @@ import trio
 
 RESOLUTION_S: Final = 0.05
 """The reaper wakes at most this often, so a deadline may be overstayed by as much."""
+AT_ONCE: Final = 16
+BREATHER_S: Final = 0.004
+"""A crowd that came together is late together: after so many farewells, everybody else has a turn."""
 
 
 class Expiring(Protocol):
@@ -47,7 +50,11 @@ class Reaper:
             with trio.CancelScope(deadline=self.wake_at) as self._scope:
                 await trio.sleep_forever()
             now = self._woken_at = trio.current_time()
-            for overdue in [member for member in self._members if member.deadline <= now]:
-                overdue.expire()
+            overdue = [member for member in self._members if member.deadline <= now]
+            for place, member in enumerate(overdue, 1):
+                if member.deadline <= now:  # it may have moved on meanwhile
+                    member.expire()
+                if place % AT_ONCE == 0:
+                    await trio.sleep(BREATHER_S)
             earliest = min((member.deadline for member in self._members), default=math.inf)
             self.wake_at = max(earliest, now + RESOLUTION_S)

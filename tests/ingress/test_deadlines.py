@@ -9,7 +9,7 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from daemon.ingress.reaper import RESOLUTION_S
+from daemon.ingress.reaper import AT_ONCE, BREATHER_S, RESOLUTION_S
 from daemon.ingress.server import HttpRequest, HttpResponse, Limits
 from tests.ingress.wire import Echo, get, once, read_all, read_until, request, serving, status, statuses
 
@@ -218,7 +218,7 @@ async def test_a_thousand_slow_clients_are_all_cut_and_an_honest_one_is_served(a
         for stream in slow:
             await stream.send_all(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nab")
         assert statuses(await running.talk(get("/", "Connection: close"))) == [200]
-        await trio.sleep(10 + SLACK_S)
+        await trio.sleep(10 + SLACK_S + 1000 / AT_ONCE * BREATHER_S)
         assert running.server.statistics().refusals == {408: 1000}
         for stream in slow:
             await stream.aclose()

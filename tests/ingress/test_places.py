@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from itertools import pairwise
 
 import pytest
 import trio
@@ -12,6 +13,7 @@ from trio.testing import MockClock
 from daemon.ingress.framing import Refusal, RequestFramer
 from daemon.ingress.http_types import HttpResponse, Limits
 from daemon.ingress.places import GIVE_WAY_AFTER_S, Places, site_of
+from daemon.ingress.reaper import AT_ONCE, BREATHER_S
 from tests.ingress.wire import chunked, get, once, read_until, request, serving, status
 
 DAWDLE = b"POST / HTTP/1.1\r\nHost: x\r\n"
@@ -161,3 +163,20 @@ def test_more_headers_than_allowed_are_refused_before_the_head_ends_and_not_coll
     assert isinstance(refusal, Refusal)
     assert refusal.answer.status == 431
     assert len(framer._pairs) == Limits().max_headers + 1
+
+
+async def test_a_crowd_that_is_late_together_is_parted_with_little_by_little(autojump_clock: MockClock) -> None:
+    """Whoever is to answer others must get a turn between the farewells: 200 at once held honest clients up."""
+    async with serving(limits=Limits(max_connections=300), memory=True) as running:
+        crowd = [await running.connect() for _ in range(200)]
+        for stream in crowd:
+            await stream.send_all(DAWDLE)
+        gone: list[int] = []
+        with trio.move_on_after(6):
+            while True:
+                await trio.sleep(BREATHER_S / 2)
+                gone.append(running.server.statistics().refusals.get(408, 0))
+        assert gone[-1] == 200
+        assert max(later - sooner for sooner, later in pairwise(gone)) <= AT_ONCE
+        for stream in crowd:
+            await stream.aclose()
