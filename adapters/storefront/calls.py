@@ -33,6 +33,13 @@ class LevelsBody(Struct, frozen=True):
     idempotency_key: Annotated[str, Meta(max_length=200)] = ""
 
 
+class Edit(Struct, frozen=True):
+    """A number typed over the one on show."""
+
+    sku: Name
+    quantity: Annotated[int, Meta(ge=0, le=QUANTITY_MAX)]
+
+
 class NewLine(Struct, frozen=True):
     sku: Name
     quantity: Annotated[int, Meta(ge=1, le=1_000_000)]
@@ -69,6 +76,12 @@ def listing_named(item: Raw) -> str:
     found = read_body(item, dict[str, object])
     name = "" if isinstance(found, Refusal) else found.get("listing", "")
     return name if isinstance(name, str) else ""
+
+
+def listings_of(body: bytes) -> list[str]:
+    """The listings that a push names, as far as it can be read."""
+    wanted = read_body(body, LevelsBody)
+    return [] if isinstance(wanted, Refusal) else [listing_named(item) for item in wanted.items]
 
 
 def read_query(query: str) -> dict[str, list[str]] | Refusal:

@@ -9,6 +9,7 @@ from attrs import frozen
 from msgspec import Meta, Struct
 
 from adapters.storefront.dice import Dice
+from adapters.storefront.script import RULES_MAX, Lateness, Rule
 
 Probability = Annotated[float, Meta(ge=0, le=1)]
 
@@ -17,18 +18,26 @@ HOLD_S = 20.0
 LATE_S = (0.5, 8.0)
 """When a write whose answer never came is applied after all, counted from its arrival."""
 
+Garble = Literal["null", "absent", "error"]
+"""A quantity is `null`, left out, or a word that is no number."""
+
 FateKind = Literal[
     "as_usual", "throttle", "fail_before", "fail_after", "hold", "hold_applied", "hold_late", "lose", "lie"
 ]
 
 
 class WebhookFaults(Struct, frozen=True, forbid_unknown_fields=True):
-    """Probabilities per webhook; `delay_s` is the longest delay, drawn evenly from 0."""
+    """Probabilities per webhook; `delay_s` is the longest delay, drawn evenly from 0.
+
+    unheard: a 2xx on its way back is lost, so the message comes again · late: delays to the letter
+    """
 
     duplicate: Probability = 0.0
     drop: Probability = 0.0
+    unheard: Probability = 0.0
     delay_s: Annotated[float, Meta(ge=0, le=3600)] = 0.0
     reorder: Probability = 0.0
+    late: Annotated[list[Lateness], Meta(max_length=RULES_MAX)] = []
 
 
 class ApiFaults(Struct, frozen=True, forbid_unknown_fields=True):
@@ -42,10 +51,18 @@ class ApiFaults(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Faults(Struct, frozen=True, forbid_unknown_fields=True):
-    """All settings. A set replaces the one before: what it leaves out is off."""
+    """All settings. A set replaces the one before: what it leaves out is off.
+
+    script: mishaps to the letter; a call that meets one meets no chance · feed_lag_s: so late does the order feed
+    show a change · garbled: how reads and webhooks give a listing's quantity · plain: `if_quantity` is overlooked
+    """
 
     webhook: WebhookFaults = WebhookFaults()
     api: ApiFaults = ApiFaults()
+    script: Annotated[list[Rule], Meta(max_length=RULES_MAX)] = []
+    feed_lag_s: Annotated[float, Meta(ge=0, le=86_400)] = 0.0
+    garbled: dict[str, Garble] = {}
+    plain: bool = False
     clock_offset_s: Annotated[float, Meta(ge=-864_000, le=864_000)] = 0.0
     seed: Annotated[int, Meta(ge=-(2**53), le=2**53)] | None = None
 

@@ -12,7 +12,9 @@ from adapters.storefront.reply import StoreReply, answer, refused
 from adapters.storefront.shop import Refusal, Shop
 
 
-def listings_page(shop: Shop, query: Mapping[str, list[str]], now_us: int) -> StoreReply:
+def listings_page(
+    shop: Shop, query: Mapping[str, list[str]], now_us: int, garbled: Mapping[str, str]
+) -> StoreReply:  # fmt: skip
     """The catalogue, or those of the repeated `listing` that exist. True as of the page's own stamp."""
     start = read_offset(query)
     if isinstance(start, Refusal):
@@ -22,15 +24,15 @@ def listings_page(shop: Shop, query: Mapping[str, list[str]], now_us: int) -> St
         chosen = [shop.listings[name] for name in dict.fromkeys(query["listing"]) if name in shop.listings]
     end = start + PAGE_SIZE
     page = {
-        "items": [listing_json(listing) for listing in chosen[start:end]],
+        "items": [listing_json(listing, garbled) for listing in chosen[start:end]],
         "next": str(end) if end < len(chosen) else None,
         "as_of": rfc3339(shop.clock.read(now_us)),
     }
     return answer(page)
 
 
-def orders_page(shop: Shop, query: Mapping[str, list[str]], now_us: int) -> StoreReply:
-    """Orders changed since `updated_since`, oldest change first.
+def orders_page(shop: Shop, query: Mapping[str, list[str]], now_us: int, lag_us: int = 0) -> StoreReply:
+    """Orders changed since `updated_since`, oldest change first; changes of the last `lag_us` are not shown yet.
 
     The cursor is the last change shown, so an order that changes meanwhile comes again and none is skipped.
     """
@@ -39,7 +41,9 @@ def orders_page(shop: Shop, query: Mapping[str, list[str]], now_us: int) -> Stor
         return refused(since)
     if isinstance(cursor, Refusal):
         return refused(cursor)
-    found = list(islice(shop.changed_since(since, cursor), PAGE_SIZE + 1))
+    newest = shop.clock.read(now_us) - lag_us
+    changed = (order for order in shop.changed_since(since, cursor) if not lag_us or order.updated_us <= newest)
+    found = list(islice(changed, PAGE_SIZE + 1))
     page = found[:PAGE_SIZE]
     content = {
         "items": [order_json(order) for order in page],

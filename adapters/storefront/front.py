@@ -16,10 +16,11 @@ from adapters.storefront import calls
 from adapters.storefront.dice import Dice
 from adapters.storefront.faults import Fate, Faults, draw, read_faults
 from adapters.storefront.feeds import listings_page, orders_page
-from adapters.storefront.ledger import Ledger, OrderChange, ledger_json, listing_json, order_json
+from adapters.storefront.ledger import CallSeen, Ledger, OrderChange, ledger_json, listing_json, order_json
 from adapters.storefront.levels import LevelDesk
 from adapters.storefront.outbox import Hook, Outbox
-from adapters.storefront.reply import StoreReply, answer, error, held, refused, throttled
+from adapters.storefront.reply import StoreReply, answer, error, held, lost, refused, throttled
+from adapters.storefront.script import CallKind, CallScript, Rule
 from adapters.storefront.shop import Action, Listing, Order, Refusal, Shop
 from daemon.domain.instants import SECOND_US
 
@@ -30,7 +31,7 @@ _ACTIONS: Final[dict[str, Action]] = {"cancel": "cancel", "refund": "refund", "f
 _KINDS: Final[dict[Action, str]] = {"cancel": "cancelled", "refund": "refunded", "fulfil": "fulfilled"}
 _METHODS: Final = {
     "/listings": ("GET",), "/levels": ("PUT",), "/orders": ("GET", "POST"), "/faults": ("GET", "POST"),
-    "/ledger": ("GET",), "/healthz": ("GET",),
+    "/ledger": ("GET",), "/healthz": ("GET",), "/edits": ("POST",),
 }  # fmt: skip
 
 
@@ -54,6 +55,7 @@ class Storefront:
         self.fates: Counter[str] = Counter()
         """What became of the calls so far, by kind of fate."""
         self._dice = Dice(seed, f"{name}:calls")
+        self._script = CallScript()
         self._desk = LevelDesk(self.shop, self.ledger, self._tell_level)
         self._late: list[tuple[int, int, bytes]] = []
         self._late_count = 0
@@ -92,7 +94,9 @@ class Storefront:
             self._dice.seed(faults.seed)
             self.outbox.reseed(faults.seed)
         self.faults = faults
-        self.outbox.faults = faults.webhook
+        self._script = CallScript(faults.script)
+        self._desk.plain = faults.plain
+        self.outbox.misbehave(faults.webhook)
         self.shop.clock.offset_us = int(faults.clock_offset_s * SECOND_US)
 
     # -- calls --
@@ -113,11 +117,12 @@ class Storefront:
             case "PUT", "/levels":
                 return self._put_levels(body, now_us)
             case "GET", "/listings" | "/orders":
-                fields = calls.read_query(query)
-                page = listings_page if path == "/listings" else orders_page
-                return self._read(refused(fields) if isinstance(fields, Refusal) else page(self.shop, fields, now_us))
+                call: CallKind = "listings" if path == "/listings" else "orders"
+                return self._read(call, self._page(call, query, now_us), now_us)
             case "POST", "/orders":
                 return self._post_order(body, now_us)
+            case "POST", "/edits":
+                return self._post_edit(body, now_us)
             case "POST", "/faults":
                 return self._post_faults(body)
             case "GET", "/faults":
@@ -132,7 +137,7 @@ class Storefront:
         match method, parts[1:]:
             case "GET", []:
                 missing = error(404, "unknown_order", "there is no such order")
-                return self._read(missing if order is None else answer(order_json(order)))
+                return self._read("orders", missing if order is None else answer(order_json(order)), now_us)
             case "POST", [name] if name in _ACTIONS:
                 if order is None:
                     return error(404, "unknown_order", "there is no such order")
@@ -142,8 +147,24 @@ class Storefront:
 
     # -- what the daemon calls, and what becomes of it --
 
+    def _page(self, call: CallKind, query: str, now_us: int) -> StoreReply:
+        fields = calls.read_query(query)
+        if isinstance(fields, Refusal):
+            return refused(fields)
+        if call == "listings":
+            return listings_page(self.shop, fields, now_us, self.faults.garbled)
+        return orders_page(self.shop, fields, now_us, int(self.faults.feed_lag_s * SECOND_US))
+
     def _put_levels(self, body: bytes, now_us: int) -> StoreReply:
         fate = self._fate()
+        listings = calls.listings_of(body) if self.faults.script else []
+        rule = self._script.befalls("levels", listings)
+        if rule is not None:
+            return self._seen("levels", self._scripted_write(rule, body, listings, now_us), rule.do, now_us)
+        fault = "" if fate.kind == "as_usual" else fate.kind
+        return self._seen("levels", self._chanced_write(fate, body, now_us), fault, now_us)
+
+    def _chanced_write(self, fate: Fate, body: bytes, now_us: int) -> StoreReply:
         match fate.kind:
             case "throttle":
                 return throttled(fate.seconds)
@@ -163,26 +184,53 @@ class Storefront:
                 return held()
             case "lose":
                 self._desk.put(body, now_us, "lose_answer")
-                return StoreReply(200, drop=True)
+                return lost()
             case "lie":
                 return self._desk.put(body, now_us, "lie")
             case "as_usual":
                 return self._desk.put(body, now_us)
 
-    def _read(self, reply: StoreReply) -> StoreReply:
+    def _scripted_write(self, rule: Rule, body: bytes, listings: Sequence[str], now_us: int) -> StoreReply:
+        match rule.do:
+            case "hold":
+                return evolve(self._desk.put(body, now_us, "hold"), delay_s=rule.seconds)
+            case "lose":
+                self._desk.put(body, now_us, "lose_answer")
+                return lost()
+            case "late":
+                self._apply_late(body, now_us + int(rule.seconds * SECOND_US))
+                return held()
+            case "fail":
+                return error(rule.status, "fault", "something broke")
+            case "partial":
+                self._desk.put(body, now_us, "partial", rows=rule.rows)
+                return error(rule.status, "fault", "something broke")
+            case "refuse" if len(listings) > 1:
+                return error(422, "invalid", "a row of this call takes no level")
+            case "refuse":
+                return self._desk.put(body, now_us, "refuse", invalid=rule.listing)
+
+    def _read(self, call: CallKind, reply: StoreReply, now_us: int) -> StoreReply:
         """A read has no effect, so only its answer can suffer."""
-        fate = self._fate()
+        fate, rule = self._fate(), self._script.befalls(call, ())
+        if rule is not None:
+            return self._seen(call, _scripted_read(rule, reply), rule.do, now_us)
         match fate.kind:
             case "throttle":
-                return throttled(fate.seconds)
+                reply = throttled(fate.seconds)
             case "fail_before" | "fail_after":
-                return error(500, "fault", "something broke")
+                reply = error(500, "fault", "something broke")
             case "hold" | "hold_late" | "hold_applied":
-                return held()
+                reply = held()
             case "lose":
-                return StoreReply(200, drop=True)
+                reply = lost()
             case "lie" | "as_usual":
-                return reply
+                return self._seen(call, reply, "", now_us)
+        return self._seen(call, reply, fate.kind, now_us)
+
+    def _seen(self, call: CallKind, reply: StoreReply, fault: str, now_us: int) -> StoreReply:
+        self.ledger.calls.append(CallSeen(now_us, call, 0 if reply.drop else reply.status, fault))
+        return reply
 
     def _fate(self) -> Fate:
         fate = draw(self.faults.api, self._dice)
@@ -221,6 +269,16 @@ class Storefront:
         self._tell_order(order, _KINDS[action], done, now_us, restock=wanted.restock)
         return answer(order_json(order))
 
+    def _post_edit(self, body: bytes, now_us: int) -> StoreReply:
+        wanted = calls.read_body(body, calls.Edit)
+        if isinstance(wanted, Refusal):
+            return refused(wanted)
+        listing = self.shop.by_sku.get(wanted.sku)
+        if listing is None:
+            return error(422, "unknown_sku", "no listing sells this SKU")
+        self._desk.edit(listing, wanted.quantity, now_us)
+        return answer(listing_json(listing))
+
     def _post_faults(self, body: bytes) -> StoreReply:
         faults = read_faults(body)
         if isinstance(faults, str):
@@ -243,5 +301,15 @@ class Storefront:
                 self._tell_level(listing, now_us)
 
     def _tell_level(self, listing: Listing, now_us: int) -> None:
-        content = listing_json(listing) | {"as_of": rfc3339(listing.changed_us)}
+        content = listing_json(listing, self.faults.garbled) | {"as_of": rfc3339(listing.changed_us)}
         self.outbox.post("level.changed", msgspec.json.encode({"topic": "level.changed", "listing": content}), now_us)
+
+
+def _scripted_read(rule: Rule, reply: StoreReply) -> StoreReply:
+    match rule.do:
+        case "hold":
+            return evolve(reply, delay_s=rule.seconds)
+        case "lose" | "late":
+            return lost()
+        case "fail" | "partial" | "refuse":
+            return error(rule.status, "fault", "something broke")

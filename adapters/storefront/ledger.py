@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from attrs import asdict, define, field, frozen
@@ -20,7 +22,8 @@ class LevelWrite:
     """One attempt to write a level. `at` is the shop's clock, `at_us` the host's.
 
     matched: whether compare-and-set found what was expected, None where nothing was; fault: what the storefront
-    did to the call ("" for nothing); late: applied after its client had given up.
+    did to the call ("" for nothing, "edit" for no call: somebody at the shop typed it); late: applied after
+    its client had given up.
     """
 
     at: str
@@ -50,6 +53,16 @@ class OrderChange:
     restock: bool
 
 
+@frozen
+class CallSeen:
+    """One call of the daemon. status: of the answer, 0 where there was none; fault: what befell it ("": nothing)."""
+
+    at_us: int
+    call: str
+    status: int
+    fault: str
+
+
 @define
 class Ledger:
     """Append-only."""
@@ -57,13 +70,23 @@ class Ledger:
     initial: dict[str, int]
     writes: deque[LevelWrite] = field(factory=lambda: deque(maxlen=RECORDS_MAX))
     changes: deque[OrderChange] = field(factory=lambda: deque(maxlen=RECORDS_MAX))
+    calls: deque[CallSeen] = field(factory=lambda: deque(maxlen=RECORDS_MAX))
     refused_orders: int = 0
 
 
-def listing_json(listing: Listing) -> dict[str, object]:
-    return {
+def listing_json(listing: Listing, garbled: Mapping[str, str] = MappingProxyType({})) -> dict[str, object]:
+    """The listing as the API and the webhooks show it, its quantity as `garbled` wants it."""
+    shown: dict[str, object] = {
         "listing": listing.id, "sku": listing.sku, "quantity": listing.quantity, "version": listing.version,
     }  # fmt: skip
+    match garbled.get(listing.id):
+        case "null":
+            shown["quantity"] = None
+        case "absent":
+            del shown["quantity"]
+        case "error":
+            shown["quantity"] = "#ERR"
+    return shown
 
 
 def order_json(order: Order) -> dict[str, object]:
@@ -111,5 +134,6 @@ def ledger_json(name: str, shop: Shop, outbox: Outbox, ledger: Ledger, now_us: i
         "order_changes": [asdict(change) for change in ledger.changes],
         "refused_orders": ledger.refused_orders,
         "levels": [asdict(write) for write in ledger.writes],
+        "calls": [asdict(call) for call in ledger.calls],
         "webhooks": webhooks,
     }

@@ -35,13 +35,19 @@ class LevelDesk:
     shop: Shop
     ledger: Ledger
     on_change: Callable[[Listing, int], None]
+    plain: bool = False
+    """Overlooks `if_quantity`, as shops without compare-and-set do."""
     _answers: OrderedDict[str, StoreReply] = field(factory=OrderedDict)
 
-    def put(self, body: bytes, now_us: int, fault: str = "", *, late: bool = False) -> StoreReply:
+    def put(
+        self, body: bytes, now_us: int, fault: str = "", *,
+        late: bool = False, rows: int | None = None, invalid: str = "",
+    ) -> StoreReply:  # fmt: skip
         """Write each item that can be written; one result per item, in order.
 
         A key seen before gets its first answer again and writes nothing. With the fault "lie" every known listing
-        is said to be written, and none is.
+        is said to be written, and none is. `rows`: only so many, and the key is not remembered; `invalid`: a listing
+        that takes no level.
         """
         wanted = read_body(body, LevelsBody)
         if isinstance(wanted, Refusal):
@@ -51,16 +57,21 @@ class LevelDesk:
             return self._answers[key]
         call = Circumstances(now_us, fault, late, key)
         results: list[dict[str, object]] = []
-        for raw in wanted.items:
+        for raw in wanted.items[:rows]:
             item = read_body(raw, LevelItem)
             if isinstance(item, Refusal):
                 name = listing_named(raw)
                 self._record(name, None, None, "invalid", Written("unknown_listing"), call)
                 results.append({"listing": name, "result": "invalid", "reason": item.message})
+            elif item.listing == invalid:
+                self._record(
+                    item.listing, item.quantity, item.if_quantity, "invalid", Written("unknown_listing"), call
+                )
+                results.append({"listing": item.listing, "result": "invalid", "reason": "it takes no level"})
             else:
                 results.append(self._write(item, call))
         reply = answer({"items": results, "as_of": rfc3339(self.shop.clock.read(now_us))})
-        if key:
+        if key and rows is None:
             self._remember(key, reply)
         return reply
 
@@ -72,7 +83,8 @@ class LevelDesk:
             return {
                 "listing": item.listing, "result": "ok", "quantity": item.quantity, "version": listing.version + 1,
             }  # fmt: skip
-        done = self.shop.write(item.listing, item.quantity, item.if_quantity, call.now_us)
+        expected = None if self.plain else item.if_quantity
+        done = self.shop.write(item.listing, item.quantity, expected, call.now_us)
         self._record(item.listing, item.quantity, item.if_quantity, done.result, done, call)
         if listing is None:
             return {"listing": item.listing, "result": done.result}
@@ -82,6 +94,14 @@ class LevelDesk:
             "listing": item.listing, "result": done.result,
             "quantity": listing.quantity, "version": listing.version,
         }  # fmt: skip
+
+    def edit(self, listing: Listing, quantity: int, now_us: int) -> None:
+        """Somebody at the shop types a number over the one on show."""
+        call = Circumstances(now_us, "edit")
+        done = self.shop.write(listing.id, quantity, None, now_us)
+        self._record(listing.id, quantity, None, done.result, done, call)
+        if done.before != done.after:
+            self.on_change(listing, now_us)
 
     def _record(
         self, listing: str, asked: int | None, expected: int | None, result: str, done: Written, call: Circumstances

@@ -12,6 +12,7 @@ from attrs import define, field, frozen
 
 from adapters.storefront.dice import Dice
 from adapters.storefront.faults import WebhookFaults
+from adapters.storefront.script import HookScript
 from daemon.domain.instants import SECOND_US
 
 ATTEMPTS_MAX: Final = 10
@@ -51,6 +52,7 @@ class Outbox:
 
     def __init__(self, secret: str, epoch: str, dice: Dice) -> None:
         self.faults = WebhookFaults()
+        self._script = HookScript()
         self.records: deque[Sending] = deque(maxlen=RECORDS_MAX)
         self.mishaps: Counter[str] = Counter()
         """What was done to the messages so far."""
@@ -66,6 +68,10 @@ class Outbox:
         """Begin the chances anew."""
         self._dice.seed(seed)
 
+    def misbehave(self, faults: WebhookFaults) -> None:
+        """From now on; scripted delays begin anew."""
+        self.faults, self._script = faults, HookScript(faults.late)
+
     def post(self, topic: str, body: bytes, now_us: int) -> None:
         """Send a message as soon as the faults allow."""
         faults, dice = self.faults, self._dice
@@ -75,6 +81,7 @@ class Outbox:
             ("dropped", dropped), ("doubled", doubled), ("overtaken", overtaken), ("delayed", faults.delay_s > 0)
         ):  # fmt: skip
             self.mishaps[name] += happened
+        delay_s += self._script.delay_s(topic)
         self._messages += 1
         delivery = f"D-{self._epoch}{self._messages:07d}"
         self._add(delivery, topic, body, now_us, delay_s, dropped=dropped)
@@ -113,7 +120,8 @@ class Outbox:
         if sending is None or sending.state != "in_flight":
             return
         sending.attempts.append((now_us, status))
-        if status is not None and 200 <= status < 300:
+        heard = not self.faults.unheard or not self._dice.hit(self.faults.unheard)
+        if status is not None and 200 <= status < 300 and heard:
             sending.state = "delivered"
         elif len(sending.attempts) >= ATTEMPTS_MAX:
             sending.state = "given_up"

@@ -36,6 +36,11 @@ def throttled(seconds: float) -> StoreReply:
     return evolve(error(429, "throttled", "too many calls"), headers=(("Retry-After", f"{seconds:g}"),))
 
 
+def lost() -> StoreReply:
+    """No answer: the connection closes."""
+    return StoreReply(200, drop=True)
+
+
 def held() -> StoreReply:
     """No answer within anybody's patience."""
     return StoreReply(200, delay_s=HOLD_S, drop=True)
