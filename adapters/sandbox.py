@@ -38,6 +38,7 @@ from daemon.domain.channel import (
     Facts,
     LevelSeen,
     ListingPage,
+    Option,
     OrderPage,
     OrderSeen,
     Platform,
@@ -152,7 +153,7 @@ class SandboxAdapter:
         return [list(pushes[at : at + size]) for at in range(0, len(pushes), size)]
 
     def push(self, batch: Sequence[Push], key: str) -> Exchange[Sequence[Outcome]]:
-        items = [_item(push) for push in batch]
+        items = [_item(push, compared=self.traits.compare_and_set) for push in batch]
         body = msgspec.json.encode({"items": items, "idempotency_key": key})
         response = yield self._request("PUT", "/levels", {}, body)
         if response.status != 200:
@@ -218,9 +219,9 @@ def _topic_of(kept: bytes) -> str:
     return topic[:64] if isinstance(topic, str) else ""
 
 
-def _item(push: Push) -> dict[str, str | int]:
+def _item(push: Push, *, compared: bool) -> dict[str, str | int]:
     item: dict[str, str | int] = {"listing": push.listing, "quantity": push.level}
-    if push.believed is not None:
+    if compared and push.believed is not None:
         item["if_quantity"] = push.believed
     return item
 
@@ -231,7 +232,9 @@ def _build(setup: Setup) -> SandboxAdapter:
         for trait in fields(Traits)
         if trait.name in setup.overrides
     }
-    return SandboxAdapter(setup.base_url.rstrip("/"), evolve(TRAITS, **changes))
+    compared = setup.options.get("compare_and_set", "true") not in ("false", "no")
+    return SandboxAdapter(setup.base_url.rstrip("/"), evolve(TRAITS, compare_and_set=compared, **changes))
 
 
-PLATFORM: Final = Platform("sandbox", _build, inline_secrets=True, local=True)
+PLAIN: Final = Option("compare_and_set", "write false where the storefront overlooks `if_quantity`")
+PLATFORM: Final = Platform("sandbox", _build, options=(PLAIN,), inline_secrets=True, local=True)

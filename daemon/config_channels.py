@@ -26,6 +26,7 @@ WHOLE_TRAITS: Final = {"batch_max": (1, 10_000), "concurrency": (1, 64), "burst"
 NUMBER_TRAITS: Final = {
     "rate_per_s": (0.0, 10_000.0),
     "request_life_s": (0.0, DAY_S),
+    "feed_lag_s": (0.0, DAY_S),
     "poll_interval_s": (0.0, DAY_S),
     "catalogue_interval_s": (0.0, 7 * DAY_S),
 }

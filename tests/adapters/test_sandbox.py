@@ -219,4 +219,12 @@ def test_the_configuration_overrides_any_number() -> None:
 
 
 def test_it_is_the_one_platform_with_open_secrets_and_plain_http() -> None:
-    assert (PLATFORM.name, PLATFORM.inline_secrets, PLATFORM.local, PLATFORM.options) == ("sandbox", True, True, ())
+    assert (PLATFORM.name, PLATFORM.inline_secrets, PLATFORM.local) == ("sandbox", True, True)
+
+
+def test_a_storefront_without_compare_and_set_is_sent_no_expectation() -> None:
+    plain = PLATFORM.build(Setup("outlet", BASE, options={"compare_and_set": "false"}))
+    assert not plain.traits.compare_and_set
+    assert adapter().traits.compare_and_set
+    sent = [json.loads(first_request(each.push([Push("L-0001", 4, 9, 1)], "k")).body) for each in (adapter(), plain)]
+    assert [each["items"][0].get("if_quantity") for each in sent] == [9, None]
