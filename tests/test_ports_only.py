@@ -52,8 +52,9 @@ ALLOWED = {
     "daemon/app/main.py": ({"signals", "environment"}, "the real world is put together here, and told to stop"),
     "daemon/cli": ({"files", "sockets", "environment", "signals"}, "a client of the daemon, not part of it"),
     "daemon/theatre/": (
-        {"clock", "files", "sockets", "threads", "signals"},
-        "storefronts, bursts and measurements around a daemon, in real time; their dice are seeded",
+        {"clock", "files", "sockets", "threads", "signals", "environment"},
+        "storefronts, bursts and measurements around a daemon, in real time; their dice are seeded, and the system "
+        "on stage is a process that inherits our environment",
     ),
 }
 

@@ -46,12 +46,54 @@ def demo(orders: int, seconds: float) -> int:
 
 
 @click.command()
+@click.option(
+    "--theatre", is_flag=True, help="The named incidents as well: every way such systems are known to fail."
+)
+@click.option("--only", default="", metavar="NAMES", help="Of the theatre only these, like T4,T15 or burst,T9.")
+@click.option(
+    "--system", default="", metavar="COMMAND",
+    help="Put another program on the theatre's stage, and judge it by the storefronts' ledgers alone.",
+)  # fmt: skip
 @json_option
-def verify() -> int:
-    """The acceptance tests against sandbox storefronts, each with its figures and its limit."""
-    from daemon.theatre.verify import run_verify
+def verify(theatre: bool, only: str, system: str) -> int:
+    """The acceptance tests against sandbox storefronts, each with its figures and its limit.
 
-    return run_verify(as_json())
+    With --theatre also the named incidents: faults that made real products sell what was not there. Each has a
+    stage of its own: storefronts as HTTP servers on loopback, and the system between them as a process that is killed
+    where the incident wants it. 0 iff everything holds.
+
+    \b
+    ANOTHER SYSTEM under the same theatre (--system COMMAND): the program is started
+    once per incident, and again after it was killed, with the path of a JSON file
+    in the environment variable ONHAND_STAGE:
+      listen         host:port where it must take webhooks, and answer GET /healthz with
+                     200 once it has read every catalogue
+      state_dir      where it may keep what must survive a SIGKILL
+      skus           the SKUs on sale; the first storefront's catalogue is the first count
+      kits           component SKU to units, by kit SKU
+      storefronts    name, base_url, webhook_url, webhook_secret, buffer, compare_and_set
+      timing         timeout_s, request_life_s, poll_interval_s, catalogue_interval_s,
+                     feed_lag_s: how patient it is to be, and how late a feed may be
+    It speaks the sandbox protocol: it reads GET /listings and GET /orders at each
+    base_url, writes PUT /levels there, and takes webhooks signed with
+    X-Sandbox-Signature (base64 of HMAC-SHA256 over timestamp + "." + raw body).
+    It may also take POST /facts {"sku", "adjust": ±units} on its listen address:
+    a delivery, as a person tells it; without it, what needs one is not judged.
+    Nothing else is asked of it: what it wrote, and when, stands in the storefronts'
+    ledgers.
+    """
+    if not theatre and (only or system):
+        raise click.UsageError("--only and --system are for the theatre: add --theatre", click.get_current_context())
+    if not theatre:
+        from daemon.theatre.verify import run_verify
+
+        return run_verify(as_json())
+    from daemon.theatre.programme import UnknownNameError, run_theatre
+
+    try:
+        return run_theatre(as_json(), only.split(","), system)
+    except UnknownNameError as error:
+        raise click.UsageError(str(error), click.get_current_context()) from None
 
 
 @click.command()

@@ -74,7 +74,7 @@ def run_verify(as_json: bool) -> int:
 async def _verify(checks: Sequence[Check], as_json: bool, directory: Path) -> int:
     quiet = as_json and not sys.stderr.isatty()
     results = [
-        await _run(check, place, len(checks), directory, _nobody if quiet else _say)
+        await run_check(check, place, len(checks), directory, _nobody if quiet else _say)
         for place, check in enumerate(checks, 1)
     ]
     ok = all(result.ok for result in results)
@@ -86,7 +86,8 @@ async def _verify(checks: Sequence[Check], as_json: bool, directory: Path) -> in
     return PASSED if ok else FAILED
 
 
-async def _run(check: Check, place: int, count: int, directory: Path, say: Callable[[str], None]) -> Result:
+async def run_check(check: Check, place: int, count: int, directory: Path, say: Callable[[str], None]) -> Result:
+    """Run one check in a folder of its own below `directory`; `say` is told before and after."""
     say(f"{place} of {count}: {check.title} …")
     findings, began = Findings(), trio.current_time()
     state = directory / check.name
