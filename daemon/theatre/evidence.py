@@ -7,7 +7,7 @@ alarms) is judged apart, and only where it has an inside that can be asked.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from attrs import define, field, frozen
 
@@ -132,13 +132,21 @@ class Evidence:
         before = [level for when, level in self.steps(store, sku) if when <= at_us]
         return before[-1] if before else int(self.ledgers[store]["skus"][sku]["initial"])
 
-    def last_change_us(self, store: str, sku: str) -> int:
-        """When what it shows changed last; 0 if never."""
-        level, last = int(self.ledgers[store]["skus"][sku]["initial"]), 0
+    def right_after_s(self, store: str, sku: str, since_us: int) -> float | None:
+        """Seconds from a moment until the storefront showed what was left, and went on to; None if it never did.
+
+        A sale elsewhere makes it wrong, so this is meant for the time after the last sale.
+        """
+        right_us: int | None = since_us if self._right(sku, self.shown_at(store, sku, since_us), since_us) else None
         for at_us, shown in self.steps(store, sku):
-            if shown != level:
-                level, last = shown, at_us
-        return last
+            if at_us > since_us and not self._right(sku, shown, at_us):
+                right_us = None
+            elif at_us > since_us and right_us is None:
+                right_us = at_us
+        return None if right_us is None else (right_us - since_us) / 1e6
+
+    def _right(self, sku: str, shown: int, at_us: int) -> bool:
+        return shown == max(0, self.truth(sku, at_us))
 
     # -- what was called and told --
 
@@ -180,13 +188,21 @@ def _sign(change: Mapping[str, Any]) -> int:
 # --- what most judges ask ------------------------------------------------------------------------------------
 
 
+PROBLEMS_MAX: Final = 3
+"""Wrong numbers named one by one; of the rest, how many they are."""
+
+
 def right_in_the_end(evidence: Evidence, verdict: Verdict, *skus: str) -> None:
     """Every storefront shows what is left, and never less than nothing."""
+    wrong: list[str] = []
     for sku in skus:
         left = evidence.truth(sku)
-        wrong = {store: units for store, units in evidence.shown(sku).items() if units != max(0, left)}
-        verdict.demand(not wrong, f"{sku}: {left} are left, but {_each(wrong)}")
+        astray = {store: units for store, units in evidence.shown(sku).items() if units != max(0, left)}
+        if astray:
+            wrong.append(f"{sku}: {left} are left, but {_each(astray)}")
         verdict.figures.setdefault("in_the_end", {})[sku] = {"left": left, "shown": evidence.shown(sku)}
+    verdict.problems += wrong[:PROBLEMS_MAX]
+    verdict.demand(len(wrong) <= PROBLEMS_MAX, f"{len(wrong)} SKUs are wrong in all")
 
 
 def never_raised_over(evidence: Evidence, verdict: Verdict, sku: str, since_us: int) -> None:
@@ -200,9 +216,17 @@ def never_raised_over(evidence: Evidence, verdict: Verdict, sku: str, since_us: 
             verdict.demand(not over, f"{store} was told to show {row['after']} of {sku} when {left} were left")
 
 
-def within_s(verdict: Verdict, what: str, seconds: float, limit_s: float) -> None:
-    """A time that must not be longer."""
-    verdict.demand(seconds <= limit_s, f"{what} took {seconds:.1f} s; {limit_s:g} s are the limit")
+def within_s(verdict: Verdict, what: str, seconds: float | None, limit_s: float) -> None:
+    """A time that must not be longer; None: it never came about."""
+    if seconds is None:
+        verdict.problems.append(f"{what} never came about")
+    else:
+        verdict.demand(seconds <= limit_s, f"{what} took {seconds:.1f} s; {limit_s:g} s are the limit")
+
+
+def after(seconds: float | None) -> str:
+    """The time in words."""
+    return "never" if seconds is None else f"after {seconds:.1f} s"
 
 
 def _each(shown: Mapping[str, int]) -> str:

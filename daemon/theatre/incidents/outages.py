@@ -6,7 +6,7 @@ from typing import Final
 
 import trio
 
-from daemon.theatre.evidence import Evidence, Verdict, right_in_the_end, within_s
+from daemon.theatre.evidence import Evidence, Verdict, after, right_in_the_end, within_s
 from daemon.theatre.incidents.incident import Incident
 from daemon.theatre.scene import Rule, Scene, Setting, WebhookFaults
 
@@ -25,7 +25,6 @@ async def one_of_two_fails(scene: Scene) -> None:
     right at once; boutique is right after it works again, nobody having touched anything. Inside: in the meantime the
     failure is pending, with its reason."""
     await scene.misbehave("boutique", Rule("fail", "levels", status=503, times=None))
-    scene.note("sold")
     await scene.order("market", (SHIRT, 2))
     await scene.until(lambda: scene.shown(SHIRT)["outlet"] == 8)
     await scene.until(lambda: any(call.fault == "fail" for call in scene.stores["boutique"].ledger.calls))
@@ -38,12 +37,13 @@ async def one_of_two_fails(scene: Scene) -> None:
 
 
 def judge_one_fails(evidence: Evidence, verdict: Verdict) -> None:
-    outlet_s = (evidence.last_change_us("outlet", SHIRT) - evidence.noted["sold"]) / 1e6
-    boutique_s = (evidence.last_change_us("boutique", SHIRT) - evidence.noted["healed"]) / 1e6
+    sold_us = max(change["at_us"] for change in evidence.ledgers["market"]["order_changes"])
+    outlet_s = evidence.right_after_s("outlet", SHIRT, sold_us)
+    boutique_s = evidence.right_after_s("boutique", SHIRT, evidence.noted["healed"])
     failed = [call for call in evidence.calls("boutique", "levels") if call["fault"]]
     verdict.saw(
-        f"outlet was right {outlet_s:.2f} s after the sale; boutique refused {len(failed)} pushes and was right "
-        f"{boutique_s:.1f} s after it worked again",
+        f"outlet was right {after(outlet_s)}; boutique refused {len(failed)} pushes and was right "
+        f"{after(boutique_s)} of working again",
         outlet_s=outlet_s, boutique_s=boutique_s, refused=len(failed),
     )  # fmt: skip
     verdict.demand(failed, "no push to boutique failed: nothing was tried")
@@ -147,11 +147,12 @@ def judge_down(evidence: Evidence, verdict: Verdict) -> None:
         default=back_us,
     )
     pushes = {sku: len(evidence.rows("boutique", sku)) for sku in MANY}
-    right_s = (max(evidence.last_change_us("boutique", sku) for sku in MANY) - any_us) / 1e6
+    each_s = [evidence.right_after_s("boutique", sku, any_us) for sku in MANY]
+    right_s = None if None in each_s else max(filter(None, each_s), default=0.0)
     failed = sum(bool(call["fault"]) for kind in ("levels", "orders") for call in evidence.calls("boutique", kind))
     verdict.saw(
         f"30 sales while boutique refused {failed} calls in {DOWN_S:.0f} s; called again "
-        f"{(any_us - back_us) / 1e6:.1f} s after its return, it was right {right_s:.1f} s later with "
+        f"{(any_us - back_us) / 1e6:.1f} s after its return, it was right {after(right_s)} with "
         f"{sum(pushes.values())} pushes for {len(MANY)} listings",
         refused_calls=failed, first_push_s=(first_us - back_us) / 1e6, right_s=right_s, pushes=pushes,
     )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Final
 
 import trio
 
-from daemon.theatre.evidence import Evidence, Verdict, right_in_the_end, within_s
+from daemon.theatre.evidence import Evidence, Verdict, after, right_in_the_end, within_s
 from daemon.theatre.incidents.incident import Incident
 from daemon.theatre.scene import Rule, Scene, Setting
 from daemon.theatre.systems import Timing
@@ -31,7 +31,6 @@ async def changed_in_flight(scene: Scene) -> None:
         await scene.misbehave(store, Rule("hold", seconds=0.8, times=1))
     await scene.order("market", (SHIRT, 1))
     await scene.until(lambda: all(scene.shown(SHIRT)[store] == 9 for store in ("boutique", PLAIN)))
-    scene.note("in_flight")
     await scene.order("market", (SHIRT, 1))
     await scene.order("market", (SHIRT, 1))
     await scene.until_right()
@@ -39,11 +38,12 @@ async def changed_in_flight(scene: Scene) -> None:
 
 def judge_changed(evidence: Evidence, verdict: Verdict) -> None:
     written = {store: [row["after"] for row in evidence.written(store, SHIRT)] for store in ("boutique", PLAIN)}
-    slow_s = max(evidence.last_change_us(store, SHIRT) for store in written) - evidence.noted["in_flight"]
+    sold_us = max(change["at_us"] for change in evidence.ledgers["market"]["order_changes"])
+    took_s = {store: evidence.right_after_s(store, SHIRT, sold_us) for store in written}
     verdict.saw(
-        f"levels written while 3 were sold: boutique {written['boutique']}, outlet {written[PLAIN]}; the newest "
-        f"{slow_s / 1e6:.1f} s after the change",
-        written=written, newest_s=slow_s / 1e6,
+        f"levels written while 3 were sold: boutique {written['boutique']}, outlet {written[PLAIN]}; right "
+        f"{after(took_s['boutique'])} and {after(took_s[PLAIN])}",
+        written=written, right_after_s=took_s,
     )  # fmt: skip
     for store, levels in written.items():
         first = evidence.written(store, SHIRT)[:1]
@@ -82,27 +82,19 @@ def judge_old_push(evidence: Evidence, verdict: Verdict) -> None:
             late = [row for row in evidence.rows(store, sku) if row["late"]]
             tried += len(late)
             stale += [
-                (store, sku, _wrong_s(evidence, store, sku, row["at_us"]))
+                (store, sku, evidence.right_after_s(store, sku, row["at_us"]))
                 for row in late
                 if row["applied"] and row["after"] != max(0, evidence.truth(sku, row["at_us"]))
             ]
     verdict.saw(
         f"{tried} old pushes came to life {LATE_S} s late: {tried - len(stale)} did no harm, {len(stale)} put a "
-        "stale level on show" + (f", right again after {max(each[2] for each in stale):.1f} s" if stale else ""),
+        "stale level on show" + (f", right again {', '.join(after(each[2]) for each in stale)}" if stale else ""),
         late=tried, landed=[{"store": store, "sku": sku, "wrong_s": wrong} for store, sku, wrong in stale],
     )  # fmt: skip
     verdict.demand(tried >= 2, "no old push came to life: nothing was tried")
     for store, sku, wrong in stale:
         within_s(verdict, f"putting the stale level of {sku} at {store} right", wrong, 3.0 + MARGIN_S)
     right_in_the_end(evidence, verdict, SHIRT, MUG)
-
-
-def _wrong_s(evidence: Evidence, store: str, sku: str, since_us: int) -> float:
-    """How long the storefront showed a wrong number since then; for ever counts as an hour."""
-    for at_us, shown in evidence.steps(store, sku):
-        if at_us > since_us and shown == max(0, evidence.truth(sku, at_us)):
-            return (at_us - since_us) / 1e6
-    return 3_600.0
 
 
 # --- T16 -----------------------------------------------------------------------------------------------------

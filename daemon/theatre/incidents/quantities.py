@@ -6,7 +6,7 @@ from typing import Final
 
 import trio
 
-from daemon.theatre.evidence import Evidence, Verdict, right_in_the_end
+from daemon.theatre.evidence import Evidence, Verdict, after, right_in_the_end, within_s
 from daemon.theatre.incidents.incident import Incident
 from daemon.theatre.scene import Scene, Setting, WebhookFaults
 from daemon.theatre.systems import Timing
@@ -53,8 +53,9 @@ def judge_nothings(evidence: Evidence, verdict: Verdict) -> None:
     zero = [row["after"] for row in evidence.written("market", ZERO) if row["at_us"] < end]
     spread = [row["after"] for sku in (ZERO, *UNKNOWN) for row in evidence.written("boutique", sku)]
     verdict.saw(
-        f"0 was read as 0 and put right with {zero}; of null, absent and error nothing was made: {len(guessed)} "
-        f"levels written in {(end - start) / 1e6:.0f} s; then all were right",
+        f"over the true 0 was written: {zero or 'nothing'}; upon null, absent and error {len(guessed) or 'no'} "
+        f"levels were written in {(end - start) / 1e6:.0f} s; when market spoke clearly again, it showed "
+        f"{', '.join(str(evidence.shown(sku)['market']) for sku in UNKNOWN)}",
         zero_written=zero, guessed=guessed, at_the_other=spread,
     )  # fmt: skip
     verdict.demand(not guessed, f"levels were written upon quantities that nobody knows: {guessed}")
@@ -83,7 +84,6 @@ async def edited_there(scene: Scene) -> None:
     nothing is sold. Judged: both are back at 10 soon after the catalogue's next reading, and market never moved: our
     count is the truth, an edit at a channel is not. Inside: the history names what was read."""
     await scene.misbehave("boutique", webhook=WebhookFaults(drop=1.0))
-    scene.note("edited")
     await scene.edit("boutique", SHIRT, 50)
     await scene.edit("boutique", MUG, 3)
     await scene.until_right()
@@ -92,17 +92,16 @@ async def edited_there(scene: Scene) -> None:
 
 
 def judge_edited(evidence: Evidence, verdict: Verdict) -> None:
-    took_s = {
-        sku: (evidence.last_change_us("boutique", sku) - evidence.noted["edited"]) / 1e6 for sku in (SHIRT, MUG)
-    }  # fmt: skip
+    edited_us = max(row["at_us"] for row in evidence.ledgers["boutique"]["levels"] if row["fault"] == "edit")
+    took_s = {sku: evidence.right_after_s("boutique", sku, edited_us) for sku in (SHIRT, MUG)}
     moved = [row["after"] for sku in (SHIRT, MUG) for row in evidence.written("market", sku)]
     verdict.saw(
-        f"50 shirts and 3 mugs were typed over 10; back at 10 after {took_s[SHIRT]:.1f} s and {took_s[MUG]:.1f} s, "
+        f"50 shirts and 3 mugs were typed over 10; back at 10 {after(took_s[SHIRT])} and {after(took_s[MUG])}, "
         f"the catalogue being read every {LOOK_S:g} s; nothing was sold",
         took_s=took_s,
     )  # fmt: skip
     for sku, seconds in took_s.items():
-        verdict.demand(seconds <= NOTICE_S, f"it took {seconds:.1f} s to notice the edit of {sku}")
+        within_s(verdict, f"putting the edit of {sku} right", seconds, NOTICE_S)
     verdict.demand(not moved, f"market was told {moved} by an edit at boutique")
     right_in_the_end(evidence, verdict, SHIRT, MUG)
 

@@ -12,7 +12,7 @@ import trio
 from daemon.domain.exchange import Request
 from daemon.domain.instants import SECOND_US
 from daemon.ports import wall_us
-from daemon.theatre.evidence import Evidence, Verdict, right_in_the_end, within_s
+from daemon.theatre.evidence import Evidence, Verdict, after, right_in_the_end, within_s
 from daemon.theatre.incidents.incident import Incident
 from daemon.theatre.scene import Scene, Setting
 
@@ -39,7 +39,6 @@ async def flood(scene: Scene) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_storm, scene, answers)
         await trio.sleep(0.2)
-        scene.note("sold")
         await scene.order("market", (SHIRT, 2))
     await scene.until_right()
     scene.noted["answers"] = dict(answers)
@@ -78,10 +77,11 @@ def judge_flood(evidence: Evidence, verdict: Verdict) -> None:
     answers: dict[int, int] = evidence.noted["answers"]
     grown = evidence.noted["bytes_after"] - evidence.noted["bytes_before"]
     believed = {status: count for status, count in answers.items() if not 400 <= status < 500}
-    reach_s = (evidence.last_change_us("boutique", SHIRT) - evidence.noted["sold"]) / 1e6
+    sold_us = max((change["at_us"] for change in evidence.ledgers["market"]["order_changes"]), default=0)
+    reach_s = evidence.right_after_s("boutique", SHIRT, sold_us)
     verdict.saw(
         f"{sum(answers.values())} forged requests answered {answers}; the state on disk grew by {grown} bytes; the "
-        f"honest sale amid them was on show elsewhere after {reach_s:.2f} s",
+        f"honest sale amid them was on show elsewhere {after(reach_s)}",
         answers=answers, grown_bytes=grown, reach_s=reach_s,
     )  # fmt: skip
     verdict.demand(sum(answers.values()) == 2 * FLOOD, "not every request was answered")

@@ -29,10 +29,11 @@ async def redelivered(scene: Scene) -> None:
     await scene.until(lambda: any((status or 0) // 100 == 2 for each in records for _, status in each.attempts))
     await scene.kill()
     await scene.misbehave("market", Rule("fail", "orders", times=None))
-    await scene.system.start()
     await scene.behave("boutique")
+    await scene.system.start()
     await scene.until_right()
     await scene.until_heard("market")
+    await scene.until_right()
 
 
 def judge_redelivered(evidence: Evidence, verdict: Verdict) -> None:
