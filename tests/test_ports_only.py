@@ -53,8 +53,7 @@ ALLOWED = {
     "daemon/cli": ({"files", "sockets", "environment", "signals"}, "a client of the daemon, not part of it"),
     "daemon/theatre/": (
         {"clock", "files", "sockets", "threads", "signals", "environment"},
-        "storefronts, bursts and measurements around a daemon, in real time; their dice are seeded, and the system "
-        "on stage is a process that inherits our environment",
+        "storefronts and measurements around a daemon, in real time; on stage it is a process with our environment",
     ),
 }
 
