@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from daemon.admin.api import AdminHandler
 from daemon.admin.inside import ChannelView, Inside, Lag, RebuildReport, ReconcileReport
 from daemon.domain.channel import Webhook
 from daemon.domain.instants import Instant, Span, exactly
-from daemon.domain.observations import LevelReport, OrderLine, StockCount
+from daemon.domain.kits import NO_KITS
+from daemon.domain.observations import LevelReport, OrderLine, Recipe, StockCount
 from daemon.domain.policy import Policy
 from daemon.ingress.listeners import unix_listener
 from daemon.ingress.server import HttpServer
@@ -189,8 +190,9 @@ def span(us: int) -> Instant:
 
 @asynccontextmanager
 async def housed(
-    directory: Path, *, channels: tuple[str, ...] = ("shop", "site"), **bounds: int
-) -> AsyncIterator[House]:
+    directory: Path, *, channels: tuple[str, ...] = ("shop", "site"), kits: Mapping[str, Recipe] = NO_KITS,
+    **bounds: int,
+) -> AsyncIterator[House]:  # fmt: skip
     """A store in `directory`, its committer, a registry and its drain."""
     clock = Clock()
     env = Environment.open(directory / "state", genesis="test", map_bytes=16 << 20)
@@ -203,11 +205,13 @@ async def housed(
             return twins[channel].rules if channel in twins else None
 
         registry = Registry(
-            store, outbox, OrderIndex(store), Links(store), letters, Refetches(store), policy_of, Silent(),
-            Bounds(**bounds),
+            store, outbox, OrderIndex(store, kits), Links(store), letters, Refetches(store), policy_of, Silent(),
+            Bounds(**bounds), kits,
         )  # fmt: skip
         async with trio.open_nursery() as nursery:
             await nursery.start(store.run)
+            if kits:
+                registry.resume(lambda _: 0, b"")
             await nursery.start(registry.run)
             yield House(store, registry, outbox, letters, twins, TwinMaintenance(store, letters), clock)
             store.stop()

@@ -118,7 +118,7 @@ class Stage:
 
     def _right(self, sku: str) -> bool:
         truth, state = self.truth(sku), self.daemon.parts.registry.peek(sku)
-        known = state is not None and state.stock.available == truth
+        known = state is not None and state.available == truth
         return known and set(self.shown(sku).values()) == {max(0, truth)}
 
     def open_listings(self) -> int:
@@ -148,10 +148,12 @@ class Stage:
 
 
 @asynccontextmanager
-async def staged(stores: Sequence[Storefront], state: Path) -> AsyncIterator[Stage]:
+async def staged(
+    stores: Sequence[Storefront], state: Path, kits: Mapping[str, Mapping[str, int]] | None = None
+) -> AsyncIterator[Stage]:
     """Open the stage: it is ready when the daemon has counted and linked every listing.
 
-    `state` is an empty directory for the daemon's state. Raises what `serve` raises.
+    `state` is an empty directory for the daemon's state, `kits` as in config.yaml. Raises what `serve` raises.
     """
     public = await tcp_listeners(LOOPBACK, 0)
     port = public[0].socket.getsockname()[1]
@@ -172,7 +174,7 @@ async def staged(stores: Sequence[Storefront], state: Path) -> AsyncIterator[Sta
                 wall_us, on_error=lambda error: errors.append({"event": "storefront", "error": repr(error)}),
             )  # fmt: skip
             await nursery.start(serving)
-        config = read_config(_config_text(stores, urls, state, port), {}, PLATFORMS)
+        config = read_config(_config_text(stores, urls, state, port, kits or {}), {}, PLATFORMS)
         daemon: Daemon = await nursery.start(_play, config, public, errors)
         by_name = {store.name: store for store in stores}
         stage = Stage(by_name, daemon, AdminSocket(config.admin_socket), hooks, urls, http, errors)
@@ -196,7 +198,7 @@ def _ready(stage: Stage) -> bool:
     registry = stage.daemon.parts.registry
     states = [registry.peek(sku) for sku in sorted(skus)] if not stage.daemon.not_ready() else [None]
     return all(
-        state is not None and state.stock.available is not None and len(state.slots) == len(stage.shown(state.sku))
+        state is not None and state.available is not None and len(state.slots) == len(stage.shown(state.sku))
         for state in states
     )
 
@@ -222,7 +224,10 @@ async def _play(
     await serve(config, PLATFORMS, ports, telemetry, Notifier({}), task_status=task_status)
 
 
-def _config_text(stores: Sequence[Storefront], urls: Mapping[str, str], state: Path, port: int) -> str:
+def _config_text(
+    stores: Sequence[Storefront], urls: Mapping[str, str], state: Path, port: int,
+    kits: Mapping[str, Mapping[str, int]],
+) -> str:  # fmt: skip
     """A configuration as a person would write it; JSON is YAML."""
     channels = {
         store.name: {
@@ -231,7 +236,8 @@ def _config_text(stores: Sequence[Storefront], urls: Mapping[str, str], state: P
         }
         for store in stores
     }  # fmt: skip
-    return json.dumps({"state_dir": str(state), "listen": f"{LOOPBACK}:{port}", "channels": channels})
+    document = {"state_dir": str(state), "listen": f"{LOOPBACK}:{port}", "channels": channels, "kits": kits}
+    return json.dumps(document)
 
 
 def secret_of(store: str) -> str:

@@ -51,6 +51,18 @@ async def test_of_two_listings_of_one_channel_the_lower_level_counts(tmp_path: P
         assert available(house, "A") == 5
 
 
+async def test_a_kit_takes_no_first_count_and_its_components_do(tmp_path: Path) -> None:
+    async with housed(tmp_path, kits={"SET": (("CUP", 1), ("PLATE", 2))}) as house:
+        counts = counts_of(house, "shop")
+        assert not counts.wanted("SET")
+        for sku, level in (("SET", 9), ("CUP", 5), ("PLATE", 6)):
+            counts.offer(sku, offer(house, "shop", level, f"L-{sku}"))
+        assert await counts.settle("shop") == 2
+        state = house.registry.peek("SET")
+        assert state is not None
+        assert (state.available, dict(state.stock.anchors)) == (3, {})
+
+
 async def test_a_counted_sku_takes_no_first_count(tmp_path: Path) -> None:
     async with housed(tmp_path) as house:
         counts = counts_of(house, "shop")

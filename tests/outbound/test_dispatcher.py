@@ -236,6 +236,32 @@ async def test_with_compare_and_set_a_raise_needs_no_feed_and_never_covers_an_un
         assert w.channel.levels["A"] == w.slot("A").belief == 8
 
 
+async def test_a_raise_of_a_kit_or_a_component_waits_for_the_feed_also_with_compare_and_set(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    # A sale of the one does not change what the channel shows of the other: comparing would not notice it.
+    async with world(tmp_path, compare_and_set=True, kits={"SET": (("CUP", 1), ("PLATE", 1))}) as w:
+        await w.counted(PLATE=50)
+        await w.listed(CUP=5, OTHER=5)
+        w.channel.levels["SET"] = 5
+        await w.tell(LevelReport("shop", "SET", 5, await w.moment(), "SET"))
+        w.feed.standing_us = wall_us()
+        await trio.sleep(1)
+        await w.counted(CUP=8, OTHER=8)
+        await trio.sleep(10)
+        assert w.channel.levels == {"CUP": 5, "SET": 5, "OTHER": 8}
+        await w.sold_elsewhere("CUP", 7)  # lowering waits for nothing
+        await trio.sleep(10)
+        assert w.channel.levels == {"CUP": 1, "SET": 1, "OTHER": 8}
+        await w.counted(CUP=6)
+        await trio.sleep(10)
+        assert w.channel.levels == {"CUP": 1, "SET": 1, "OTHER": 8}
+        w.feed.standing_us = 0
+        w.dispatcher.wake()
+        await w.quiet()
+        assert w.channel.levels == {"CUP": 6, "SET": 6, "OTHER": 8}
+
+
 async def test_last_units_go_first_and_raises_last(tmp_path: Path, autojump_clock: MockClock) -> None:
     async with world(tmp_path) as w:
         await w.listed(gone=5, few=9, less=90, more=5)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from daemon.actors.registry import Registry
 from daemon.domain.channel import LevelSeen, Push, Traits
 from daemon.domain.exchange import Exchange, NoAnswer, Reply, Request, Response
 from daemon.domain.instants import SECOND_US, Instant, Span, exactly
-from daemon.domain.observations import LevelReport, OrderLine, StockCount
+from daemon.domain.kits import NO_KITS
+from daemon.domain.observations import LevelReport, OrderLine, Recipe, StockCount
 from daemon.domain.outcomes import Failure, Outcome
 from daemon.domain.policy import Policy
 from daemon.domain.slot import Slot
@@ -205,15 +206,17 @@ class World:
 
 
 @asynccontextmanager
-async def world(directory: Path, *, dispatching: bool = True, **traits: Any) -> AsyncIterator[World]:
+async def world(
+    directory: Path, *, dispatching: bool = True, kits: Mapping[str, Recipe] = NO_KITS, **traits: Any
+) -> AsyncIterator[World]:
     traits = {"rate_per_s": 1_000.0, "burst": 1_000, "concurrency": 1, "request_life_s": 30.0} | traits
     env = Environment.open(directory / "state", genesis="g", map_bytes=1 << 24)
     try:
         store = Store(env, inline, wall_us, disk_floor_bytes=0)
         outbox, letters = Outbox(store), DeadLetters(store)
         registry = Registry(
-            store, outbox, OrderIndex(store), Links(store), letters, Refetches(store), {"shop": Policy()}.get,
-            Silent(),
+            store, outbox, OrderIndex(store, kits), Links(store), letters, Refetches(store), {"shop": Policy()}.get,
+            Silent(), kits=kits,
         )  # fmt: skip
         channel, feed, told = TwinChannel(compare_and_set=bool(traits.get("compare_and_set"))), TwinFeed(), Told()
         adapter: Any = TwinAdapter(Traits(**traits))
@@ -222,9 +225,13 @@ async def world(directory: Path, *, dispatching: bool = True, **traits: Any) -> 
         async def deliver(messages: Sequence[tuple[str, Any]], by: str) -> None:
             await registry.deliver([Part(sku, message, Cause(by, "shop")) for sku, message in messages])
 
-        dispatcher = Dispatcher(account, outbox, store, letters, feed, deliver, told, random.Random(7))
+        dispatcher = Dispatcher(
+            account, outbox, store, letters, feed, deliver, told, random.Random(7), registry.shares
+        )
         async with trio.open_nursery() as nursery:
             await nursery.start(store.run)
+            if kits:
+                registry.resume(lambda _: 0, b"")
             await nursery.start(registry.run)
             if dispatching:
                 await nursery.start(dispatcher.run)
