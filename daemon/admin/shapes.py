@@ -80,14 +80,36 @@ class Frozen(Shape, frozen=True):
     reason: str | None
 
 
+class Ingredient(Shape, frozen=True):
+    """A component of a kit, and how many of it are in one kit."""
+
+    sku: str
+    units: int
+
+
+class Component(Shape, frozen=True):
+    """A component as its kit knows it. `makes`: kits it is enough for; `limits`: it sets the kit's number; `doubt`:
+    why fewer may be available."""
+
+    sku: str
+    units: int
+    available: Units
+    makes: Units
+    limits: bool
+    doubt: str | None
+
+
 class SkuState(Shape, frozen=True):
-    """A SKU with its listings. `versions`: per channel the newest version of any order it knows."""
+    """A SKU with its listings. `versions`: per channel the newest version of any order it knows. `components` of a
+    kit, null for any other SKU; `kits`: those that it is a component of. A kit has no `on_hand`."""
 
     sku: str
     available: Units
     on_hand: Units
     held: Units
     debt: Units
+    components: list[Component] | None
+    kits: list[str]
     ambiguous: int
     frozen: Frozen | None
     quarantined: str | None
@@ -105,7 +127,7 @@ class EventCause(Shape, frozen=True):
 
 
 class LogEvent(Shape, frozen=True):
-    """One event of the log. `before` and `after`: available units around it."""
+    """One event of the log. `before` and `after`: available units around it. `kit`: sold through, or as, this kit."""
 
     seq: int
     at: Moment
@@ -121,6 +143,10 @@ class LogEvent(Shape, frozen=True):
     generation: int | UnsetType = UNSET
     level: int | UnsetType | None = UNSET
     believed: int | UnsetType | None = UNSET
+    kit: str | UnsetType = UNSET
+    component: str | UnsetType = UNSET
+    component_available: int | UnsetType | None = UNSET
+    components: list[Ingredient] | UnsetType = UNSET
 
 
 class History(Shape, frozen=True):
@@ -144,7 +170,7 @@ class Anchor(Shape, frozen=True):
 
 
 class OpenOrder(Shape, frozen=True):
-    """An order line with units that are sold and still on the shelf."""
+    """An order line with units that are sold and still on the shelf. `kit`: the one they were sold through."""
 
     channel: str
     order: str
@@ -152,6 +178,7 @@ class OpenOrder(Shape, frozen=True):
     held: int
     taken: int
     since: str
+    kit: str | None
 
 
 class ListingReasons(Shape, frozen=True):
@@ -183,6 +210,8 @@ class Explanation(Shape, frozen=True):
     on_hand: Units
     held: Units
     debt: Units
+    components: list[Component] | None
+    kits: list[str]
     stock: list[str]
     anchors: list[Anchor]
     open_orders: list[OpenOrder]

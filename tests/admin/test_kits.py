@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from attrs import evolve
 
 from daemon.actors.actor import Part
+from daemon.admin.shapes import Explanation, History, SkuState
 from daemon.domain.kits import expand
 from daemon.domain.observations import OrderLine
 from daemon.storage.codec import Cause
@@ -72,6 +74,14 @@ async def test_a_kit_has_the_contracts_shape_and_its_components(house: House, ad
     assert cup["kits"] == ["PAIR", "SET"]
     rows = {row["sku"]: row["available"] for row in (await admin.get("/v1/skus")).json()["skus"]}
     assert rows == {"CUP": 4, "PAIR": 2, "PLATE": 7, "SET": 3}
+
+
+async def test_every_answer_about_kits_has_the_shape_of_its_description(house: House, admin: AdminSocket) -> None:
+    await stocked(house)
+    shapes: dict[str, Any] = {"": SkuState, "/explain": Explanation, "/history": History}
+    for sku in ("SET", "PLATE"):
+        for path, shape in shapes.items():
+            msgspec.json.decode((await admin.get(f"/v1/skus/{sku}{path}")).body, type=shape)
 
 
 async def test_history_says_why_a_kit_moved_and_through_which_kit_a_component_did(
