@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from daemon.theatre.incidents.incident import Incident
+from daemon.theatre.incidents.kits import KITS
 from daemon.theatre.incidents.orders import ORDERS
 from daemon.theatre.incidents.outages import OUTAGES
 from daemon.theatre.incidents.pushes import PUSHES
@@ -15,5 +16,5 @@ from daemon.theatre.incidents.twice import TWICE
 __all__ = ["INCIDENTS", "Incident"]
 
 INCIDENTS: Final[tuple[Incident, ...]] = tuple(
-    sorted((*TWICE, *PUSHES, *OUTAGES, *ORDERS, *STRANGERS, *QUANTITIES), key=lambda each: int(each.name[1:]))
+    sorted((*TWICE, *PUSHES, *OUTAGES, *ORDERS, *STRANGERS, *KITS, *QUANTITIES), key=lambda each: int(each.name[1:]))
 )
