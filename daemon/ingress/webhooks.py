@@ -18,7 +18,11 @@ PREFIX = "/webhooks/"
 
 @define
 class PublicHandler:
-    """Routes requests of the public port. `not_ready` says why the daemon is not ready, or nothing."""
+    """Routes requests of the public port. `not_ready` says why the daemon is not ready, or nothing.
+
+    While it is `stopping` it takes no new connections, but whoever has one is still served: the store is there to the
+    end, and a webhook that was already on its way need not come a second time.
+    """
 
     receiver: Receiver
     intakes: Mapping[str, Intake]
@@ -35,8 +39,6 @@ class PublicHandler:
             return HttpResponse(404, b"there is nothing here\n")
         if head.method != "POST":
             return _not_allowed("POST")
-        if self.stopping:
-            return HttpResponse(503, b"stopping\n", RETRY_AFTER)
         return self.max_body_bytes
 
     async def respond(self, request: HttpRequest) -> HttpResponse:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -66,10 +66,13 @@ def judge_numbers(findings: Findings, truth: Mapping[str, int], known: Mapping[s
             findings.oversold_units -= units
 
 
-def judge_deliveries(findings: Findings, ledgers: Ledgers, events: list[dict[str, Any]]) -> None:
+def judge_deliveries(
+    findings: Findings, ledgers: Ledgers, events: list[dict[str, Any]], contradicted: Collection[tuple[str, str]] = ()
+) -> None:
     """Every order version whose webhook was answered 2xx is in the log, line by line, and was by then.
 
-    What came into the log only later, from the order feed, had been lost. And nothing counts twice.
+    What came into the log only later, from the order feed, had been lost. And nothing counts twice, but for orders
+    (storefront, order) of which a lie was told: they move units until the truth is known again.
     """
     at: dict[tuple[str, str, str, int], int] = {}
     seen: Counter[tuple[str, str, str, int]] = Counter()
@@ -78,7 +81,7 @@ def judge_deliveries(findings: Findings, ledgers: Ledgers, events: list[dict[str
             key = (event["channel"], event["cause"]["order"], event["cause"]["line"], event["version"])
             at.setdefault(key, microseconds(event["at"]))
             # The same news with a better known moment is written down again; it must not move a unit again.
-            seen[key] += event["before"] != event["after"]
+            seen[key] += event["before"] != event["after"] and key[:2] not in contradicted
     for key, times in seen.items():
         if times > 1:
             findings.twice += 1

@@ -63,11 +63,13 @@ CALLS: Final[dict[str, tuple[Need, str]]] = {
 }
 
 _OTHERS: Final[tuple[tuple[str, Need, str], ...]] = (
+    ("commit.noted", "load", "the number of a durable transaction is noted beside the database"),
     ("start.locked", "load", "the state's lock is taken, nothing was looked at"),
     ("start.verifying", "load", "a page of the file is verified"),
     ("start.opened", "load", "the file is open"),
-    ("start.unsealed", "load", "the seal of the last orderly stop is gone, the mark of use not there"),
-    ("start.marked", "load", "the mark of use is there"),
+    ("start.checked", "load", "every row has its checksum"),
+    ("start.marked", "load", "the mark of use is there, and the seal of an orderly stop perhaps, too"),
+    ("start.unsealed", "load", "no seal is there any more"),
     ("start.replaying", "load", "an event of the log's tail is about to be repeated"),
     ("start.replayed", "load", "the tail is repeated"),
     ("start.resumed", "load", "unfinished pushes are taken up"),
@@ -104,7 +106,8 @@ _OTHERS: Final[tuple[tuple[str, Need, str], ...]] = (
     ("stop.closing", "stop", "the file is about to be closed"),
     ("stop.closed", "stop", "the file is closed, its seal not written"),
     ("stop.sealed", "stop", "the seal is written, the mark of use still there"),
-    ("stop.ended", "stop", "the last thing it does"),
+    ("stop.unmarked", "stop", "the mark of use is gone, the lock still held"),
+    ("stop.ended", "stop", "nothing is left to do"),
     ("map.full", "growth", "a commit found no room in the map"),
     ("map.grown", "growth", "the map has grown, the commit not repeated"),
 )

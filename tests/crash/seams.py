@@ -27,9 +27,11 @@ from daemon.domain.exchange import Reply, Request
 from daemon.ingress.direct import DirectStream
 from daemon.ingress.receiver import Receiver
 from daemon.ingress.server import HttpServer
+from daemon.outbound import httpx_client
 from daemon.outbound.bounded import Attempt
-from daemon.storage import environment
+from daemon.storage import environment, markers
 from daemon.storage.environment import Batch, Environment
+from daemon.storage.markers import InUse
 from daemon.storage.store import Store
 from tests.crash.kinds import call_kind, commit_kinds
 from tests.crash.points import POINTS
@@ -57,6 +59,7 @@ def install(point: str, nth: int) -> None:
     """From now on this process dies at the `nth` passing of `point`."""
     fuse = Fuse(point, nth)
     _storage(fuse)
+    _markers(fuse)
     _start(fuse)
     _webhooks(fuse)
     _calls(fuse)
@@ -154,21 +157,52 @@ class DyingEnvironment:
 
 
 def _storage(fuse: Fuse) -> None:
-    open_env, write = environment._open_env, Environment.write
+    open_engine, write = environment.open_engine, Environment.write
 
-    def dying_env(*args: Any) -> Any:
-        return DyingEnvironment(open_env(*args), fuse)
+    def dying_engine(directory: Path, map_bytes: int) -> Any:
+        return DyingEnvironment(open_engine(directory, map_bytes), fuse)
 
     def dying_write(self: Environment, batch: Batch) -> None:
         self.env.kinds = commit_kinds(batch)
         fuse(*(f"commit.{kind}.before" for kind in self.env.kinds))
         write(self, batch)
 
-    environment._open_env = dying_env
+    environment.open_engine = dying_engine
     Environment.write = dying_write  # type: ignore[method-assign]
     _around(Environment, "grow", _at(fuse, "map.full"), _at(fuse, "map.grown"))
     _around(Store, "checkpoint", _at(fuse, "checkpoint.begun"))
     _around(Registry, "checkpointed", _at(fuse, "checkpoint.ended"))
+
+
+# -- the markers beside the database --
+
+
+def _markers(fuse: Fuse) -> None:
+    """Both the mark of use and the seal are made durable before the other one goes: `sync_directory` lies between."""
+    sync_directory, opening, closing = markers.sync_directory, InUse.__init__, markers.close
+    passing = [""]
+
+    def synced(directory: Path) -> None:
+        sync_directory(directory)
+        if passing[0]:
+            fuse(passing[0])
+            passing[0] = ""
+
+    def open_mark(self: InUse, directory: Path) -> None:
+        passing[0] = "start.marked"
+        opening(self, directory)
+        fuse("start.unsealed")
+
+    def close_mark(directory: Path) -> None:
+        fuse("stop.closed")
+        passing[0] = "stop.sealed"
+        closing(directory)
+        fuse("stop.unmarked")
+
+    markers.sync_directory = synced
+    InUse.__init__ = open_mark  # type: ignore[method-assign]
+    markers.close = close_mark
+    _around(InUse, "note", None, _at(fuse, "commit.noted"))
 
 
 # -- starting --
@@ -177,8 +211,8 @@ def _storage(fuse: Fuse) -> None:
 def _start(fuse: Fuse) -> None:
     _around(environment, "take_lock", None, _at(fuse, "start.locked"))
     _around(lmdb.verify._Verifier, "read_page", _at(fuse, "start.verifying"))
-    _around(environment, "_open_tables", None, _at(fuse, "start.opened"))
-    _around(environment, "touch", _at(fuse, "start.unsealed"), _at(fuse, "start.marked"))
+    _around(environment, "open_tables", None, _at(fuse, "start.opened"))
+    _around(environment, "check_rows", None, _at(fuse, "start.checked"))
     _around(Environment, "_be_born", None, _at(fuse, "birth.marked"))
     replay = Store.replay
 
@@ -259,7 +293,7 @@ def _calls(fuse: Fuse) -> None:
         if _calling.get():
             fuse(f"call.{_calling.get()}.left")
 
-    Attempt.awaiting = left  # type: ignore[method-assign]
+    httpx_client._TRACED["http11.receive_response_headers.started"] = left
 
 
 # -- operators, upkeep, the stop --
@@ -295,7 +329,7 @@ def _upkeep(fuse: Fuse) -> None:
 def _stop(fuse: Fuse) -> None:
     _around(Daemon, "stop", _at(fuse, "stop.asked"))
     _around(Daemon, "_finish", _at(fuse, "stop.begun"), _at(fuse, "stop.finished"))
-    close_gracefully, close, write_synced = HttpServer.close_gracefully, Environment.close, environment.write_synced
+    close_gracefully, close = HttpServer.close_gracefully, Environment.close
 
     async def closing(self: HttpServer, timeout_s: float = 60.0) -> bool:
         public = isinstance(self._shared.handler, AdminHandler) is False
@@ -311,14 +345,6 @@ def _stop(fuse: Fuse) -> None:
         close(self, clean=clean)
         fuse("stop.ended")
 
-    def write_file(path: Path, content: bytes) -> None:
-        if path.name == "closed":
-            fuse("stop.closed")
-        write_synced(path, content)
-        if path.name == "closed":
-            fuse("stop.sealed")
-
     HttpServer.close_gracefully = closing  # type: ignore[method-assign]
     Environment.close = close_it  # type: ignore[method-assign]
-    environment.write_synced = write_file
     _around(Store, "stop", _at(fuse, "stop.written"))

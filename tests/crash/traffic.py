@@ -133,13 +133,14 @@ class Teller:
     rng: random.Random
     skus: int
     pace_s: float
+    told: int = 0
     stopping: bool = False
 
     async def run(self) -> None:
-        rng, number = self.rng, 0
+        rng = self.rng
         while not self.stopping:
-            number += 1
-            order, sold = f"{self.name}-{number}", sku(rng.randint(HOT + 1, self.skus))
+            self.told += 1
+            order, sold = f"{self.name}-{self.told}", sku(rng.randint(HOT + 1, self.skus))
             body = order_body(order, lines=[(sold, 1)])
             # What was begun is told to its end, so that the books know of every order that may be in the log.
             while await self.post(body, order) != 200:  # noqa: ASYNC110 - another process

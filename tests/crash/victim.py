@@ -1,6 +1,6 @@
 """The real daemon as a process that can be made to fail: `python -m tests.crash.victim [options] run --config FILE`.
 
-    --die-at POINT --nth K   die by SIGKILL at the K-th passing of a named point (`python -m tests.crash.matrix --list`)
+    --die-at POINT --nth K   die by SIGKILL at the K-th passing of a point; `tests.crash.matrix --list` names them
     --brisk                  poll, write down and read back more often, so that every point is passed soon
     --small-map              open the database with little room, so that its map must grow
     --listen-fd N            take the listening socket N as systemd hands it over
@@ -74,13 +74,13 @@ def _be_brisk() -> None:
 
 
 def _leave_little_room() -> None:
-    open_env = environment._open_env
+    open_engine = environment.open_engine
 
     def small(directory: Path, map_bytes: int) -> Any:
         size = file_bytes(directory / "data.mdb") + SMALL_MAP_BYTES
-        return open_env(directory, size - size % 4096)
+        return open_engine(directory, size - size % 4096)
 
-    environment._open_env = small
+    environment.open_engine = small
 
 
 if __name__ == "__main__":

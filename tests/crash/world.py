@@ -58,6 +58,8 @@ class World:
     port: int
     seed: int
     books: Books = field(factory=Books)
+    contradicted: set[tuple[str, str]] = field(factory=set)
+    """(storefront, order) of orders about which somebody told a lie."""
 
     def shoppers(self, *, lot: int, pace_s: float) -> list[Shopper]:
         """One at each storefront."""
@@ -118,7 +120,7 @@ class World:
         await self.books.audit(self.daemon)
         events = await self.daemon.events()
         (self.daemon.folder / "events.json").write_text(json.dumps(events))
-        judge_deliveries(findings, ledgers, events)
+        judge_deliveries(findings, ledgers, events, self.contradicted)
         self._judge_tellers(findings)
         verified = await self.daemon.tell("/v1/rebuild", {"verify": True})
         if not verified["ok"]:
