@@ -152,7 +152,10 @@ def _read_overrides(section: Section) -> dict[str, float]:
 def _read_options(section: Section, options: list[Option]) -> dict[str, str]:
     found = {}
     for option in options:
-        value = section.text(option.name, None)
+        if option.choices and section.has(option.name):
+            value: str | None = section.choice(option.name, option.choices[0], option.choices)
+        else:
+            value = section.text(option.name, None)
         if value is not None:
             found[option.name] = value
         elif option.required and not section.has(option.name):

@@ -22,6 +22,8 @@ C = TypeVar("C", bound=str)
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 _NUMBER = re.compile(r"[+-]?[0-9]{1,18}(\.[0-9]{1,18})?")
 _SHOWN_CHARS = 40
+_GUESSED_SECRET_CHARS = 12
+"""A longer value in the wrong place may be a secret that was pasted there: only its beginning is repeated."""
 
 
 @define
@@ -142,10 +144,12 @@ class Section:
         self.problem(name, f"write {_listed(allowed)}, not {_shown(text)}{_meant(text, allowed)}")
         return default
 
-    def finish(self) -> None:
-        """Note every key that was not asked for."""
+    def finish(self, *, secretly: bool = False) -> None:
+        """Note every key that was not asked for; `secretly`: without repeating one that could be a secret itself."""
         for name in self._entries:
-            if name not in self._asked:
+            if name not in self._asked and secretly and len(name) > _GUESSED_SECRET_CHARS:
+                self.own_problem(f"there is a key here that means nothing: the keys are {', '.join(self._asked)}")
+            elif name not in self._asked:
                 self._unknown(name)
 
     def _unknown(self, name: str) -> None:
@@ -165,4 +169,4 @@ def _listed(allowed: Iterable[str]) -> str:
 
 
 def _shown(text: str) -> str:
-    return repr(text) if len(text) <= _SHOWN_CHARS else repr(text[:_SHOWN_CHARS]) + "…"
+    return repr(text) if len(text) <= _GUESSED_SECRET_CHARS else repr(text[:4]) + "…"

@@ -34,7 +34,7 @@ def _read_reference(section: Section, *, may_end: bool) -> SecretRef | None:
     if until is not None and until_us is None:
         section.problem("until", "write a moment with its offset, like 2027-01-31T00:00:00Z")
     names = {kind: name for kind in _KINDS if (name := section.text(kind, None)) is not None}
-    section.finish()
+    section.finish(secretly=True)
     if len(names) != 1:
         section.own_problem(f"say in one way where the secret is kept: {FORMS}")
         return None

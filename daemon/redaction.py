@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from enum import Enum
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 HIDDEN = "[redacted]"
 
@@ -17,6 +18,10 @@ MAX_DEPTH = 3
 _MAX_READ_CHARS = 16 * MAX_CHARS
 _MIN_SECRET_CHARS = 4
 """A shorter value would blank out half of every sentence, and guards nothing."""
+_MIN_ENCODED_CHARS = 8
+_URL_SAFE = str.maketrans("+/", "-_")
+_HEAD_CHARS = 8
+"""So much of a secret's beginning tells it; less of it guards nothing."""
 _MAX_INT = 2**63
 
 _TOLD_KEYS = re.compile(
@@ -40,15 +45,18 @@ class Redactor:
 
     def __init__(self) -> None:
         self._secrets: set[str] = set()
-        self._pattern: re.Pattern[str] | None = None
+        self._heads: re.Pattern[str] | None = None
 
     def protect(self, secret: str) -> None:
-        """Hide `secret` from now on: as it is, percent-encoded, and line by line where it has several."""
-        forms = {secret, quote(secret, safe=""), *secret.splitlines()}
+        """Hide `secret` from now on: as it is, percent-encoded, line by line where it has several, and as base64
+        and hex would show it, whatever stands before it (`user:secret`)."""
+        quoted = {quote(secret, safe=""), quote(secret), quote_plus(secret)}
+        quoted |= {re.sub("%..", lambda found: found.group().lower(), form) for form in quoted}
+        forms = {secret, *quoted, *secret.splitlines(), *_encoded(secret.encode("utf-8", "replace"))}
         self._secrets |= {form for form in forms if len(form) >= _MIN_SECRET_CHARS}
         # Longest first, so that a secret inside another one does not leave the rest of it standing.
-        ordered = sorted(self._secrets, key=lambda form: (-len(form), form))
-        self._pattern = re.compile("|".join(map(re.escape, ordered))) if ordered else None
+        heads = sorted({form[:_HEAD_CHARS] for form in self._secrets}, key=lambda head: (-len(head), head))
+        self._heads = re.compile("|".join(map(re.escape, heads))) if heads else None
 
     def fields(self, fields: Mapping[str, object], depth: int = 0) -> dict[str, object]:
         """`fields` with every value fit to be logged; whole values of telling names are hidden."""
@@ -85,8 +93,8 @@ class Redactor:
         """One line of at most `MAX_CHARS` characters and a remark on what was cut; controls are shown escaped."""
         whole = len(text)
         text = text[:_MAX_READ_CHARS]
-        if self._pattern is not None:
-            text = self._pattern.sub(HIDDEN, text)
+        if self._heads is not None:
+            text = self._without_secrets(text, self._heads)
         text = _PAIRS.sub(rf"\1\2{HIDDEN}", _SCHEMES.sub(rf"\1 {HIDDEN}", text))
         if "@" in text:
             text = _EMAILS.sub(HIDDEN, text)
@@ -94,11 +102,41 @@ class Redactor:
             text = f"{text[:MAX_CHARS]}… ({whole} characters)"
         return _UNSAFE.sub(_escaped, text)
 
+    def _without_secrets(self, text: str, heads: re.Pattern[str]) -> str:
+        """Hides as much of a secret as is there: whoever cut the text may have cut a secret in two."""
+        kept, at = [], 0
+        while found := heads.search(text, at):
+            head, start = found.group(), found.start()
+            length = max(_agreeing(form, text, start) for form in self._secrets if form.startswith(head))
+            kept += [text[at:start], HIDDEN]
+            at = start + length
+        return "".join([*kept, text[at:]])
+
     def _items(self, items: Iterable[object], depth: int) -> list[object]:
         shown = list(items)
         rest = len(shown) - MAX_ITEMS
         kept = [self.value(item, depth) for item in shown[:MAX_ITEMS]]
         return [*kept, f"… ({rest} more)"] if rest > 0 else kept
+
+
+def _agreeing(form: str, text: str, start: int) -> int:
+    """How many of the form's characters stand at `start`."""
+    if text.startswith(form, start):
+        return len(form)
+    return next(
+        place for place, (one, other) in enumerate(zip(form, text[start:] + "\0", strict=False)) if one != other
+    )
+
+
+def _encoded(secret: bytes) -> set[str]:
+    """The secret in hex, and that part of its base64 that no neighbour changes, for each place it can begin at."""
+    forms = {secret.hex(), secret.hex().upper()}
+    for before in range(3):
+        whole = b64encode(bytes(before) + secret).decode()
+        end = (before + len(secret)) // 3 * 4
+        forms.add(whole[-(-before * 4 // 3) : end])
+    forms |= {form.translate(_URL_SAFE) for form in forms}
+    return {form for form in forms if len(form) >= _MIN_ENCODED_CHARS}
 
 
 def _escaped(match: re.Match[str]) -> str:

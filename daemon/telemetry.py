@@ -82,6 +82,10 @@ class Telemetry:
         """Never let this value into a line, wherever it may turn up. Call it for every secret, at start."""
         self._redactor.protect(secret.reveal())
 
+    def redacted(self, text: str) -> str:
+        """`text` from outside, as it may be shown or kept: one line without secrets, of a bounded length."""
+        return self._redactor.text(text)
+
     def count(self, event: Event, times: int = 1) -> None:
         """Count without a line: for what happens thousands of times a second."""
         self.counters.by_event[event] += times

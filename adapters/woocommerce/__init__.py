@@ -13,6 +13,10 @@ PLATFORM = Platform(
     options=(
         Option("consumer_key", "the REST key, ck_…, with read and write permission", required=True, secret=True),
         Option("consumer_secret", "the REST key's secret, cs_…", required=True, secret=True),
-        Option("auth", "basic (the default), or query for hosts that strip the Authorization header"),
+        Option(
+            "auth",
+            "basic (the default), or query for hosts that strip the Authorization header",
+            choices=("basic", "query"),
+        ),
     ),
 )

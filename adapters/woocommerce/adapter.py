@@ -108,7 +108,7 @@ def build(setup: Setup) -> WooCommerce:
     base_url = setup.base_url.rstrip("/").removesuffix(API)
     way = setup.options.get("auth", "basic")
     if way not in ("basic", "query"):
-        raise ValueError(f"auth is {way!r}; WooCommerce knows basic and query")
+        raise ValueError("auth must be basic or query")
     if base_url.lower().startswith("http://"):
         # Without TLS the store ignores Basic, and everybody on the way could read the secret.
         way = "oauth"

@@ -55,7 +55,7 @@ def refused(response: Response, *, write: bool) -> Outcome | None:
         case 429:
             return Outcome("throttled", reason, retry_after_s=_retry_after_s(response))
         case status if 300 <= status < 400:
-            host = urlsplit(response.headers.get("location", "")).netloc or "another address"
+            host = _host_of(response.headers.get("location", "")) or "another address"
             return Outcome("permanent", f"{reason}: the store redirects to {host}; put its own address into base_url")
         case 401:
             return Outcome("permanent", f"{reason}: check the consumer key, its secret and its user's rights")
@@ -76,6 +76,14 @@ def refused(response: Response, *, write: bool) -> Outcome | None:
             return Outcome("permanent", reason)
         case _:
             return Outcome(unsure, reason)
+
+
+def _host_of(location: str) -> str:
+    """Without what else may stand there: a user and a password."""
+    try:
+        return urlsplit(location).hostname or ""
+    except ValueError:
+        return ""
 
 
 def garbled(response: Response, *, write: bool) -> Outcome:

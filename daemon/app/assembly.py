@@ -15,7 +15,7 @@ from daemon.app.watching import Watch
 from daemon.config import Config
 from daemon.config_channels import ChannelConfig
 from daemon.credentials import CredentialError, Secret, SecretRef, WebhookSecret, resolver
-from daemon.domain.channel import Platform
+from daemon.domain.channel import Adapter, Platform
 from daemon.domain.exchange import Reply, Request
 from daemon.domain.sku import Message
 from daemon.events import Event
@@ -68,10 +68,7 @@ def assemble(
     """Open the store, make every part. Raises `StoreError`, `CredentialError` or `RuntimeError`, each a sentence."""
     resolve = resolver(ports.environ, ports.read_file, telemetry.protect)
     setups = {name: (channel, _keys(channel, resolve, telemetry)) for name, channel in config.channels.items()}
-    adapters = {
-        name: platforms[channel.adapter].build(channel.setup(_forgiving(resolve)))
-        for name, (channel, _) in setups.items()
-    }
+    adapters = {name: _adapter(channel, platforms[channel.adapter], resolve) for name, (channel, _) in setups.items()}
     store = _open_store(config, ports, telemetry, open_environment)
     links, orders, outbox = Links(store), OrderIndex(store, config.kits), Outbox(store)
     letters, seen = DeadLetters(store), SeenDeliveries(store)
@@ -94,7 +91,9 @@ def assemble(
         client = ports.open_http(_target(channel))
         parts.clients.append(client)
         http = _Patient(client, channel.timeout_s) if channel.timeout_s else client
-        account = Account(name, adapters[name], http, channel.policy, ports.wall_us, ports.new_id)
+        account = Account(
+            name, adapters[name], http, channel.policy, ports.wall_us, ports.new_id, redacted=telemetry.redacted
+        )
         parts.channels[name] = _channel(
             parts, channel, account, keys, Normaliser(name, links, orders, account.instant),
             refetches, first_counts,
@@ -160,6 +159,13 @@ class Keys:
     def __call__(self, now_us: int) -> Sequence[str]:
         """The live ones, newest first."""
         return [key.secret.reveal() for key in self.secrets if key.live(now_us)]
+
+
+def _adapter(channel: ChannelConfig, platform: Platform, resolve: Callable[[SecretRef, str], Secret]) -> Adapter:
+    try:
+        return platform.build(channel.setup(_forgiving(resolve)))
+    except ValueError as error:
+        raise RuntimeError(f"channels.{channel.name}: {error}") from None
 
 
 def _keys(channel: ChannelConfig, resolve: Callable[[SecretRef, str], Secret], telemetry: Telemetry) -> Keys:

@@ -244,6 +244,8 @@ class Option:
     meaning: str
     required: bool = False
     secret: bool = False
+    choices: tuple[str, ...] = ()
+    """The only values there are; empty where any text will do."""
 
 
 @frozen

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from attrs import define, evolve, field
 
 from daemon.domain.breaker import Breaker
-from daemon.domain.channel import Adapter
+from daemon.domain.channel import Adapter, OrderPage
 from daemon.domain.exchange import Exchange, NoAnswer, Reply, Request, Response
 from daemon.domain.instants import SECOND_US, ClockOffset, Instant, Span
 from daemon.domain.outcomes import Failure, Outcome
@@ -46,6 +46,8 @@ class Account:
     calls: int = 0
     notice: Callable[..., None] = _silent
     """Told `(event, **fields)`: breaker_opened, breaker_closed, throttled, clock_jumped."""
+    redacted: Callable[[str], str] = str
+    """Makes a channel's words fit to be kept: it may repeat to us the very secrets that we sent it."""
 
     def __attrs_post_init__(self) -> None:
         traits = self.adapter.traits
@@ -73,7 +75,7 @@ class Account:
                 self._learn_clock(reply)
                 request = exchange.send(reply)
         except StopIteration as done:
-            value: T = done.value
+            value: T = self._discreet(done.value)
             if answered:
                 self._judge(value)
             return value
@@ -84,6 +86,19 @@ class Account:
         if request.sign is not None:
             request = request.sign(request, self.wall_us(), self.new_id())
         return await self.http.send(request)
+
+    def _discreet(self, value: Any) -> Any:
+        """The value with every text in it that is the channel's own wording redacted."""
+        match value:
+            case Outcome() if value.reason:
+                return evolve(value, reason=self.redacted(value.reason))
+            case Failure():
+                return Failure(self._discreet(value.outcome))
+            case OrderPage() if value.puzzles:
+                return evolve(value, puzzles=tuple(map(self.redacted, value.puzzles)))
+            case list() | tuple() if any(isinstance(each, Outcome) for each in value):
+                return [self._discreet(each) for each in value]
+        return value
 
     def _judge(self, value: object) -> None:
         """Did the channel work? One outcome of many that is not a failure of the channel itself is enough."""

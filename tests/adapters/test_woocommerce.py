@@ -40,7 +40,7 @@ def build(base_url: str = "https://shop.example.com", **changes: Any) -> Adapter
     ("bad", "why"),
     [
         (setup(secrets={"consumer_key": "ck_1"}), "consumer_secret"),
-        (setup(options={"auth": "digest"}), "digest"),
+        (setup(options={"auth": "digest"}), "basic or query"),
         (setup(base_url="shop.example.com"), "https://"),
         (setup(overrides={"compare_and_set": 1}), "compare_and_set"),
         (setup(overrides={"speed": 1}), "speed"),

@@ -10,7 +10,7 @@ from attrs import define, evolve, field
 from trio.testing import MockClock
 
 from daemon.domain.breaker import FAILURES_MAX
-from daemon.domain.channel import Traits
+from daemon.domain.channel import OrderPage, Traits
 from daemon.domain.exchange import Exchange, NoAnswer, Reply, Request, Response
 from daemon.domain.instants import SECOND_US, Span
 from daemon.domain.outcomes import Failure, Outcome
@@ -153,3 +153,17 @@ async def test_the_channels_clock_is_learned_from_its_answers_and_a_jump_is_told
 @pytest.mark.parametrize("date", ["", "yesterday", "Sun, 99 Jun 2025 25:00:00 GMT", "Thu, 01 Jan 99999 00:00:00 GMT"])
 def test_a_date_that_cannot_be_read_is_no_date(date: str) -> None:
     assert date_span(Response(200, {"date": date} if date else {}, b"")) is None
+
+
+async def test_what_a_channel_says_is_redacted_before_anybody_keeps_it(autojump_clock: MockClock) -> None:
+    def hidden(text: str) -> str:
+        return text.replace("hunter2", "-")
+
+    told = account(Line(), redacted=hidden)
+    failure = await told.converse(asking(1, Failure(Outcome("permanent", "no hunter2 here"))))
+    assert failure.reason == "no - here"
+    outcomes = await told.converse(asking(1, [Outcome("ok", level=3), Outcome("transient", "hunter2?")]))
+    assert [outcome.reason for outcome in outcomes] == ["", "-?"]
+    assert outcomes[0].level == 3
+    page = await told.converse(asking(1, OrderPage((), "next", 7, ("order 1: hunter2",))))
+    assert page == OrderPage((), "next", 7, ("order 1: -",))
