@@ -89,7 +89,7 @@ class Evidence:
 
     def says(self, sku: str) -> str:
         """The same in words."""
-        return ", ".join(f"{units} at {store}" for store, units in self.shown(sku).items())
+        return in_words(self.shown(sku))
 
     def rows(self, store: str, sku: str) -> list[Row]:
         """Every attempt at its level there, in order; edits by the shop's own people are none."""
@@ -227,6 +227,11 @@ def within_s(verdict: Verdict, what: str, seconds: float | None, limit_s: float)
 def after(seconds: float | None) -> str:
     """The time in words."""
     return "never" if seconds is None else f"after {seconds:.1f} s"
+
+
+def in_words(shown: Mapping[str, int]) -> str:
+    """What storefronts show: 5 at market, 4 at outlet."""
+    return ", ".join(f"{units} at {store}" for store, units in shown.items())
 
 
 def _each(shown: Mapping[str, int]) -> str:

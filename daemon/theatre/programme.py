@@ -20,6 +20,7 @@ from daemon.theatre.incidents import INCIDENTS, Incident
 from daemon.theatre.verify import CHECKS, Result, run_check
 
 OUR_OWN: Final = "this daemon"
+IN_PROCESS: Final = "this test asks our own daemon, in its own process; a rival is judged from outside"
 
 
 class UnknownNameError(ValueError):
@@ -33,7 +34,7 @@ def run_theatre(as_json: bool, only: Sequence[str] = (), command: str = "") -> i
     """
     checks, incidents = chosen(only, command)
     quiet = as_json and not sys.stderr.isatty()
-    return raise_curtain(partial(_evening, checks, incidents, command, as_json, quiet))
+    return raise_curtain(partial(_evening, checks, incidents, only, command, as_json, quiet))
 
 
 def chosen(only: Sequence[str], command: str) -> tuple[list[Check], list[Incident]]:
@@ -55,8 +56,9 @@ def chosen(only: Sequence[str], command: str) -> tuple[list[Check], list[Inciden
 
 
 async def _evening(
-    checks: Sequence[Check], incidents: Sequence[Incident], command: str, as_json: bool, quiet: bool, folder: Path
-) -> int:
+    checks: Sequence[Check], incidents: Sequence[Incident], only: Sequence[str], command: str, as_json: bool,
+    quiet: bool, folder: Path,
+) -> int:  # fmt: skip
     say = _nobody if quiet else _say
     began = trio.current_time()
     results = [await run_check(check, place, len(checks), folder, say) for place, check in enumerate(checks, 1)]
@@ -71,7 +73,8 @@ async def _evening(
             json.dumps(document(command, results, outcomes, seconds), ensure_ascii=False, indent=2) + "\n"
         )
     else:
-        console().print(table(results, outcomes), summary(command, results, outcomes, seconds))
+        unplayed = CHECKS if command and not any(only) else ()
+        console().print(table(results, outcomes, unplayed), summary(command, results, outcomes, seconds))
     return PASSED if ok else FAILED
 
 
@@ -89,7 +92,7 @@ def document(
     }
 
 
-def table(results: Sequence[Result], outcomes: Sequence[Outcome]) -> Table:
+def table(results: Sequence[Result], outcomes: Sequence[Outcome], unplayed: Sequence[Check] = ()) -> Table:
     """What is done to the system, what happened, what should have happened, and the verdict."""
     made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 1, 0), expand=True)
     made.add_column("", no_wrap=True, width=3)
@@ -99,6 +102,8 @@ def table(results: Sequence[Result], outcomes: Sequence[Outcome]) -> Table:
     for result in results:
         happened = _happened(result.findings.told, result.findings.problems)
         made.add_row("", result.check.title, happened, result.check.limit, _word(HELD if result.ok else "FAILED"))
+    for check in unplayed:
+        made.add_row("", check.title, Text(f"not judged: {IN_PROCESS}", "yellow"), check.limit, _word(NOT_JUDGED))
     for each in outcomes:
         happened = _happened(each.verdict.told, each.verdict.problems)
         for why in each.unjudged:

@@ -141,7 +141,7 @@ class Child:
 
     async def start(self) -> None:
         """Begin a life; output is added to that of earlier ones."""
-        environment = {**os.environ, "PYTHONPATH": _python_path(), "PYTHONUNBUFFERED": "1", **self.extra_environment}
+        environment = {**os.environ, **self.extra_environment}
         with (self.folder / "system.out").open("ab") as out, (self.folder / "system.err").open("ab") as err:
             begin = partial(
                 trio.lowlevel.open_process, list(self.command), env=environment, stdout=out, stderr=err,
@@ -205,7 +205,8 @@ class OnhandSystem:
         path, socket = self.folder / "config.yaml", str(self.folder / "admin.sock")
         path.write_text(json.dumps(self.told.config(socket), indent=1))  # JSON is YAML
         self.admin = AdminSocket(socket)
-        self.process = Child([sys.executable, "-m", "daemon", "run", "--config", str(path)], self.folder)
+        command = [sys.executable, "-m", "daemon", "run", "--config", str(path)]
+        self.process = Child(command, self.folder, {"PYTHONPATH": _python_path()})
 
     async def start(self) -> None:
         await self.process.start()

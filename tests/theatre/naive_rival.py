@@ -83,9 +83,9 @@ class Handler(BaseHTTPRequestHandler):
         """Nothing is worth a line."""
 
 
-def main() -> None:
+def main(make: type[Rival] = Rival) -> None:
     stage = json.loads(Path(os.environ["ONHAND_STAGE"]).read_text())
-    Handler.rival = Rival(stage)
+    Handler.rival = make(stage)
     host, port = stage["listen"].rsplit(":", 1)
     ThreadingHTTPServer((host, int(port)), Handler).serve_forever()
 

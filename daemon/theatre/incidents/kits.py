@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from daemon.theatre.evidence import Evidence, Verdict
+from daemon.theatre.evidence import Evidence, Verdict, in_words
 from daemon.theatre.incidents.incident import Incident
 from daemon.theatre.scene import Scene, Setting
 
@@ -63,7 +63,7 @@ def judge_kits(evidence: Evidence, verdict: Verdict) -> None:
         wanted=wanted, shown={sku: evidence.shown(sku) for sku in wanted}, right_at_each_step=steps,
     )  # fmt: skip
     for sku, shown in wrong.items():
-        verdict.problems.append(f"{sku}: {wanted[sku]} are left, but shown are {shown}")
+        verdict.problems.append(f"{sku}: {wanted[sku]} are left, but shown are {in_words(shown)}")
     for name, came in steps.items():
         verdict.demand(came, f"the numbers were not right after step {name}")
 

@@ -65,7 +65,7 @@ def judge_wrong_order(evidence: Evidence, verdict: Verdict) -> None:
     )  # fmt: skip
     verdict.demand(inverted >= len(STORIES), f"only {inverted} stories were told backwards")
     for sku in STORIES:
-        one, two = evidence.shown(sku), evidence.shown(backwards(sku))
+        one, two = evidence.says(sku), evidence.says(backwards(sku))
         verdict.demand(one == two, f"{sku} told backwards ends at {two}, in the natural order at {one}")
     right_in_the_end(evidence, verdict, *STORIES, *map(backwards, STORIES))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Final
 
 import trio
@@ -125,6 +124,7 @@ def judge_back(evidence: Evidence, verdict: Verdict) -> None:
 # --- T18 -----------------------------------------------------------------------------------------------------
 
 SALES: Final = 8
+STOCK: Final = 20
 
 
 async def memory_of_a_finished_job(scene: Scene) -> None:
@@ -150,23 +150,25 @@ async def memory_of_a_finished_job(scene: Scene) -> None:
 def judge_memory(evidence: Evidence, verdict: Verdict) -> None:
     sales = sorted(change["at_us"] for change in evidence.ledgers["market"]["order_changes"])
     moves = {store: evidence.moves(store, SHIRT) for store in ("boutique", PLAIN)}
-    row_us = {store: [row["at_us"] for row in evidence.written(store, SHIRT)] for store in moves}
-    lags = [
-        (next((at for at in row_us[store] if at >= sale), sale + 3_600_000_000) - sale) / 1e3
-        for sale in sales[:SALES]
+    lags_ms = [
+        (row["at_us"] - sale) / 1e3
         for store in moves
+        for number, sale in enumerate(sales[:SALES], 1)
+        for row in evidence.written(store, SHIRT)
+        if row["after"] == STOCK - number != row["before"]
     ]
     refused = [row for row in evidence.rows("boutique", SHIRT) if row["result"] == "invalid"]
     verdict.saw(
-        f"{SALES} sales in a row, each on show elsewhere after at most {max(lags, default=0):.0f} ms; one push "
-        f"refused for good ({len(refused)} times); the sale after it ended at {evidence.says(SHIRT)}",
-        lags_ms=lags, refused=len(refused),
+        f"of {SALES} sales in a row, {len(lags_ms)} of {SALES * len(moves)} levels were on show elsewhere, after at "
+        f"most {max(lags_ms, default=0):.0f} ms; {len(refused)} push refused for good; after the next sale, "
+        f"{evidence.truth(SHIRT)} are left and shown are {evidence.says(SHIRT)}",
+        lags_ms=lags_ms, refused=len(refused),
     )  # fmt: skip
     verdict.demand(refused, "nothing was refused: nothing was tried")
-    verdict.demand(max(lags, default=0) <= 5_000, f"a push in the row took {max(lags, default=0):.0f} ms")
+    verdict.demand(max(lags_ms, default=0) <= 5_000, f"a push in the row took {max(lags_ms, default=0):.0f} ms")
     for store, levels in moves.items():
-        steps = all(after == before - 1 for before, after in pairwise(levels[:SALES]))
-        verdict.demand(len(levels) >= SALES and steps, f"{store} missed a step of the row: {levels}")
+        wanted = list(range(STOCK - 1, STOCK - SALES - 1, -1))
+        verdict.demand(levels[:SALES] == wanted, f"{store} missed a step of the row: {levels}")
     right_in_the_end(evidence, verdict, SHIRT)
 
 
@@ -196,6 +198,6 @@ PUSHES: Final = (
     Incident(
         "T18", "eight sales of one SKU in a row, then one whose push is refused for good, then another",
         "no finished push blocks a later one of the same listing",
-        Setting({SHIRT: 20}, STORES, (PLAIN,)), memory_of_a_finished_job, judge_memory, inside_memory,
+        Setting({SHIRT: STOCK}, STORES, (PLAIN,)), memory_of_a_finished_job, judge_memory, inside_memory,
     ),
 )  # fmt: skip
