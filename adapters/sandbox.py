@@ -50,6 +50,7 @@ from daemon.domain.channel import (
 )  # fmt: skip
 from daemon.domain.exchange import Exchange, Method, Request
 from daemon.domain.outcomes import Failure, Outcome
+from daemon.domain.strict_json import TWICE, objection
 
 SCHEME: Final = SignatureScheme(
     header="x-sandbox-signature",
@@ -92,7 +93,10 @@ class SandboxAdapter:
     def parse(self, delivery: Delivery) -> Facts:
         identity = delivery.headers.get("x-sandbox-delivery", "")[:200]
         topic = delivery.headers.get("x-sandbox-topic", "")[:64]
-        message = read(delivery.body, Message)
+        if (why := objection(delivery.body)) == TWICE:
+            # Which of the two is meant nobody knows, so neither is kept.
+            return Facts(topic, identity, msgspec.json.encode(Message(topic)), puzzle=why)
+        message = Unreadable(why) if why else read(delivery.body, Message)
         if not isinstance(message, Unreadable):
             message = msgspec.structs.replace(message, topic=message.topic or topic)
             return _facts(message, identity, msgspec.json.encode(message))

@@ -43,6 +43,8 @@ def read_url(url: str) -> tuple[SplitResult | None, str]:
         return None, "this URL cannot be read: write it like https://shop.example.com"
     if any(character <= " " or character in "\\\x7f" for character in url):
         return None, "take blanks, backslashes and control characters out of this URL"
+    if not url.isascii():
+        return None, "write this URL in ASCII: a host's name as xn--…, anything else percent-encoded"
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
         return None, "write an absolute URL, like https://shop.example.com"
     if parts.username is not None or parts.password is not None:

@@ -7,8 +7,9 @@ bombs and object construction. The tree is built without recursion and its depth
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import yaml
 from attrs import define, frozen
@@ -17,6 +18,10 @@ MAX_CONFIG_BYTES = 1024 * 1024
 MAX_DEPTH = 12
 MAX_PROBLEMS = 100
 """More than anybody mends in one go; it bounds what a file of nonsense can make us say."""
+
+
+_UNKEEPABLE: Final = re.compile("[\x00\ud800-\udfff]")
+"""What an escape in quotes can make, and neither a path nor a key nor a log line can hold."""
 
 
 @frozen
@@ -84,6 +89,10 @@ def read_yaml(text: str) -> tuple[Node | None, list[Problem]]:
                 return None, reader.problems
     except yaml.YAMLError as exc:
         return None, [*reader.problems, _yaml_problem(exc)]
+    except (ValueError, OverflowError):
+        # PyYAML hands an escape like \UFFFFFFFF, and the number of a %YAML line, on as they are.
+        sentence = "this is not YAML: an escape in quotes is no character, or a number in a % line is too long"
+        return None, [*reader.problems, Problem("", sentence)]
     return reader.root, reader.problems
 
 
@@ -132,6 +141,9 @@ class _TreeReader:
         return True
 
     def _scalar(self, scalar: Scalar) -> None:
+        if _UNKEEPABLE.search(scalar.text):
+            self._problem("take the NUL or half character (such as \\ud800) out: nothing can be called so", scalar.line)
+            scalar = Scalar(_UNKEEPABLE.sub("?", scalar.text), scalar.line)
         if self._awaits_key():
             top = self._open[-1]
             top.key = scalar.text

@@ -32,7 +32,7 @@ from daemon.storage.files import StoreError
 from daemon.storage.links import Links
 from daemon.storage.orders import OrderIndex
 from daemon.storage.outbox import Outbox
-from daemon.storage.store import Store
+from daemon.storage.store import RunBlocking, Store
 
 START_US = 1_750_000_000_000_000
 NO_LAG = Lag(None, None, None, 0)
@@ -191,13 +191,13 @@ def span(us: int) -> Instant:
 @asynccontextmanager
 async def housed(
     directory: Path, *, channels: tuple[str, ...] = ("shop", "site"), kits: Mapping[str, Recipe] = NO_KITS,
-    **bounds: int,
+    run_blocking: RunBlocking | None = None, **bounds: int,
 ) -> AsyncIterator[House]:  # fmt: skip
-    """A store in `directory`, its committer, a registry and its drain."""
+    """A store in `directory`, its committer (`run_blocking`: on a thread of its own), a registry and its drain."""
     clock = Clock()
     env = Environment.open(directory / "state", genesis="test", map_bytes=16 << 20)
     try:
-        store = Store(env, WriterThread(), clock, disk_floor_bytes=0)
+        store = Store(env, run_blocking or WriterThread(), clock, disk_floor_bytes=0)
         outbox, letters = Outbox(store), DeadLetters(store)
         twins = {name: TwinChannel(name) for name in channels}
 

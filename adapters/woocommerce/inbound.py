@@ -23,6 +23,7 @@ from adapters.woocommerce.payloads import (
     order_seen,
 )
 from daemon.domain.channel import Delivery, Facts, LevelSeen, OrderSeen, SignatureScheme
+from daemon.domain.strict_json import objection
 
 TOPICS = tuple(
     f"{resource}.{event}"
@@ -123,6 +124,8 @@ def parse(delivery: Delivery) -> Facts:
     if message.topic not in TOPICS:
         return message.puzzling({}, f"topic {message.topic!r} is not one of ours")
     try:
+        if why := objection(message.body):
+            raise UnreadableError(why)
         hull = decode(message.body, _Hull)
         if hull.id is None and isinstance(hull.code, str):
             # Gone before it was sent, or hidden from the webhook's user: something happened, see for yourself.
@@ -185,6 +188,8 @@ def _opened(delivery: Delivery) -> _Message:
 
 def _residue(body: bytes) -> dict[str, int]:
     """Of a body that could not be read, all that may be kept: its id, if that much can be read."""
+    if objection(body):
+        return {}
     try:
         hull = decode(body, _Hull)
     except UnreadableError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -29,6 +29,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 T = TypeVar("T")
 
+RowNumber = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+"""A row's number, 0 for none: what no row can have, could be neither pushed to nor kept."""
+
 
 class UnreadableError(ValueError):
     """The store said something that we refuse to guess about; the text names it without quoting buyers."""
@@ -44,8 +47,8 @@ class Meta(msgspec.Struct):
 
 class Line(msgspec.Struct):
     id: int
-    product_id: int = 0
-    variation_id: int = 0
+    product_id: RowNumber = 0
+    variation_id: RowNumber = 0
     sku: str | None = None
     meta_data: list[Meta] = []
 
@@ -66,11 +69,11 @@ class Product(msgspec.Struct):
     type: str = ""
     name: str = ""
     sku: str | None = None
-    parent_id: int = 0
+    parent_id: RowNumber = 0
     manage_stock: bool | Literal["parent"] | UnsetType = UNSET
     stock_quantity: int | float | str | UnsetType | None = UNSET
     date_modified_gmt: str | None = None
-    variations: list[int] = []
+    variations: list[RowNumber] = []
 
 
 def decode(body: bytes | msgspec.Raw, shape: type[T]) -> T:

@@ -11,7 +11,7 @@ from daemon.domain.kits import dump_kit, load_kit
 from daemon.domain.sku import Freeze, Message, Sku
 from daemon.domain.slot import dump_slot, load_slot
 from daemon.domain.stock import dump, load
-from daemon.storage.codec import Cause, EmptyOrder, pack, unpack
+from daemon.storage.codec import REMEDY, Cause, DamagedError, EmptyOrder, pack, unpack
 
 
 @define
@@ -83,7 +83,14 @@ def dump_actor(actor: Actor) -> bytes:
 
 
 def load_actor(sku: str, payload: bytes) -> Actor:
-    """The inverse of `dump_actor`. Raises `DamagedError`, `ValueError` or `TypeError` on anything else."""
+    """The inverse of `dump_actor`. Raises `DamagedError` on anything else."""
+    try:
+        return _load_actor(sku, payload)
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        raise DamagedError(f"the row of SKU {sku!r} cannot be read ({error}): {REMEDY}") from None
+
+
+def _load_actor(sku: str, payload: bytes) -> Actor:
     seq, stock, freeze, slots, *kit = unpack(payload)
     state = Sku(sku, load(stock), freeze=Freeze(frozen=True, by=freeze[0], reason=freeze[1])
                 if freeze else None, kit=load_kit(*kit) if kit else None)  # fmt: skip

@@ -11,6 +11,7 @@ from attrs import frozen
 
 from daemon.admin.answers import ApiError
 from daemon.domain.observations import QUANTITY_MAX
+from daemon.domain.strict_json import objection
 
 BODY_MAX: Final = 64 << 10
 """Bytes of a command's body."""
@@ -76,12 +77,17 @@ B = TypeVar("B")
 
 def read_body(body: bytes, shape: type[B]) -> B:
     """The body as `shape`; an empty one counts as `{}`. Raises `ApiError` 400 that names the field."""
+    why = objection(body) if body else ""
     try:
-        return msgspec.json.decode(body or b"{}", type=shape)
-    except msgspec.DecodeError as error:  # the parent of ValidationError: also what is no JSON at all
-        raise ApiError(400, "bad_body", f"the body is not as expected: {error}", _fields(shape)) from None
+        value = msgspec.json.decode(body or b"{}", type=shape)
+    except (msgspec.DecodeError, RecursionError) as error:  # the parent of ValidationError: also what is no JSON
+        why = str(error)
     except UnicodeDecodeError:
-        raise ApiError(400, "bad_body", "the body is not UTF-8", _fields(shape)) from None
+        why = "it is not UTF-8"
+    else:
+        if not why:
+            return value
+    raise ApiError(400, "bad_body", f"the body is not as expected: {why}", _fields(shape))
 
 
 def _fields(shape: type[B]) -> str:

@@ -61,9 +61,12 @@ def _decode(text: str, encoding: Literal["base64", "hex"]) -> bytes:
     """The digest's bytes; strictly, so that one signature has one spelling. Empty where it is none."""
     try:
         raw = text.encode("ascii")
-        return base64.b64decode(raw, validate=True) if encoding == "base64" else binascii.unhexlify(raw)
-    except (ValueError, UnicodeEncodeError):
+        digest = base64.b64decode(raw, validate=True) if encoding == "base64" else binascii.unhexlify(raw)
+    except ValueError:
         return b""
+    # The decoders let unused bits, and capitals in hex, pass.
+    spelling = base64.b64encode(digest) if encoding == "base64" else binascii.hexlify(digest)
+    return digest if spelling == raw else b""
 
 
 def _moment_us(stamp: str) -> int | None:

@@ -61,6 +61,8 @@ class AddressPolicy:
             return f"plain http to {parts.hostname} is not allowed"
         if parts.username is not None or parts.password is not None:
             return f"the URL for {parts.hostname} holds credentials"
+        if not _spelled_out(parts):
+            return "the URL's host and port cannot be told apart"
         return self._refusal_of(parts, port)
 
     def _refusal_of(self, parts: SplitResult, port: int | None) -> str | None:
@@ -78,6 +80,15 @@ class AddressPolicy:
     def permits(self, address: IPv4Address | IPv6Address) -> bool:
         """Whether a connection to this very address is allowed."""
         return self.allow_private or _public(address)
+
+
+def _spelled_out(parts: SplitResult) -> bool:
+    """Is the authority its host and its port, and nothing else? What is read over here another reader may take for
+    the port: `[::1]4` was port 80 to us and port 4 to the client."""
+    host = parts.hostname or ""
+    shown = f"[{host}]" if ":" in host else host
+    rest = parts.netloc[len(shown) :]
+    return parts.netloc[: len(shown)].lower() == shown and (not rest or rest.startswith(":"))
 
 
 def _literal(host: str) -> IPv4Address | IPv6Address | None:

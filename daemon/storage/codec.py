@@ -62,7 +62,7 @@ def unpack(payload: bytes) -> Any:
     """The inverse of `pack`; sequences come back as lists. Raises `DamagedError` on anything else."""
     try:
         return _unpack(payload)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:  # ValueError: a text that is not UTF-8
         raise DamagedError(f"a stored value cannot be decoded ({error}): {REMEDY}") from None
 
 
@@ -208,5 +208,5 @@ def load_record(seq: int, payload: bytes) -> Record:
     try:
         at_us, sku, message, cause, before, after, note = unpack(payload)
         return Record(seq, at_us, sku, load_message(message, sku), Cause(*cause), before, after, note)
-    except (TypeError, ValueError, IndexError) as error:
+    except (TypeError, ValueError, LookupError) as error:
         raise DamagedError(f"log record {seq} cannot be read ({error}): {REMEDY}") from None

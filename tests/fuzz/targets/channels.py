@@ -1,0 +1,133 @@
+"""A hostile channel's answers, as each adapter reads them in a conversation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Iterable
+from typing import Any, Final
+
+from daemon.domain.channel import Adapter, Push, Webhook
+from daemon.domain.exchange import Request, Response
+from tests.fuzz import judges
+from tests.fuzz.target import Cut, Target, line
+from tests.fuzz.targets.webhooks import SANDBOX_ADAPTER, STORE_ADAPTER, WORDS
+
+CALLS: Final = ("orders", "order", "listings", "levels", "push", "webhooks", "register", "again")
+STATUSES: Final = (200, 201, 204, 301, 304, 400, 401, 404, 408, 409, 413, 422, 425, 429, 500, 501, 503, 599)
+HEADERS: Final = ("retry-after", "date", "location", "x-wp-totalpages", "content-type")
+STEPS_MAX: Final = 80
+ANSWERS_MAX: Final = 6
+NOW_US: Final = 1_795_413_600_000_000
+
+
+def _answers(cut: Cut) -> list[Response]:
+    """Up to `ANSWERS_MAX` responses; the last one has the rest of the bytes."""
+    found = []
+    for place in range(1 + cut.byte() % ANSWERS_MAX):
+        status = cut.pick(STATUSES)
+        headers = {cut.pick(HEADERS): cut.latin() for _ in range(cut.byte() % 3)}
+        size = cut.number() % 2_048
+        body = cut.exactly(size)
+        found.append(Response(status, headers, body, NOW_US, NOW_US + 1_000))
+        del place
+    last = found[-1]
+    return [*found[:-1], Response(last.status, last.headers, last.body + cut.rest(), NOW_US, NOW_US + 1_000)]
+
+
+def _start(adapter: Adapter, cut: Cut) -> tuple[str, Generator[Request, Response, Any], int]:
+    call, name = cut.pick(CALLS), cut.text()
+    listings = [name, cut.text(), "12", "12/34", "L-1"][: 1 + cut.byte() % 5]
+    hook = Webhook("order.updated", "https://us.example/webhooks/site", "paused", name)
+    match call:
+        case "orders":
+            return call, adapter.orders(cut.number() * 60_000_000_000 * (1 + cut.byte()), name), 0
+        case "order":
+            return call, adapter.order(name), 0
+        case "listings":
+            return call, adapter.listings(name), 0
+        case "levels":
+            return call, adapter.levels(listings), 0
+        case "push":
+            pushes = [Push(each, cut.number(), cut.byte() or None, 1) for each in listings]
+            batch = cut.pick(adapter.batches(pushes))
+            return call, adapter.push(batch, "key-1"), len(batch)
+        case "webhooks":
+            return call, adapter.webhooks(), 0
+        case _:
+            return call, adapter.register("order.updated", hook.url, hook if call == "again" else None), 0
+
+
+def _converse(adapter: Adapter, base_url: str, data: bytes) -> tuple[str, Any]:
+    cut = Cut(data)
+    call, talk, wanted = _start(adapter, cut)
+    answers = _answers(cut)
+    try:
+        asked = next(talk)
+        for step in range(STEPS_MAX):
+            if asked.sign is not None:
+                asked = asked.sign(asked, NOW_US, "0123456789abcdef")
+            judges.request(asked, base_url)
+            asked = talk.send(answers[min(step, len(answers) - 1)])
+    except StopIteration as end:
+        judges.answered(end.value)
+        if call == "push":
+            assert len(end.value) == wanted
+        return call, end.value
+    else:
+        talk.close()
+        return call, None
+
+
+def sandbox_answers(data: bytes) -> None:
+    """Whatever the storefront answers becomes a value; a quantity that cannot be read is unknown."""
+    _converse(SANDBOX_ADAPTER, "http://127.0.0.1:9101/shop", data)
+
+
+def woocommerce_answers(data: bytes) -> None:
+    """The same for a WooCommerce store, over TLS and (with OAuth) without."""
+    call, value = _converse(STORE_ADAPTER, "https://shop.example", data)
+    if call in ("orders", "listings"):
+        seen = getattr(value, "orders", ()) or getattr(value, "levels", ())
+        for each in seen:
+            judges.woocommerce_ids(each)
+
+
+def _seeds(platform: str) -> Iterable[bytes]:
+    for folder in ("reads", "pushes"):
+        for case in judges.recorded(platform, folder):
+            steps = case.get("steps", [])
+            call = case.get("call", "push")
+            argument = next((each for each in case.get("args", []) if isinstance(each, str)), "")
+            listing = case["batch"][0]["listing"] if case.get("batch") else argument
+            head = bytes([CALLS.index(call)]) + line(listing.encode()[:200]) + line(listing.encode()[:200]) + b"\0"
+            head += b"\0" * {"orders": 3, "push": 4}.get(call, 0)
+            yield head + _wire(steps)
+
+
+def _wire(steps: list[dict[str, Any]]) -> bytes:
+    wire = bytes([max(0, len(steps) - 1)])
+    for step in steps:
+        answer = step.get("response") or {"status": 200, "headers": {}, "body": ""}
+        body = answer.get("body", "")
+        raw = (body if isinstance(body, str) else json.dumps(body, separators=(",", ":"))).encode()[:2_047]
+        status = answer["status"] if answer["status"] in STATUSES else 500
+        headers = [(name.lower(), value) for name, value in answer.get("headers", {}).items() if name.lower() in HEADERS]
+        wire += bytes([STATUSES.index(status), len(headers[:2])])
+        for name, value in headers[:2]:
+            wire += bytes([HEADERS.index(name)]) + line(str(value)[:200])
+        wire += len(raw).to_bytes(2, "big") + raw
+    return wire
+
+
+MORE_WORDS: Final = (
+    *WORDS, b'"items":[', b'"results":[', b'"orders":[', b'"next":', b'"result":"ok"', b'"result":"conflict"', b'"error":{',
+    b'"code":"', b'"applied":false', b'"update":[', b'"message":"', b'"data":{"status":', b"invalid_id", b'"delivery_url":',
+    b'"status":"active"', b"Mon, 23 Nov 2026 06:00:00 GMT", b"woocommerce_rest_",
+)  # fmt: skip
+
+TARGETS: Final = (
+    Target("sandbox_answers", sandbox_answers, "a hostile storefront's answers", 4_096, MORE_WORDS,
+           lambda: list(_seeds("sandbox"))),
+    Target("woocommerce_answers", woocommerce_answers, "a hostile WooCommerce store's answers", 4_096, MORE_WORDS,
+           lambda: list(_seeds("woocommerce"))),
+)  # fmt: skip

@@ -1,0 +1,113 @@
+"""Webhooks: each adapter's reading of a signed body, and the way from the public port into the log."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any, Final
+
+from adapters.sandbox import PLATFORM as SANDBOX
+from adapters.woocommerce import PLATFORM as WOOCOMMERCE
+from daemon.domain.channel import Adapter, Delivery, Facts, Setup
+from tests.fuzz import judges
+from tests.fuzz.target import Cut, Target, line
+
+SANDBOX_ADAPTER: Final = SANDBOX.build(Setup("outlet", "http://127.0.0.1:9101/shop", webhook_secrets=("s",)))
+STORE_ADAPTER: Final = WOOCOMMERCE.build(
+    Setup("site", "https://shop.example", secrets={"consumer_key": "ck_1", "consumer_secret": "cs_1"})
+)
+TOPICS: Final = ("", "order.updated", "level.changed", "order.created", "order.deleted", "product.updated",
+                 "product.deleted", "product.created", "order.restored", "coupon.updated", "order.\x00x")  # fmt: skip
+
+
+def _read_twice(adapter: Adapter, delivery: Delivery) -> Facts:
+    """The facts of a delivery; what is kept of it tells the same when it is read again, and again."""
+    facts = adapter.parse(delivery)
+    judges.facts(facts, 8 * len(delivery.body) + 4_096)
+    again = adapter.parse(Delivery({}, facts.kept))
+    judges.facts(again, 8 * len(delivery.body) + 4_096)
+    told = (facts.orders, facts.levels, facts.refetch, facts.look, bool(facts.puzzle))
+    assert (again.orders, again.levels, again.refetch, again.look, bool(again.puzzle)) == told, facts.kept
+    assert adapter.parse(Delivery({}, again.kept)).kept == again.kept
+    return facts
+
+
+def sandbox_webhook(data: bytes) -> None:
+    """Never raises; what is not strict JSON is a puzzle; nothing is kept that we did not ask for."""
+    cut = Cut(data)
+    topic, identity = cut.pick(TOPICS), cut.latin()
+    body = cut.rest()
+    facts = _read_twice(SANDBOX_ADAPTER, Delivery({"x-sandbox-topic": topic, "x-sandbox-delivery": identity}, body))
+    assert facts.identity == identity[:200]
+    assert len(facts.topic) <= 64
+    if not facts.puzzle:
+        assert judges.strict_json(body), "understood, though it is no strict JSON"
+
+
+def woocommerce_webhook(data: bytes) -> None:
+    """The same for WooCommerce; its listings are such as a push can name."""
+    cut = Cut(data)
+    topic = cut.pick(TOPICS)
+    body = cut.rest()
+    delivery = Delivery({"x-wc-webhook-topic": topic}, body)
+    facts = _read_twice(STORE_ADAPTER, delivery)
+    for seen in (*facts.orders, *facts.levels):
+        judges.woocommerce_ids(seen)
+    if not body.startswith(b'{"kept":'):
+        assert len(facts.topic) <= 100
+    if not facts.puzzle and not body.startswith(b'{"kept":'):
+        assert judges.strict_json(body), "understood, though it is no strict JSON"
+    STORE_ADAPTER.greet(delivery)
+    STORE_ADAPTER.greet(Delivery({"content-type": "application/x-www-form-urlencoded"}, body))
+
+
+def _bodies(platform: str, pick: Any) -> Iterable[bytes]:
+    for case in judges.recorded(platform, "webhooks"):
+        body = case.get("body", "")
+        raw = body.encode() if isinstance(body, str) else json.dumps(body, separators=(",", ":")).encode()
+        yield pick(case, raw)
+
+
+def _of_sandbox(case: Any, raw: bytes) -> bytes:
+    return bytes([1]) + line("d-1") + raw
+
+
+def _of_store(case: Any, raw: bytes) -> bytes:
+    topic = case.get("headers", {}).get("X-WC-Webhook-Topic", "")
+    return bytes([TOPICS.index(topic) if topic in TOPICS else 1]) + raw
+
+
+HOSTILE: Final = (
+    b'{"order":{"id":"1","version":9007199254740993,"updated_at":"2026-11-23T06:00:00Z","lines":[]}}',
+    b'{"listing":{"listing":"L","quantity":1,"quantity":2}}',
+    b'{"listing":{"listing":"L","quantity":1e999}}', b'{"listing":{"listing":"L","quantity":NaN}}',
+    b'{"listing":{"listing":"L","quantity":true}}', b'{"listing":{"listing":"\\ud800","quantity":1}}',
+    b'\xef\xbb\xbf{"listing":{"listing":"L","quantity":1}}', '{"topic":"x"}'.encode("utf-16"),
+    b'{"x":' + b"[" * 600 + b"]" * 600 + b"}", b'{"listing":{"listing":"L","quantity":1},"x":"\\u0022"}',
+)  # fmt: skip
+STORE_HOSTILE: Final = (
+    b'{"id":1,"date_modified_gmt":"2026-11-20T14:15:30","line_items":[{"id":1,"product_id":99999999999999999999,"meta_data":[{"key":"_reduced_stock","value":"2"}]}]}',
+    b'{"id":1,"id":2,"date_modified_gmt":"2026-11-20T14:15:30","line_items":[]}',
+    b'{"id":5,"type":"variation","parent_id":4,"manage_stock":true,"stock_quantity":7,"sku":"A","date_modified_gmt":"2026-11-20T14:15:30"}',
+    b'{"id":5,"type":"simple","manage_stock":true,"stock_quantity":"2.0","sku":"A","variations":[99999999999999999999]}',
+    b'{"kept":"woocommerce/1","topic":"order.updated","identity":"x","body":{"id":1},"puzzle":"p"}',
+)  # fmt: skip
+WORDS: Final = (
+    b'{"', b'":', b'","', b"null", b"true", b"-1", b"1e999", b"NaN", b"\\ud800", b"\\u0022", b'"order":', b'"listing":',
+    b'"lines":[', b'"id":', b'"version":', b'"updated_at":"2026-11-23T06:00:00Z"', b'"quantity":', b'"ordered":',
+    b'"sku":', b'"topic":', b'"as_of":', b'"line_items":[', b'"date_modified_gmt":"2026-11-20T14:15:30"',
+    b'"meta_data":[{"key":"_reduced_stock","value":', b'"product_id":', b'"variation_id":', b'"manage_stock":',
+    b'"stock_quantity":', b'"parent"', b'"type":"variation"', b'"parent_id":', b'"variations":[', b'{"kept":',
+)  # fmt: skip
+
+TARGETS: Final = (
+    Target(
+        "sandbox_webhook", sandbox_webhook, "the sandbox adapter's reading of a webhook", 4_096, WORDS,
+        lambda: [*_bodies("sandbox", _of_sandbox), *(b"\1\0" + each for each in HOSTILE)],
+    ),
+    Target(
+        "woocommerce_webhook", woocommerce_webhook, "the WooCommerce adapter's reading of a webhook", 4_096, WORDS,
+        lambda: [*_bodies("woocommerce", _of_store), *(b"\1" + each for each in (*STORE_HOSTILE, *HOSTILE)),
+                 *(b"\5" + each for each in STORE_HOSTILE)],
+    ),
+)  # fmt: skip
