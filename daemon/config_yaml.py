@@ -142,7 +142,9 @@ class _TreeReader:
 
     def _scalar(self, scalar: Scalar) -> None:
         if _UNKEEPABLE.search(scalar.text):
-            self._problem("take the NUL or half character (such as \\ud800) out: nothing can be called so", scalar.line)
+            self._problem(
+                "take the NUL or half character (such as \\ud800) out: nothing can be called so", scalar.line
+            )
             scalar = Scalar(_UNKEEPABLE.sub("?", scalar.text), scalar.line)
         if self._awaits_key():
             top = self._open[-1]

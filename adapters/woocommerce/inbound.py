@@ -123,9 +123,9 @@ def parse(delivery: Delivery) -> Facts:
     resource, _, event = message.topic.partition(".")
     if message.topic not in TOPICS:
         return message.puzzling({}, f"topic {message.topic!r} is not one of ours")
+    if why := objection(message.body):
+        return message.puzzling({}, why)
     try:
-        if why := objection(message.body):
-            raise UnreadableError(why)
         hull = decode(message.body, _Hull)
         if hull.id is None and isinstance(hull.code, str):
             # Gone before it was sent, or hidden from the webhook's user: something happened, see for yourself.
@@ -188,8 +188,6 @@ def _opened(delivery: Delivery) -> _Message:
 
 def _residue(body: bytes) -> dict[str, int]:
     """Of a body that could not be read, all that may be kept: its id, if that much can be read."""
-    if objection(body):
-        return {}
     try:
         hull = decode(body, _Hull)
     except UnreadableError:

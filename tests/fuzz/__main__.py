@@ -10,9 +10,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-
+from typing import TYPE_CHECKING
 
 from tests.fuzz.shelf import HERE
+
+if TYPE_CHECKING:  # what they import is to be instrumented first
+    from tests.fuzz.campaign import Result
+    from tests.fuzz.target import Target
 
 
 def main() -> int:
@@ -37,7 +41,7 @@ def main() -> int:
     if options.together:
         # A slice shared out over all targets, for the time that the machine gives all of them.
         seconds = max(1, options.together * options.jobs // len(names))
-    plan = Plan(seconds, options.runs, seed, options.jobs, save=not options.together)
+    plan = Plan(seconds, options.runs, seed, options.jobs)
     print(f"seed {seed}, {len(names)} targets, {options.jobs} at a time", flush=True)
     results = Campaign(plan, lambda text: print(text, flush=True)).run([TARGETS[name] for name in names])
     print(_table(results))
@@ -59,7 +63,7 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _replay(targets, name: str, file: str) -> int:  # type: ignore[no-untyped-def]
+def _replay(targets: dict[str, Target], name: str, file: str) -> int:
     from tests.fuzz.campaign import replay
 
     broken = replay(targets[name], Path(file).read_bytes())
@@ -67,8 +71,9 @@ def _replay(targets, name: str, file: str) -> int:  # type: ignore[no-untyped-de
     return 1 if broken else 0
 
 
-def _table(results) -> str:  # type: ignore[no-untyped-def]
-    head = f"{'target':<22} {'executions':>12} {'per s':>8} {'edges':>6} {'new':>6} {'crashes':>7} {'slowest':>9} {'MB':>5}"
+def _table(results: list[Result]) -> str:
+    names = f"{'target':<22} {'executions':>12} {'per s':>8} {'edges':>6}"
+    head = f"{names} {'new':>6} {'crashes':>7} {'slowest':>9} {'MB':>5}"
     rows = [
         f"{r.target:<22} {r.executions:>12,} {r.executions / max(r.seconds, 0.1):>8,.0f} {r.edges:>6} "
         f"{r.new_inputs:>6} {r.crashes:>7} {r.slowest_s * 1000:>6.0f} ms {r.rss_mb:>5}"
@@ -78,7 +83,7 @@ def _table(results) -> str:  # type: ignore[no-untyped-def]
     return "\n".join([head, *rows, total])
 
 
-def _record(path: Path, results) -> None:  # type: ignore[no-untyped-def]
+def _record(path: Path, results: list[Result]) -> None:
     """Runs add up: executions, seconds and crashes of each target; the rest is the most ever seen."""
     known = json.loads(path.read_text()) if path.exists() else {"commits": [], "targets": {}}
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True).stdout

@@ -32,7 +32,6 @@ class Plan:
     runs: int = 0
     seed: int = 1
     jobs: int = 1
-    save: bool = True
 
 
 @frozen
@@ -88,7 +87,7 @@ class Campaign:
         for name in ("found", "crashes", "seeds"):
             (own / name).mkdir(parents=True)
         seeds = 0
-        for seeds, (_, data) in enumerate(inputs(target), 1):  # noqa: B007 - counted
+        for seeds, (_, data) in enumerate(inputs(target), 1):
             (own / "seeds" / f"{seeds}").write_bytes(data)
         (own / "words").write_text("".join(f'"{_escaped(word)}"\n' for word in target.dictionary))
         tally = Tally()
@@ -106,10 +105,17 @@ class Campaign:
         paths = tuple(self._keep(target, each.read_bytes()) for each in found)
         edges = [int(each) for each in re.findall(r"cov: (\d+)", log)]
         result = Result(
-            target.name, child.tally.executions, time.monotonic() - child.begun, max(edges, default=0),
-            len(list((child.folder / "found").iterdir())), max(len(found), int(code != 0)), child.tally.slowest_s,
-            max((int(each) for each in re.findall(r"rss: (\d+)Mb", log)), default=0), log, paths,
-        )  # fmt: skip
+            target.name,
+            child.tally.executions,
+            time.monotonic() - child.begun,
+            max(edges, default=0),
+            len(list((child.folder / "found").iterdir())),
+            max(len(found), int(code != 0)),
+            child.tally.slowest_s,
+            max((int(each) for each in re.findall(r"rss: (\d+)Mb", log)), default=0),
+            log,
+            paths,
+        )
         self.say(
             f"{target.name}: {result.executions:,} executions in {result.seconds:.0f} s, {result.edges} edges, "
             + (f"BROKEN (exit {code})" if result.crashes else "nothing broke")
@@ -117,12 +123,13 @@ class Campaign:
         if result.crashes:
             self.say("\n".join(log.splitlines()[-60:]))
         for path in paths:
-            self.say(f"  replay: python -m tests.fuzz --replay {target.name} {path}")
+            self.say(
+                f"  input: {Path(path).read_bytes()!r}\n  replay: python -m tests.fuzz --replay {target.name} {path}"
+            )
         return result
 
     def _keep(self, target: Target, data: bytes) -> str:
-        small = _in_a_child(lambda: shrunk(target.run, data), data)
-        return str(save_crash(target, small)) if self.plan.save else small.hex()
+        return str(save_crash(target, _in_a_child(lambda: shrunk(target.run, data), data)))
 
 
 def _escaped(word: bytes) -> str:
@@ -136,10 +143,17 @@ def _fuzz(target: Target, folder: Path, tally: Tally, plan: Plan) -> None:
             os.dup2(log.fileno(), 1)
             os.dup2(log.fileno(), 2)
         options = [
-            f"-artifact_prefix={folder}/crashes/", f"-seed={plan.seed}", f"-max_len={target.max_len}",
-            f"-timeout={HANG_S}", f"-rss_limit_mb={RSS_MAX_MB}", "-print_final_stats=1", "-verbosity=1",
-            f"-max_total_time={plan.seconds}", f"-runs={plan.runs or -1}", "-reload=0",
-        ]  # fmt: skip
+            f"-artifact_prefix={folder}/crashes/",
+            f"-seed={plan.seed}",
+            f"-max_len={target.max_len}",
+            f"-timeout={HANG_S}",
+            f"-rss_limit_mb={RSS_MAX_MB}",
+            "-print_final_stats=1",
+            "-verbosity=1",
+            f"-max_total_time={plan.seconds}",
+            f"-runs={plan.runs or -1}",
+            "-reload=0",
+        ]
         if target.dictionary:
             options.append(f"-dict={folder}/words")
         one = bounded(target, tally, (folder / "crashes" / "broken").write_bytes)

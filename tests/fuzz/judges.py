@@ -95,44 +95,46 @@ def facts(told: Facts, longest_kept: int) -> None:
     for wanted in told.refetch:
         text(wanted, 100)
     if told.puzzle:
-        assert not (told.orders or told.levels or told.refetch)
+        assert (told.orders, told.levels, told.refetch) == ((), (), ()), "a puzzle tells nothing"
 
 
 def answered(result: object) -> None:
     """What an exchange with a channel came to."""
     match result:
-        case OrderPage():
-            text(result.next_page)
-            assert type(result.high_water_us) is int
-            assert 0 <= result.high_water_us < 2**60
-            for each in result.orders:
-                order(each)
-            for puzzle in result.puzzles:
-                text(puzzle)
-        case ListingPage():
-            text(result.next_page)
-            for seen in result.levels:
-                level(seen)
-        case OrderSeen():
-            order(result)
+        case OrderPage() | ListingPage():
+            page(result)
         case Failure():
             outcome(result.outcome)
-        case Outcome():
-            outcome(result)
-        case Webhook():
-            text(result.topic)
-            text(result.url)
-            assert result.state in ("active", "paused", "disabled")
         case tuple() | list():
             for each in result:
-                if isinstance(each, LevelSeen):
-                    level(each)
-                else:
-                    answered(each)
+                answered(each)
         case None:
             pass
+        case OrderSeen() | LevelSeen() | Outcome() | Webhook():
+            _JUDGES[type(result)](result)
         case _:
             raise AssertionError(f"{type(result).__name__} is nothing that an exchange gives")
+
+
+def page(result: OrderPage | ListingPage) -> None:
+    text(result.next_page)
+    if isinstance(result, ListingPage):
+        answered(result.levels)
+        return
+    assert type(result.high_water_us) is int
+    assert 0 <= result.high_water_us < 2**60
+    answered(result.orders)
+    for puzzle in result.puzzles:
+        text(puzzle)
+
+
+def webhook(seen: Webhook) -> None:
+    text(seen.topic)
+    text(seen.url)
+    assert seen.state in ("active", "paused", "disabled")
+
+
+_JUDGES: dict[type, Any] = {OrderSeen: order, LevelSeen: level, Outcome: outcome, Webhook: webhook}
 
 
 def request(asked: Request, base_url: str) -> None:
@@ -149,8 +151,8 @@ def request(asked: Request, base_url: str) -> None:
 # --- JSON ----------------------------------------------------------------------------------------------------
 
 
-class _Refused(ValueError):
-    pass
+class _RefusedError(ValueError):
+    """Not as JSON should be."""
 
 
 def strict_json(body: bytes) -> bool:
@@ -166,18 +168,18 @@ def strict_json(body: bytes) -> bool:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise _Refused("a key is there twice")
+        raise _RefusedError("a key is there twice")
     return found
 
 
 def _refuse(word: str) -> None:
-    raise _Refused(word)
+    raise _RefusedError(word)
 
 
 def _finite(digits: str) -> float:
     value = float(digits)
     if not math.isfinite(value):
-        raise _Refused(digits)
+        raise _RefusedError(digits)
     return value
 
 

@@ -12,14 +12,27 @@ from tests.fuzz.targets import (
     commands,
     configs,
     http,
+    receiving,
     signatures,
     storage,
     values,
     webhooks,
-)  # fmt: skip
+)
 
 TARGETS: Final[dict[str, Target]] = {
     target.name: target
-    for module in (values, signatures, http, webhooks, channels, answers, configs, storage, admin, commands)
+    for module in (
+        values,
+        signatures,
+        http,
+        webhooks,
+        receiving,
+        channels,
+        answers,
+        configs,
+        storage,
+        admin,
+        commands,
+    )
     for target in module.TARGETS
 }

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import atexit
 import itertools
 import json
-import shutil
-import tempfile
-from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-import trio
 
 from daemon.admin.answers import ApiError
 from daemon.admin.api import AdminHandler
@@ -22,15 +16,13 @@ from daemon.domain.observations import QUANTITY_MAX
 from daemon.ingress.head_rules import split_target
 from daemon.ingress.http_types import HttpRequest, HttpResponse, RequestHead
 from tests.fuzz import judges
-from tests.fuzz.loop import the_loop
+from tests.fuzz.residence import Residence
 from tests.fuzz.target import Cut, Target, line
-from tests.harness import House, housed
+from tests.harness import House
 
 SHAPES: Final = (Count, Adjust, Because, Backup, Rebuild, Empty)
 STATUSES: Final = frozenset({200, 400, 404, 405, 409, 413, 502, 503})
 TAKES: Final = frozenset({"limit", "after", "before", "sku", "channel", "prefix", "cursor", "follow"})
-FRESH_AFTER: Final = 4_000
-"""Requests after which the house is built anew: what one run leaves behind must not slow the next."""
 
 
 def admin_bodies(data: bytes) -> None:
@@ -48,7 +40,11 @@ def admin_bodies(data: bytes) -> None:
         _within(value)
     try:
         asked = Query(query, TAKES)
-        limit, after, follow = asked.whole("limit", 100, 1, 1_000), asked.whole("after", 0, 0, 1 << 61), asked.flag("follow")
+        limit, after, follow = (
+            asked.whole("limit", 100, 1, 1_000),
+            asked.whole("after", 0, 0, 1 << 61),
+            asked.flag("follow"),
+        )
         assert 1 <= limit <= 1_000
         assert 0 <= after <= 1 << 61
         assert type(follow) is bool
@@ -83,94 +79,41 @@ def _refusal(answer: HttpResponse) -> None:
 # --- the whole socket, over a real store ---------------------------------------------------------------------
 
 
-class _Residence:
-    """A house in memory-backed files that stands while inputs come, built anew from time to time."""
-
-    def __init__(self) -> None:
-        self.loop = the_loop()
-        self.served = 0
-        self.handler: AdminHandler | None = None
-        self._moved: trio.Event | None = None
-        self._left: trio.Event | None = None
-        self._folders: list[Path] = []
-        atexit.register(self._sweep)
-
-    def _sweep(self) -> None:
-        for folder in self._folders:
-            shutil.rmtree(folder, ignore_errors=True)
-        self._folders.clear()
-
-    async def _live(self, folder: Path, ready: trio.Event, moved: trio.Event, left: trio.Event) -> None:
-        async with _house(folder) as house:
-            ids = itertools.count(1)
-            self.handler = AdminHandler(house.inside(), new_id=lambda: f"id-{next(ids)}")
-            ready.set()
-            await moved.wait()
-        left.set()
-
-    async def _move(self) -> None:
-        if self._moved is not None and self._left is not None:
-            self._moved.set()
-            await self._left.wait()
-            self._sweep()
-        room = Path("/dev/shm")
-        folder = Path(tempfile.mkdtemp(prefix="fuzz-admin-", dir=room if room.is_dir() else None))
-        self._folders.append(folder)
-        ready, self._moved, self._left = trio.Event(), trio.Event(), trio.Event()
-        self.loop.start(self._live, folder, ready, self._moved, self._left)
-        await ready.wait()
-
-    def ask(self, method: str, target: str, body: bytes) -> None:
-        if self.served % FRESH_AFTER == 0:
-            self.loop.run(self._move)
-        self.served += 1
-        self.loop.run(self._ask, method, target, body)
-
-    async def _ask(self, method: str, target: str, body: bytes) -> None:
-        assert self.handler is not None
-        path, query = split_target(target)
-        head = RequestHead(method, target, path, query, HttpRequest("", "", "").headers)
-        answer = self.handler.admit(head)
-        if isinstance(answer, int):
-            body = body[:answer]
-            answer = await self.handler.respond(HttpRequest(method, target, path, query, body=body))
-        assert answer.status in STATUSES, answer
-        if answer.status >= 400:
-            _refusal(answer)
-        elif answer.stream is not None:
-            if answer.endless:
-                await answer.stream.aclose()  # type: ignore[attr-defined]  # it is a generator
-                return
-            async for piece in answer.stream:
-                for each in piece.splitlines():
-                    assert isinstance(json.loads(each), dict)
-        elif answer.content_type == "application/json":
-            assert isinstance(msgspec.json.decode(answer.body), dict)
-
-
-async def _at_once(work: Any) -> Any:
-    """Commits need no thread here: nobody else wants the loop."""
-    return work()
-
-
-@asynccontextmanager
-async def _house(folder: Path) -> Any:
-    async with housed(folder, run_blocking=_at_once) as house:
-        await _furnish(house)
-        yield house
-
-
-async def _furnish(house: House) -> None:
+async def _furnish(house: House) -> AdminHandler:
     await house.listed("A", 3)
     await house.counted("A", 5)
     await house.counted("a/b", 3)
     await house.sold("A", 2)
     for place in range(4):
-        house.dead_letters.add("puzzle", 1, channel="shop", sku="", cause="why", subject=f"webhook {place}", content=b"{}")
+        house.dead_letters.add(
+            "puzzle", 1, channel="shop", sku="", cause="why", subject=f"webhook {place}", content=b"{}"
+        )
     await house.store.flush()
+    ids = itertools.count(1)
+    return AdminHandler(house.inside(), new_id=lambda: f"id-{next(ids)}")
 
 
-_RESIDENCE: Final[list[_Residence]] = []
+_RESIDENCE: Final = Residence(_furnish)
+
+
+async def _ask(handler: AdminHandler, method: str, target: str, body: bytes) -> None:
+    path, query = split_target(target)
+    head = RequestHead(method, target, path, query, HttpRequest("", "", "").headers)
+    answer = handler.admit(head)
+    if isinstance(answer, int):
+        answer = await handler.respond(HttpRequest(method, target, path, query, body=body[:answer]))
+    assert answer.status in STATUSES, answer
+    if answer.status >= 400:
+        _refusal(answer)
+    elif answer.stream is not None:
+        if answer.endless:
+            await answer.stream.aclose()  # type: ignore[attr-defined]  # it is a generator
+            return
+        async for piece in answer.stream:
+            for each in piece.splitlines():
+                assert isinstance(json.loads(each), dict)
+    elif answer.content_type == "application/json":
+        assert isinstance(msgspec.json.decode(answer.body), dict)
 
 
 def admin(data: bytes) -> None:
@@ -180,7 +123,9 @@ def admin(data: bytes) -> None:
     # Half of the time a path that exists, with names of the fuzzer's in its gaps.
     place = cut.byte()
     if place & 1:
-        target = "/" + "/".join(cut.latin() if each == "*" else each for each in ROUTES[(place >> 1) % len(ROUTES)].path)
+        target = "/" + "/".join(
+            cut.latin() if each == "*" else each for each in ROUTES[(place >> 1) % len(ROUTES)].path
+        )
         target += "?" + cut.latin() if cut.flag() else ""
     else:
         target = "/" + cut.latin()
@@ -191,9 +136,7 @@ def admin(data: bytes) -> None:
         find_route(method, split_target(target)[0])
     except ApiError as error:
         _refusal(error.answer())
-    if not _RESIDENCE:
-        _RESIDENCE.append(_Residence())
-    _RESIDENCE[0].ask(method, target, body)
+    _RESIDENCE.visit(_ask, method, target, body)
 
 
 def _known(path: str) -> int:
@@ -201,32 +144,80 @@ def _known(path: str) -> int:
 
 
 WORDS: Final = (
-    b'{"sku":"A","quantity":', b'"kind":"available"', b'"reference":"', b'"reason":"', b'"location":"', b'{"verify":true}', b"1e999",
-    b"true", b"NaN", b"9007199254740993", b"\\ud800", b"v1/", b"skus/", b"A", b"a%2Fb", b"%ff", b"%00", b"/history", b"/explain",
-    b"limit=", b"after=", b"cursor=", b"follow=1", b"sku=A", b"channel=shop", b"&", b"events", b"dead-letters/1", b"/retry",
-)  # fmt: skip
+    b'{"sku":"A","quantity":',
+    b'"kind":"available"',
+    b'"reference":"',
+    b'"reason":"',
+    b'"location":"',
+    b'{"verify":true}',
+    b"1e999",
+    b"true",
+    b"NaN",
+    b"9007199254740993",
+    b"\\ud800",
+    b"v1/",
+    b"skus/",
+    b"A",
+    b"a%2Fb",
+    b"%ff",
+    b"%00",
+    b"/history",
+    b"/explain",
+    b"limit=",
+    b"after=",
+    b"cursor=",
+    b"follow=1",
+    b"sku=A",
+    b"channel=shop",
+    b"&",
+    b"events",
+    b"dead-letters/1",
+    b"/retry",
+)
 
 TARGETS: Final = (
     Target(
-        "admin_bodies", admin_bodies, "bodies, parameters and names of commands", 1_024, WORDS,
+        "admin_bodies",
+        admin_bodies,
+        "bodies, parameters and names of commands",
+        1_024,
+        WORDS,
         lambda: (
             b"\0" + line("limit=5&sku=A") + b'{"sku":"A","quantity":5,"kind":"available","reason":"r"}',
-            b"\1" + line("after=1&follow=1") + b'{"sku":"A","quantity":-5,"reference":"R-1"}', b"\2" + line("%c3%a4") + b'{"reason":"x"}',
-            b"\3" + line("a=b") + b'{"directory":"/tmp/x"}', b"\4" + line("limit=1&limit=2") + b'{"verify":true}', b"\5" + line("") + b"{}",
-            b"\0" + line("") + b'{"sku":"A","quantity":1,"quantity":2}', b"\2" + line("") + b'{"x":' + b"[" * 900, b"\0" + line("") + b'{"sku":"A","quantity":1e0}',
+            b"\1" + line("after=1&follow=1") + b'{"sku":"A","quantity":-5,"reference":"R-1"}',
+            b"\2" + line("%c3%a4") + b'{"reason":"x"}',
+            b"\3" + line("a=b") + b'{"directory":"/tmp/x"}',
+            b"\4" + line("limit=1&limit=2") + b'{"verify":true}',
+            b"\5" + line("") + b"{}",
+            b"\0" + line("") + b'{"sku":"A","quantity":1,"quantity":2}',
+            b"\2" + line("") + b'{"x":' + b"[" * 900,
+            b"\0" + line("") + b'{"sku":"A","quantity":1e0}',
         ),
     ),
     Target(
-        "admin", admin, "the admin socket over a real store", 512, WORDS,
+        "admin",
+        admin,
+        "the admin socket over a real store",
+        512,
+        WORDS,
         lambda: (
-            bytes([1, _known("/v1/counts")]) + b'\0{"sku":"A","quantity":5}', bytes([1, _known("/v1/adjustments")]) + b'\0{"sku":"A","quantity":-1,"reference":"R"}',
-            bytes([0, _known("/v1/skus/*")]) + line("A") + b"\0", bytes([0, _known("/v1/skus/*/history")]) + line("A") + b"\1" + line("limit=2&before=5"),
-            bytes([0, _known("/v1/skus/*/explain")]) + line("a%2Fb") + b"\1" + line("channel=shop"), bytes([0, _known("/v1/events")]) + b"\1" + line("after=1&limit=3&sku=A"),
-            bytes([0, _known("/v1/events")]) + b"\1" + line("follow=1"), bytes([0, _known("/v1/dead-letters/*")]) + line("1") + b"\0",
-            bytes([1, _known("/v1/dead-letters/*/retry")]) + line("2") + b"\0", bytes([1, _known("/v1/skus/*/freeze")]) + line("A") + b'\0{"reason":"r"}',
-            bytes([1, _known("/v1/channels/*/pause")]) + line("shop") + b"\0", bytes([1, _known("/v1/rebuild")]) + b'\0{"verify":true}',
-            bytes([0, 0]) + line("v1/skus?prefix=A&limit=1"), bytes([0, _known("/metrics")]) + b"\0", bytes([0, _known("/v1/status")]) + b"\0",
-            bytes([1, _known("/v1/skus/*/push")]) + line("A") + b"\0", bytes([1, _known("/v1/channels/*/reconcile")]) + line("site") + b"\0",
+            bytes([1, _known("/v1/counts")]) + b'\0{"sku":"A","quantity":5}',
+            bytes([1, _known("/v1/adjustments")]) + b'\0{"sku":"A","quantity":-1,"reference":"R"}',
+            bytes([0, _known("/v1/skus/*")]) + line("A") + b"\0",
+            bytes([0, _known("/v1/skus/*/history")]) + line("A") + b"\1" + line("limit=2&before=5"),
+            bytes([0, _known("/v1/skus/*/explain")]) + line("a%2Fb") + b"\1" + line("channel=shop"),
+            bytes([0, _known("/v1/events")]) + b"\1" + line("after=1&limit=3&sku=A"),
+            bytes([0, _known("/v1/events")]) + b"\1" + line("follow=1"),
+            bytes([0, _known("/v1/dead-letters/*")]) + line("1") + b"\0",
+            bytes([1, _known("/v1/dead-letters/*/retry")]) + line("2") + b"\0",
+            bytes([1, _known("/v1/skus/*/freeze")]) + line("A") + b'\0{"reason":"r"}',
+            bytes([1, _known("/v1/channels/*/pause")]) + line("shop") + b"\0",
+            bytes([1, _known("/v1/rebuild")]) + b'\0{"verify":true}',
+            bytes([0, 0]) + line("v1/skus?prefix=A&limit=1"),
+            bytes([0, _known("/metrics")]) + b"\0",
+            bytes([0, _known("/v1/status")]) + b"\0",
+            bytes([1, _known("/v1/skus/*/push")]) + line("A") + b"\0",
+            bytes([1, _known("/v1/channels/*/reconcile")]) + line("site") + b"\0",
         ),
     ),
-)  # fmt: skip
+)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import ssl
+import sys
 import zlib
 from typing import Any, Final
+from unittest import mock
 
 import trio
 
@@ -32,7 +34,9 @@ def answer_body(data: bytes) -> None:
         case 2:
             wire = zlib.compress(wire)
         case 3:
-            wire = gzip.compress(wire[: len(wire) // 2], 1, mtime=0) + gzip.compress(wire[len(wire) // 2 :], 1, mtime=0)
+            wire = gzip.compress(wire[: len(wire) // 2], 1, mtime=0) + gzip.compress(
+                wire[len(wire) // 2 :], 1, mtime=0
+            )
     whole = _read(coding, [wire])
     assert _read(coding, [wire[at : at + split] for at in range(0, len(wire), split)]) == whole
     if isinstance(whole, bytes):
@@ -105,23 +109,23 @@ class _Wires:
 
 
 class _Clients:
-    """The loop, and both clients over wires of ours; made once."""
+    """Both clients over wires of ours; made once."""
 
     def __init__(self) -> None:
-        self.loop, self.wires = the_loop(), _Wires()
-        httpx_wire.connect = self.wires.connect
+        self.wires = _Wires()
         self.context = ssl.create_default_context()
         self.asks: Any = None
         try:
             from daemon.outbound import asks_client
         except ImportError:
             return
-        asks_client.connect = self.wires.connect
         self.asks = asks_client.AsksClient
 
     def send(self, make: Any, request: Request, pieces: list[bytes]) -> Reply:
         self.wires.pieces, self.wires.opened = pieces, []
-        return self.loop.run(self._send, make, request)
+        room = sys.modules["daemon.outbound.asks_client"] if make is self.asks else httpx_wire
+        with mock.patch.object(room, "connect", self.wires.connect):
+            return the_loop().run(self._send, make, request)
 
     async def _send(self, make: Any, request: Request) -> Reply:
         policy = AddressPolicy(frozenset({"shop.example"}), allow_plain=True)
@@ -182,24 +186,57 @@ def _answer(*lines: bytes, body: bytes = b"", start: bytes = b"HTTP/1.1 200 OK")
 
 TARGETS: Final = (
     Target(
-        "answer_body", answer_body, "gzip and deflate, bounded", 2_048,
-        (b"\x1f\x8b\x08", b"\x78\x9c", b"\x00" * 16, b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x03\x00" + b"\x00" * 8),
+        "answer_body",
+        answer_body,
+        "gzip and deflate, bounded",
+        2_048,
+        (
+            b"\x1f\x8b\x08",
+            b"\x78\x9c",
+            b"\x00" * 16,
+            b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x03\x00" + b"\x00" * 8,
+        ),
         lambda: (
-            b"\1\7\1" + b"a" * 600, b"\2\3\2hello", b"\1\xff\3two members", b"\0\1\0plain", b"\1\0\0" + gzip.compress(b"0" * 9_000, mtime=0),
-            b"\1\x20\0" + gzip.compress(b"", mtime=0) * 60, b"\5\0\0br",
+            b"\1\7\1" + b"a" * 600,
+            b"\2\3\2hello",
+            b"\1\xff\3two members",
+            b"\0\1\0plain",
+            b"\1\0\0" + gzip.compress(b"0" * 9_000, mtime=0),
+            b"\1\x20\0" + gzip.compress(b"", mtime=0) * 60,
+            b"\5\0\0br",
         ),
     ),
     Target(
-        "http_clients", http_clients, "both HTTP clients on any bytes, one against the other", 1_024,
-        (b"HTTP/1.1 200 OK\r\n", b"HTTP/1.0 200 OK\r\n", b"Content-Length: 2\r\n", b"Transfer-Encoding: chunked\r\n", b"\r\n\r\n",
-         b"Content-Encoding: gzip\r\n", b"Retry-After: 1\r\n", b"HTTP/1.1 100 Continue\r\n\r\n", b"0\r\n\r\n", b"Connection: close\r\n",
-         b"Set-Cookie: a\r\n", b"HTTP/1.1 304 x\r\n", b"HTTP/1.1 101 x\r\n", b"line(\r\n"),
+        "http_clients",
+        http_clients,
+        "both HTTP clients on any bytes, one against the other",
+        1_024,
+        (
+            b"HTTP/1.1 200 OK\r\n",
+            b"HTTP/1.0 200 OK\r\n",
+            b"Content-Length: 2\r\n",
+            b"Transfer-Encoding: chunked\r\n",
+            b"\r\n\r\n",
+            b"Content-Encoding: gzip\r\n",
+            b"Retry-After: 1\r\n",
+            b"HTTP/1.1 100 Continue\r\n\r\n",
+            b"0\r\n\r\n",
+            b"Connection: close\r\n",
+            b"Set-Cookie: a\r\n",
+            b"HTTP/1.1 304 x\r\n",
+            b"HTTP/1.1 101 x\r\n",
+            b"line(\r\n",
+        ),
         lambda: (
-            _answer(b"Content-Length: 2", body=b"{}"), _answer(body=b"until the end"), line(b"nonsense"),
+            _answer(b"Content-Length: 2", body=b"{}"),
+            _answer(body=b"until the end"),
+            line(b"nonsense"),
             _answer(b"Transfer-Encoding: chunked", body=b"2\r\n{}\r\n0\r\nTrailer: t\r\n\r\n"),
-            _answer(start=b"HTTP/1.1 100 Continue") + b"HTTP/1.1 429 x\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n",
+            _answer(start=b"HTTP/1.1 100 Continue")
+            + b"HTTP/1.1 429 x\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n",
             _answer(b"Content-Encoding: gzip", b"Content-Length: 25", body=gzip.compress(b"{}", mtime=0)),
-            _answer(b"A: 1", b"a: 2", b"Content-Length: 0", start=b"HTTP/1.0 301 x"), _answer(start=b"HTTP/1.1 204 x", body=b"x"),
+            _answer(b"A: 1", b"a: 2", b"Content-Length: 0", start=b"HTTP/1.0 301 x"),
+            _answer(start=b"HTTP/1.1 204 x", body=b"x"),
         ),
     ),
-)  # fmt: skip
+)

@@ -111,7 +111,9 @@ def _wire(steps: list[dict[str, Any]]) -> bytes:
         body = answer.get("body", "")
         raw = (body if isinstance(body, str) else json.dumps(body, separators=(",", ":"))).encode()[:2_047]
         status = answer["status"] if answer["status"] in STATUSES else 500
-        headers = [(name.lower(), value) for name, value in answer.get("headers", {}).items() if name.lower() in HEADERS]
+        headers = [
+            (name.lower(), value) for name, value in answer.get("headers", {}).items() if name.lower() in HEADERS
+        ]
         wire += bytes([STATUSES.index(status), len(headers[:2])])
         for name, value in headers[:2]:
             wire += bytes([HEADERS.index(name)]) + line(str(value)[:200])
@@ -120,14 +122,41 @@ def _wire(steps: list[dict[str, Any]]) -> bytes:
 
 
 MORE_WORDS: Final = (
-    *WORDS, b'"items":[', b'"results":[', b'"orders":[', b'"next":', b'"result":"ok"', b'"result":"conflict"', b'"error":{',
-    b'"code":"', b'"applied":false', b'"update":[', b'"message":"', b'"data":{"status":', b"invalid_id", b'"delivery_url":',
-    b'"status":"active"', b"Mon, 23 Nov 2026 06:00:00 GMT", b"woocommerce_rest_",
-)  # fmt: skip
+    *WORDS,
+    b'"items":[',
+    b'"results":[',
+    b'"orders":[',
+    b'"next":',
+    b'"result":"ok"',
+    b'"result":"conflict"',
+    b'"error":{',
+    b'"code":"',
+    b'"applied":false',
+    b'"update":[',
+    b'"message":"',
+    b'"data":{"status":',
+    b"invalid_id",
+    b'"delivery_url":',
+    b'"status":"active"',
+    b"Mon, 23 Nov 2026 06:00:00 GMT",
+    b"woocommerce_rest_",
+)
 
 TARGETS: Final = (
-    Target("sandbox_answers", sandbox_answers, "a hostile storefront's answers", 4_096, MORE_WORDS,
-           lambda: list(_seeds("sandbox"))),
-    Target("woocommerce_answers", woocommerce_answers, "a hostile WooCommerce store's answers", 4_096, MORE_WORDS,
-           lambda: list(_seeds("woocommerce"))),
-)  # fmt: skip
+    Target(
+        "sandbox_answers",
+        sandbox_answers,
+        "a hostile storefront's answers",
+        4_096,
+        MORE_WORDS,
+        lambda: list(_seeds("sandbox")),
+    ),
+    Target(
+        "woocommerce_answers",
+        woocommerce_answers,
+        "a hostile WooCommerce store's answers",
+        4_096,
+        MORE_WORDS,
+        lambda: list(_seeds("woocommerce")),
+    ),
+)

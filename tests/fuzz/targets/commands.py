@@ -8,20 +8,83 @@ import io
 import json
 import os
 from typing import Any, Final
+from unittest import mock
 
-from daemon.cli import main, session
+from daemon.cli import client, main, session
 from daemon.cli.client import AdminClient, NoDaemonError, RefusedError
 from tests.fuzz.target import Cut, Target, line
 
 COMMANDS: Final = (
-    "status", "channels", "sku", "skus", "history", "explain", "events", "count", "adjust", "dead-letters", "push", "pull", "reconcile",
-    "rebuild", "webhooks", "freeze", "unfreeze", "--version", "--help", "nonsense",
-)  # fmt: skip
+    "status",
+    "channels",
+    "sku",
+    "skus",
+    "history",
+    "explain",
+    "events",
+    "count",
+    "adjust",
+    "dead-letters",
+    "push",
+    "pull",
+    "reconcile",
+    "rebuild",
+    "webhooks",
+    "freeze",
+    "unfreeze",
+    "--version",
+    "--help",
+    "nonsense",
+)
 WORDS: Final = (
-    "A", "5", "-5", "+5", "--json", "--limit", "--after", "--sku", "--kind", "available", "--reason", "--reference", "--location", "--channel",
-    "shop", "list", "show", "retry", "discard", "pause", "resume", "register", "check", "--all", "--dry-run", "--", "--help", "--before", "--prefix",
-    "--cursor", "--verify", "-h", "\u00a05", "\u0665", "1e3", "1_000", "0x5", "", "9" * 30, "a/b", "..", "--follow", "--socket", "/x",
-)  # fmt: skip
+    "A",
+    "5",
+    "-5",
+    "+5",
+    "--json",
+    "--limit",
+    "--after",
+    "--sku",
+    "--kind",
+    "available",
+    "--reason",
+    "--reference",
+    "--location",
+    "--channel",
+    "shop",
+    "list",
+    "show",
+    "retry",
+    "discard",
+    "pause",
+    "resume",
+    "register",
+    "check",
+    "--all",
+    "--dry-run",
+    "--",
+    "--help",
+    "--before",
+    "--prefix",
+    "--cursor",
+    "--verify",
+    "-h",
+    "\u00a05",
+    "\u0665",
+    "1e3",
+    "1_000",
+    "0x5",
+    "",
+    "9" * 30,
+    "a/b",
+    "..",
+    "--follow",
+    "--socket",
+    "/x",
+)
+
+
+SOCKET: Final = "/run/onhand/admin.sock"
 
 
 class _Fake(AdminClient):
@@ -47,7 +110,17 @@ def _quantities(sent: Any) -> None:
         assert abs(sent["quantity"]) <= 1_000_000_000
 
 
-_NUMBERS: Final = {"sku": "A", "before": 3, "available": 5, "on_hand": 5, "held": 0, "debt": 0, "note": None, "reference": "R", "verdict": "applied"}
+_NUMBERS: Final = {
+    "sku": "A",
+    "before": 3,
+    "available": 5,
+    "on_hand": 5,
+    "held": 0,
+    "debt": 0,
+    "note": None,
+    "reference": "R",
+    "verdict": "applied",
+}
 DOCUMENTS: Final = (None, _NUMBERS)
 
 
@@ -59,15 +132,14 @@ def command_line(data: bytes) -> None:
         words.append(cut.pick(WORDS) if cut.flag() else cut.text())
     # These go on for ever, or show documents of their own kind.
     _Fake.document = _NUMBERS if words[0] in ("count", "adjust") and cut.flag() else None
-    os.environ["ONHAND_SOCKET"] = "/run/onhand/admin.sock"  # or each input would read a config.yaml
     out, err = io.StringIO(), io.StringIO()
-    before = session.AdminClient
-    session.AdminClient = _Fake  # type: ignore[misc]  # the seam where the socket would be
-    try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            code = main(words)
-    finally:
-        session.AdminClient = before  # type: ignore[misc]  # as above
+    with (
+        mock.patch.dict(os.environ, {"ONHAND_SOCKET": SOCKET}),  # or each input would read a config.yaml
+        mock.patch.object(session, "AdminClient", _Fake),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        code = main(words)
     said = err.getvalue()
     assert code in (0, 1, 2, 3), (words, code)
     assert "Traceback" not in said
@@ -105,22 +177,20 @@ class _Connection(http.client.HTTPConnection):
 
 def admin_client(data: bytes) -> None:
     """Whatever answers in the daemon's place: a document, a refusal, or "this is no daemon"; nothing else."""
-    from daemon.cli import client
-
     cut = Cut(data)
     way = cut.byte() % 3
-    client._UnixConnection = _Connection  # type: ignore[assignment,misc]  # the seam where the socket would be
     _Connection.wire = cut.rest()
-    admin = AdminClient("/run/onhand/admin.sock")
+    admin = AdminClient(SOCKET)
     try:
-        match way:
-            case 0:
-                admin.get("skus", "A", limit=3)
-            case 1:
-                admin.post("counts", body={"sku": "A"})
-            case _:
-                for _ in admin.lines("events", after=1):
-                    pass
+        with mock.patch.object(client, "_UnixConnection", _Connection):
+            match way:
+                case 0:
+                    admin.get("skus", "A", limit=3)
+                case 1:
+                    admin.post("counts", body={"sku": "A"})
+                case _:
+                    for _ in admin.lines("events", after=1):
+                        pass
     except (NoDaemonError, RefusedError) as error:
         assert str(error)
 
@@ -138,21 +208,53 @@ def _typed(command: str, *words: str) -> bytes:
 
 TARGETS: Final = (
     Target(
-        "command_line", command_line, "words on the command line", 192, (b"--", b"=", b"\xed\xb2\x80", b"\xc2\xa0", b"\xd9\xa5", b"-0", b"\n"),
+        "command_line",
+        command_line,
+        "words on the command line",
+        192,
+        (b"--", b"=", b"\xed\xb2\x80", b"\xc2\xa0", b"\xd9\xa5", b"-0", b"\n"),
         lambda: (
-            _typed("count", "A", "5", "--kind", "available"), _typed("adjust", "A", "-5", "--reason", "broken"), _typed("adjust", "A", "+5"),
-            _typed("count", "A", "5.5"), _typed("skus", "--limit", "5", "--prefix", "T"), _typed("history", "A", "--before", "5"), _typed("events", "--after", "5"),
-            _typed("dead-letters", "show", "5"), _typed("dead-letters", "retry", "--all", "--dry-run"), _typed("channels", "pause", "shop"),
-            _typed("sku", "\u00e4/\u2028"), _typed("explain", "A", "--channel", "shop"), _typed("--help"), _typed("webhooks", "check"), _typed("freeze", "A", "--reason", "\n"),
+            _typed("count", "A", "5", "--kind", "available"),
+            _typed("adjust", "A", "-5", "--reason", "broken"),
+            _typed("adjust", "A", "+5"),
+            _typed("count", "A", "5.5"),
+            _typed("skus", "--limit", "5", "--prefix", "T"),
+            _typed("history", "A", "--before", "5"),
+            _typed("events", "--after", "5"),
+            _typed("dead-letters", "show", "5"),
+            _typed("dead-letters", "retry", "--all", "--dry-run"),
+            _typed("channels", "pause", "shop"),
+            _typed("sku", "\u00e4/\u2028"),
+            _typed("explain", "A", "--channel", "shop"),
+            _typed("--help"),
+            _typed("webhooks", "check"),
+            _typed("freeze", "A", "--reason", "\n"),
         ),
     ),
     Target(
-        "admin_client", admin_client, "what may answer on the admin socket", 1_024,
-        (b"HTTP/1.1 200 OK\r\n", b"Content-Length: 2\r\n", b"Transfer-Encoding: chunked\r\n\r\n", b"\r\n\r\n", b'{"error":{"code":"x","message":"m","hint":"h"}}', b"\n", b"0\r\n\r\n"),
+        "admin_client",
+        admin_client,
+        "what may answer on the admin socket",
+        1_024,
+        (
+            b"HTTP/1.1 200 OK\r\n",
+            b"Content-Length: 2\r\n",
+            b"Transfer-Encoding: chunked\r\n\r\n",
+            b"\r\n\r\n",
+            b'{"error":{"code":"x","message":"m","hint":"h"}}',
+            b"\n",
+            b"0\r\n\r\n",
+        ),
         lambda: (
-            b"\0" + _answer(200, b'{"sku": "A"}'), b"\1" + _answer(404, b'{"error": {"code": "c", "message": "m", "hint": "h"}}'),
-            b"\2" + _answer(200, b'{"seq": 1}\n{"seq": 2}\n'), b"\0" + _answer(500, b"oops"), b"\2HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{}\n\r\n0\r\n\r\n",
-            b"\0" + _answer(200, b"[" * 900), b"\0" + _answer(200, b"\xff\xfe"), b"\1" + _answer(400, b'{"error": 5}'), b"\0SSH-2.0\r\n",
+            b"\0" + _answer(200, b'{"sku": "A"}'),
+            b"\1" + _answer(404, b'{"error": {"code": "c", "message": "m", "hint": "h"}}'),
+            b"\2" + _answer(200, b'{"seq": 1}\n{"seq": 2}\n'),
+            b"\0" + _answer(500, b"oops"),
+            b"\2HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{}\n\r\n0\r\n\r\n",
+            b"\0" + _answer(200, b"[" * 900),
+            b"\0" + _answer(200, b"\xff\xfe"),
+            b"\1" + _answer(400, b'{"error": 5}'),
+            b"\0SSH-2.0\r\n",
         ),
     ),
-)  # fmt: skip
+)

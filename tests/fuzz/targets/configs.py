@@ -1,4 +1,4 @@
-"""What an operator writes: config.yaml and secrets. Wrong is what they get told, each time with a place and a remedy."""
+"""What an operator writes, config.yaml and secrets: what is wrong is told with its place and a remedy."""
 
 from __future__ import annotations
 
@@ -41,7 +41,16 @@ def _problems(error: ConfigError, text: str) -> None:
         assert len(problem.sentence) < 1_000
         assert "\n" not in said, said
         assert "Traceback" not in said
-        assert 0 <= problem.line <= text.count("\n") + text.count("\r") + text.count("\x85") + text.count("\u2028") + text.count("\u2029") + 2
+        assert (
+            0
+            <= problem.line
+            <= text.count("\n")
+            + text.count("\r")
+            + text.count("\x85")
+            + text.count("\u2028")
+            + text.count("\u2029")
+            + 2
+        )
         said.encode()
 
 
@@ -144,17 +153,67 @@ channels:
 
 TARGETS: Final = (
     Target(
-        "config", config, "config.yaml, from its bytes to adapters that can be built", 1_024,
-        (b"channels:", b"  site:\n", b"    adapter: sandbox\n", b"    adapter: woocommerce\n", b"    base_url: http://127.0.0.1:1\n",
-         b"    webhook_secrets: [s]\n", b"{credential: a}", b"{file: /x}", b"{env: A}", b"state_dir: ", b"listen: ", b"public_url: ",
-         b"log: {level: debug}\n", b"limits: {", b"storage: {", b'"\\ud800"', b'"\\U0010FFFF"', b'"\\UFFFFFFFF"', b'"\\x00"', b"%YAML 1.1\n---\n",
-         b"&a ", b"*a", b"!!python/object", b"<<: ", b"? ", b"- ", b"|\n", b">\n", b"\t", b"---", b"...", b"until: 2027-01-31T00:00:00Z"),
-        lambda: (b"\0" + _WHOLE, b"\1" + _WHOLE, b"\0" + _WHOLE.replace(b"share: 0.5", b"share: 1e5"), b"\0channels: {a: {adapter: nobody}}",
-                 b"\0" + b"[" * 40, b'\0state_dir: "a\\nb"\n', b"\0a: &x 1\nb: *x\n", b"\0? {a: b}\n: c\n",
-                 b"\0channels: {outlet: {adapter: sandbox, base_url: 'http://127.0.0.1:9101', webhook_secrets: [a]}}"),
+        "config",
+        config,
+        "config.yaml, from its bytes to adapters that can be built",
+        1_024,
+        (
+            b"channels:",
+            b"  site:\n",
+            b"    adapter: sandbox\n",
+            b"    adapter: woocommerce\n",
+            b"    base_url: http://127.0.0.1:1\n",
+            b"    webhook_secrets: [s]\n",
+            b"{credential: a}",
+            b"{file: /x}",
+            b"{env: A}",
+            b"state_dir: ",
+            b"listen: ",
+            b"public_url: ",
+            b"log: {level: debug}\n",
+            b"limits: {",
+            b"storage: {",
+            b'"\\ud800"',
+            b'"\\U0010FFFF"',
+            b'"\\UFFFFFFFF"',
+            b'"\\x00"',
+            b"%YAML 1.1\n---\n",
+            b"&a ",
+            b"*a",
+            b"!!python/object",
+            b"<<: ",
+            b"? ",
+            b"- ",
+            b"|\n",
+            b">\n",
+            b"\t",
+            b"---",
+            b"...",
+            b"until: 2027-01-31T00:00:00Z",
+        ),
+        lambda: (
+            b"\0" + _WHOLE,
+            b"\1" + _WHOLE,
+            b"\0" + _WHOLE.replace(b"share: 0.5", b"share: 1e5"),
+            b"\0channels: {a: {adapter: nobody}}",
+            b"\0" + b"[" * 40,
+            b'\0state_dir: "a\\nb"\n',
+            b"\0a: &x 1\nb: *x\n",
+            b"\0? {a: b}\n: c\n",
+            b"\0channels: {outlet: {adapter: sandbox, base_url: 'http://127.0.0.1:9101', webhook_secrets: [a]}}",
+        ),
     ),
     Target(
-        "secrets", secrets, "secrets in files, credentials and the environment", 256, (b"\xff", b"\x00", b"\r\n", b"\xed\xa0\x80"),
-        lambda: (b"\0\0\1\x80\0a secret\n", b"\1\1\1\xb6\0readable by all, and that is too many of them", b"\2\2\0\0\0v\r\n", b"\0\0\0\0\7"),
+        "secrets",
+        secrets,
+        "secrets in files, credentials and the environment",
+        256,
+        (b"\xff", b"\x00", b"\r\n", b"\xed\xa0\x80"),
+        lambda: (
+            b"\0\0\1\x80\0a secret\n",
+            b"\1\1\1\xb6\0readable by all, and that is too many of them",
+            b"\2\2\0\0\0v\r\n",
+            b"\0\0\0\0\7",
+        ),
     ),
-)  # fmt: skip
+)

@@ -134,17 +134,42 @@ def _post(*lines: bytes, body: bytes = b"", start: bytes = b"POST /webhooks/a HT
 
 TARGETS: Final = (
     Target(
-        "framing", framing, "HTTP/1 requests: split anywhere, and against h11", 1_024,
-        (b"\r\n", b"\r\n\r\n", b"Content-Length: ", b"Transfer-Encoding: chunked\r\n", b"Host: x\r\n", b" HTTP/1.1\r\n",
-         b" HTTP/1.0\r\n", b"GET / ", b"POST / ", b"0\r\n\r\n", b"5;a=b\r\n", b"Connection: close\r\n", b"Expect: 100-continue\r\n",
-         b"Connection: Upgrade\r\nUpgrade: h2c\r\n", b"\n", b"\t", b"\x0b", b"+4", b"0x4", b"chunked, chunked", b"Trailer: t\r\n"),
+        "framing",
+        framing,
+        "HTTP/1 requests: split anywhere, and against h11",
+        1_024,
+        (
+            b"\r\n",
+            b"\r\n\r\n",
+            b"Content-Length: ",
+            b"Transfer-Encoding: chunked\r\n",
+            b"Host: x\r\n",
+            b" HTTP/1.1\r\n",
+            b" HTTP/1.0\r\n",
+            b"GET / ",
+            b"POST / ",
+            b"0\r\n\r\n",
+            b"5;a=b\r\n",
+            b"Connection: close\r\n",
+            b"Expect: 100-continue\r\n",
+            b"Connection: Upgrade\r\nUpgrade: h2c\r\n",
+            b"\n",
+            b"\t",
+            b"\x0b",
+            b"+4",
+            b"0x4",
+            b"chunked, chunked",
+            b"Trailer: t\r\n",
+        ),
         lambda: (
             b"\xff" + _post(b"Content-Length: 5", body=b"hello"),
             b"\x00" + _post(b"Transfer-Encoding: chunked", body=b"5\r\nhello\r\n0\r\n\r\n"),
             b"\x03" + _post(b"Content-Length: 5", body=b"hello") + _post(start=b"GET /b HTTP/1.1"),
             b"\x06" + _post(start=b"GET http://h/p?q=1#f HTTP/1.1") + b"\r\n" + _post(start=b"GET /c HTTP/1.0"),
-            b"\x10" + _post(b"Transfer-Encoding: chunked", body=b"1;q=1\r\nz\r\n0\r\nTrailer: t\r\n\r\n") + b"GET / HTTP/1.1\r\n\r\n",
+            b"\x10"
+            + _post(b"Transfer-Encoding: chunked", body=b"1;q=1\r\nz\r\n0\r\nTrailer: t\r\n\r\n")
+            + b"GET / HTTP/1.1\r\n\r\n",
             b"\x20" + _post(b"Connection: Upgrade", b"Upgrade: websocket", start=b"GET /u HTTP/1.1"),
         ),
     ),
-)  # fmt: skip
+)

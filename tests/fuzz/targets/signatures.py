@@ -63,7 +63,10 @@ def signatures(data: bytes) -> None:
 
 TARGETS: Final = (
     Target(
-        "signatures", signatures, "webhook signatures: schemes, stamps, altered bits", 512,
+        "signatures",
+        signatures,
+        "webhook signatures: schemes, stamps, altered bits",
+        512,
         (b"sha256=", b"1763900000", b"2025-11-23T12:13:20Z", b"=", b"=="),
         lambda: (
             bytes([0, 0, 1, 0, 3, 1, 10]) + b"1763900000\x00" + b'{"id":1}',
@@ -73,4 +76,4 @@ TARGETS: Final = (
             bytes([0, 2, 0, 0, 0, 0, 10]) + b"1763900000" + bytes([44]) + b"A" * 43 + b"=" + b"{}",
         ),
     ),
-)  # fmt: skip
+)

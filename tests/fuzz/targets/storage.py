@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, Final
 
-from daemon.actors.actor import dump_actor, load_actor
+from daemon.actors.actor import Part, dump_actor, load_actor
 from daemon.actors.letters import content_of, part_of
-from daemon.actors.actor import Part
 from daemon.admin.answers import dump_line
 from daemon.admin.letters import content_view
 from daemon.admin.views import entry
@@ -77,14 +77,14 @@ def records(data: bytes) -> None:
     except DamagedError:
         plain = None
     else:
-        assert unpack(pack(plain)) == plain or plain != plain or b"\xca" in data or b"\xcb" in data  # noqa: PLR0124 - NaN
+        assert unpack(pack(plain)) == plain or plain != plain or b"\xca" in data or b"\xcb" in data
     try:
         found = load_record(7, data)
     except DamagedError as error:
         assert "\n" not in str(error)[:40]
     else:
         again = load_record(7, dump_record(found))
-        assert again == found or found != found  # noqa: PLR0124 - NaN again
+        assert again == found or found != found
     for kind in NEXT_ACTION:
         shown = content_view(DeadLetter(1, kind, 0, "c", "s", "cause", "subject", data))
         assert shown
@@ -104,38 +104,54 @@ def _record(cut: Cut) -> Record:
     one, two, name = cut.pick(_TEXTS), _text(cut), _text(cut)
     units, at = cut.number(), _instant(cut)
     at_us = cut.number() << 34
-    match cut.byte() % 13:
-        case 0:
-            message: Any = OrderLine(one, two, name, "S", units, cut.byte(), cut.byte(), cut.byte(), version=units << 40,
-                                     read_us=at_us, at=at, placed=_instant(cut) if cut.flag() else None,
-                                     takes_at_placement=cut.flag(), listing=two, location=name)
-        case 1:
-            message = StockCount(one, "S", units - 30_000, cut.pick(("available", "on_hand")), at=at, location=two, reference=name)
-        case 2:
-            message = Adjustment(one, two, "S", units - 30_000, at=at, location=name, reason=two)
-        case 3:
-            message = LevelReport(one, two, cut.pick((None, 0, units)), at, "S", at_us, name)
-        case 4:
-            message = Sent(one, two, units, cut.byte(), cut.pick((None, 5)))
-        case 5:
-            message = Confirmed(one, two, units, cut.byte(), at)
-        case 6:
-            message = Failed(one, two, units, name, at_us, cut.byte())
-        case 7:
-            message = Doubted(one, two, units, name, at_us, at_us + units)
-        case 8:
-            message = ReadBack(one, two, cut.pick((None, units)), at)
-        case 9:
-            message = Freeze(cut.flag(), two, name)
-        case 10:
-            message = Settle(at_us)
-        case 11:
-            message = Revive(one, two, cut.flag())
-        case _:
-            message = EmptyOrder(one, two, units, at_us, at)
+    message = cut.pick(_MESSAGES)(cut, one, two, name, units, at, at_us)
     cause = Cause(cut.pick(("webhook", "poll", "admin")), one, units, two, name)
     note = cut.pick(("", "conflict", "late", "ambiguous", "linked"))
     return Record(1 + units, at_us, "S", message, cause, cut.pick((None, -3, units)), cut.pick((None, 0)), note)
+
+
+def _line(cut: Cut, one: str, two: str, name: str, units: int, at: Instant, at_us: int) -> OrderLine:
+    return OrderLine(
+        one,
+        two,
+        name,
+        "S",
+        units,
+        cut.byte(),
+        cut.byte(),
+        cut.byte(),
+        version=units << 40,
+        read_us=at_us,
+        at=at,
+        placed=_instant(cut) if cut.flag() else None,
+        takes_at_placement=cut.flag(),
+        listing=two,
+        location=name,
+    )
+
+
+def _counted(cut: Cut, one: str, two: str, name: str, units: int, at: Instant, at_us: int) -> StockCount:
+    kind = cut.pick(("available", "on_hand"))
+    return StockCount(one, "S", units - 30_000, kind, at=at, location=two, reference=name)
+
+
+_MESSAGES: Final[tuple[Callable[..., Any], ...]] = (
+    _line,
+    _counted,
+    lambda cut, one, two, name, units, at, _: Adjustment(
+        one, two, "S", units - 30_000, at=at, location=name, reason=two
+    ),
+    lambda cut, one, two, name, units, at, us: LevelReport(one, two, cut.pick((None, 0, units)), at, "S", us, name),
+    lambda cut, one, two, name, units, at, us: Sent(one, two, units, cut.byte(), cut.pick((None, 5))),
+    lambda cut, one, two, name, units, at, us: Confirmed(one, two, units, cut.byte(), at),
+    lambda cut, one, two, name, units, at, us: Failed(one, two, units, name, us, cut.byte()),
+    lambda cut, one, two, name, units, at, us: Doubted(one, two, units, name, us, us + units),
+    lambda cut, one, two, name, units, at, us: ReadBack(one, two, cut.pick((None, units)), at),
+    lambda cut, one, two, name, units, at, us: Freeze(cut.flag(), two, name),
+    lambda cut, one, two, name, units, at, us: Settle(us),
+    lambda cut, one, two, name, units, at, us: Revive(one, two, cut.flag()),
+    lambda cut, one, two, name, units, at, us: EmptyOrder(one, two, units, us, at),
+)
 
 
 def _text(cut: Cut) -> str:
@@ -159,28 +175,74 @@ def event_lines(data: bytes) -> None:
     assert line.count(b"\n") == 1
     assert line.endswith(b"\n")
     event = json.loads(line)
-    assert (event["seq"], event["sku"], event["before"], event["after"]) == (record.seq, record.sku, record.before, record.after)
+    assert (event["seq"], event["sku"], event["before"], event["after"]) == (
+        record.seq,
+        record.sku,
+        record.before,
+        record.after,
+    )
     assert event["cause"]["by"] == record.cause.by
     shown = event_line(event)
     assert not {letter for letter in shown if ord(letter) < 32 or ord(letter) == 127}, repr(shown)
 
 
 def _seeds() -> list[bytes]:
-    made = [bytes([kind % 5, 3]) + b"L-1" + b"\x02xy" + bytes([0, 9]) + bytes(8) + bytes([kind]) + bytes(range(20)) for kind in range(13)]
+    made = [
+        bytes([kind % 5, 3]) + b"L-1" + b"\x02xy" + bytes([0, 9]) + bytes(8) + bytes([kind]) + bytes(range(20))
+        for kind in range(13)
+    ]
     return [*made, bytes([1, 6]) + "\u2028\x1b[1".encode() + bytes(30)]
 
 
 def _payloads() -> list[bytes]:
     whole = [dump_record(_record(Cut(seed))) for seed in _seeds()]
-    return [*whole, b"\x97" + b"\xc0" * 7, pack((0, "S", {}, (), None, None, "")), b"\x91" * 2_000, b"\xa1\xff",
-            pack((3, (0, (), (), (), ()), None, ())), number(7)]  # fmt: skip
+    return [
+        *whole,
+        b"\x97" + b"\xc0" * 7,
+        pack((0, "S", {}, (), None, None, "")),
+        b"\x91" * 2_000,
+        b"\xa1\xff",
+        pack((3, (0, (), (), (), ()), None, ())),
+        number(7),
+    ]
 
 
 TARGETS: Final = (
-    Target("seals", seals, "sealed rows, damaged", 512, (b"\x00\x00\x00\x00",),
-           lambda: (b"\2ab\0\1\1\0payload", b"\0\0\0\0\1", b"\1k\xff\xff\x80\2p", b"\4long\0\3\x40\3payload")),
-    Target("records", records, "stored values that were never written by us", 1_024,
-           (b"\x97", b"\x93", b"\xc0", b"\xc2", b"\xcf", b"\xd3", b"\xa0", b"\x80", b"\x81", b"\xca", b"\xd6\xff", b"\xc4\1"), _payloads),
-    Target("event_lines", event_lines, "records to the disk and back, and as lines of the event stream", 256,
-           (b"\xe2\x80\xa8", b"\n", b"\r", b'"', b"\\", b"\x1b["), _seeds),
-)  # fmt: skip
+    Target(
+        "seals",
+        seals,
+        "sealed rows, damaged",
+        512,
+        (b"\x00\x00\x00\x00",),
+        lambda: (b"\2ab\0\1\1\0payload", b"\0\0\0\0\1", b"\1k\xff\xff\x80\2p", b"\4long\0\3\x40\3payload"),
+    ),
+    Target(
+        "records",
+        records,
+        "stored values that were never written by us",
+        1_024,
+        (
+            b"\x97",
+            b"\x93",
+            b"\xc0",
+            b"\xc2",
+            b"\xcf",
+            b"\xd3",
+            b"\xa0",
+            b"\x80",
+            b"\x81",
+            b"\xca",
+            b"\xd6\xff",
+            b"\xc4\1",
+        ),
+        _payloads,
+    ),
+    Target(
+        "event_lines",
+        event_lines,
+        "records to the disk and back, and as lines of the event stream",
+        256,
+        (b"\xe2\x80\xa8", b"\n", b"\r", b'"', b"\\", b"\x1b["),
+        _seeds,
+    ),
+)

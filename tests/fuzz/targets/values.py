@@ -55,7 +55,9 @@ def _is_moment(span: Span) -> None:
 def addresses(data: bytes) -> None:
     """What the policy judged is what the client would connect to: no host hides behind another reading of a URL."""
     cut = Cut(data)
-    policy = AddressPolicy(frozenset({"shop.example", "127.0.0.1", "[::1]", "::1", "10.0.0.1:8080"}), cut.flag(), cut.flag())
+    policy = AddressPolicy(
+        frozenset({"shop.example", "127.0.0.1", "[::1]", "::1", "10.0.0.1:8080"}), cut.flag(), cut.flag()
+    )
     url = cut.rest().decode("utf-8", "surrogatepass_or_replace")
     refusal = policy.refusal(url)
     if refusal is not None:
@@ -95,7 +97,8 @@ def names(data: bytes) -> None:
         assert type(units) is int
         assert -QUANTITY_MAX <= units <= QUANTITY_MAX
     quoted = segment(text)
-    assert not set(quoted) & set("/?#& ") and quoted not in (".", "..")
+    assert not set(quoted) & set("/?#& ")
+    assert quoted not in (".", "..")
     assert [each for group in url_groups([text, "a", text]) for each in group] == [text, "a", text]
 
 
@@ -130,29 +133,79 @@ def _redactor() -> Redactor:
 
 TARGETS: Final = (
     Target(
-        "stamps", stamps, "RFC 3339, HTTP dates, Retry-After, WooCommerce's naive stamps", 96,
-        (b"Mon, ", b" Nov 2026 ", b" GMT", b"T", b"Z", b"+00:00", b".000001", b"9999-12-31", b"-23:59", b"1970-01-01"),
+        "stamps",
+        stamps,
+        "RFC 3339, HTTP dates, Retry-After, WooCommerce's naive stamps",
+        96,
+        (
+            b"Mon, ",
+            b" Nov 2026 ",
+            b" GMT",
+            b"T",
+            b"Z",
+            b"+00:00",
+            b".000001",
+            b"9999-12-31",
+            b"-23:59",
+            b"1970-01-01",
+        ),
         lambda: (
             b"\x1dMon, 23 Nov 2026 06:00:00 GMT2026-11-23T06:00:00.123456Z",
             b"\x1dMon, 23 Nov 2026 06:00:00 GMTMon, 23 Nov 2026 06:00:05 GMT",
-            b"\x0a176390000012.5", b"\x142026-11-23T06:00:00Z2026-11-23T06:00:00",
+            b"\x0a176390000012.5",
+            b"\x142026-11-23T06:00:00Z2026-11-23T06:00:00",
         ),
     ),
     Target(
-        "addresses", addresses, "URLs against the address policy, and httpx's reading of them", 128,
-        (b"https://", b"http://", b"shop.example", b"127.0.0.1", b"[::1]", b":443", b"@", b"\\", b"%2e", b"#", b"?",
-         b"\xe3\x80\x82", b"xn--", b"\xef\xbc\x8e", b"0x7f"),
-        lambda: (b"\1\1https://shop.example/a?b#c", b"\0\0http://127.0.0.1:80/", b"\1\1https://[::1]:443/x",
-                 b"\1\1http://shop.example@127.0.0.1/", b"\1\1https://10.0.0.1:8080/wp-json"),
+        "addresses",
+        addresses,
+        "URLs against the address policy, and httpx's reading of them",
+        128,
+        (
+            b"https://",
+            b"http://",
+            b"shop.example",
+            b"127.0.0.1",
+            b"[::1]",
+            b":443",
+            b"@",
+            b"\\",
+            b"%2e",
+            b"#",
+            b"?",
+            b"\xe3\x80\x82",
+            b"xn--",
+            b"\xef\xbc\x8e",
+            b"0x7f",
+        ),
+        lambda: (
+            b"\1\1https://shop.example/a?b#c",
+            b"\0\0http://127.0.0.1:80/",
+            b"\1\1https://[::1]:443/x",
+            b"\1\1http://shop.example@127.0.0.1/",
+            b"\1\1https://10.0.0.1:8080/wp-json",
+        ),
     ),
     Target(
-        "names", names, "SKUs, listing ids, quantities, names in URLs", 256,
+        "names",
+        names,
+        "SKUs, listing ids, quantities, names in URLs",
+        256,
         (b"/", b"..", b"%2E", b"\xed\xa0\x80", b"\x00", b"1e999", b"9007199254740993", b".0", b"-0"),
         lambda: (b"TEE-RED-M", b"12/34", b"..", b"2.0", b"1e400", "\u00e4\U0001f388".encode()),
     ),
     Target(
-        "redaction", redaction, "what a log line may say", 2_048,
+        "redaction",
+        redaction,
+        "what a log line may say",
+        2_048,
         (b"authorization: ", b"Bearer ", b"token=", b"@", b".example", b"\xe2\x80\xae", b"s3cr3t", b"\r\n"),
-        lambda: (b"Basic abcdef token=x a@b.example", b"password: hunter2 & signature=AAAA", b"\x1b[31mred\xe2\x80\xae"),
+        lambda: (
+            b"Basic abcdef token=x a@b.example",
+            b"password: hunter2 & signature=AAAA",
+            b"\x1b[31mred\xe2\x80\xae",
+            b"api_key=k&x",
+            b"a" * 600,
+        ),
     ),
-)  # fmt: skip
+)
