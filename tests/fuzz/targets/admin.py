@@ -10,8 +10,10 @@ import msgspec
 
 from daemon.admin.answers import ApiError
 from daemon.admin.api import AdminHandler
+from daemon.admin.openapi import _ALWAYS
 from daemon.admin.requests import Adjust, Backup, Because, Count, Empty, Query, Rebuild, decode_segment, read_body
-from daemon.admin.routes import ROUTES, find_route
+from daemon.admin.route import Route, choose, is_name
+from daemon.admin.routes import AFTER, CURSOR, FOLLOW, LIMIT, OF_SKU, ROUTES
 from daemon.domain.observations import QUANTITY_MAX
 from daemon.ingress.head_rules import split_target
 from daemon.ingress.http_types import HttpRequest, HttpResponse, RequestHead
@@ -21,8 +23,7 @@ from tests.fuzz.target import Cut, Target, line
 from tests.harness import House
 
 SHAPES: Final = (Count, Adjust, Because, Backup, Rebuild, Empty)
-STATUSES: Final = frozenset({200, 400, 404, 405, 409, 413, 502, 503})
-TAKES: Final = frozenset({"limit", "after", "before", "sku", "channel", "prefix", "cursor", "follow"})
+TAKES: Final = (LIMIT, AFTER, FOLLOW, OF_SKU, CURSOR)
 
 
 def admin_bodies(data: bytes) -> None:
@@ -40,15 +41,11 @@ def admin_bodies(data: bytes) -> None:
         _within(value)
     try:
         asked = Query(query, TAKES)
-        limit, after, follow = (
-            asked.whole("limit", 100, 1, 1_000),
-            asked.whole("after", 0, 0, 1 << 61),
-            asked.flag("follow"),
-        )
-        assert 1 <= limit <= 1_000
-        assert 0 <= after <= 1 << 61
-        assert type(follow) is bool
-        asked.text("sku").encode()
+        limit, after, follow = asked.whole(LIMIT), asked.whole(AFTER), asked.whole(FOLLOW)
+        assert LIMIT.low <= limit <= LIMIT.high
+        assert 0 <= after <= AFTER.high
+        assert follow in (0, 1)
+        asked.text(OF_SKU).encode()
     except ApiError as error:
         assert error.status == 400
         _refusal(error.answer())
@@ -69,7 +66,6 @@ def _within(value: Any) -> None:
 
 
 def _refusal(answer: HttpResponse) -> None:
-    assert answer.status in STATUSES
     error = json.loads(answer.body)["error"]
     assert set(error) == {"code", "message", "hint"}
     assert all(type(text) is str and text for text in error.values())
@@ -96,24 +92,34 @@ async def _furnish(house: House) -> AdminHandler:
 _RESIDENCE: Final = Residence(_furnish)
 
 
-async def _ask(handler: AdminHandler, method: str, target: str, body: bytes) -> None:
+async def _ask(handler: AdminHandler, route: Route | None, method: str, target: str, body: bytes) -> None:
     path, query = split_target(target)
     head = RequestHead(method, target, path, query, HttpRequest("", "", "").headers)
     answer = handler.admit(head)
     if isinstance(answer, int):
         answer = await handler.respond(HttpRequest(method, target, path, query, body=body[:answer]))
-    assert answer.status in STATUSES, answer
+    if route is None:
+        assert answer.status in (404, 405), answer
     if answer.status >= 400:
+        assert route is None or answer.status in (*_ALWAYS, *route.refusals), "not a documented refusal"
+        assert answer.status != 500
         _refusal(answer)
-    elif answer.stream is not None:
-        if answer.endless:
-            await answer.stream.aclose()  # type: ignore[attr-defined]  # it is a generator
-            return
+        return
+    assert answer.status == 200
+    assert route is not None
+    await _as_described(answer, route)
+
+
+async def _as_described(answer: HttpResponse, route: Route) -> None:
+    if answer.stream is None:
+        if not isinstance(route.gives, str):
+            msgspec.json.decode(answer.body, type=route.gives)
+    elif answer.endless:
+        await answer.stream.aclose()  # type: ignore[attr-defined]  # it is a generator
+    else:
         async for piece in answer.stream:
             for each in piece.splitlines():
                 assert isinstance(json.loads(each), dict)
-    elif answer.content_type == "application/json":
-        assert isinstance(msgspec.json.decode(answer.body), dict)
 
 
 def admin(data: bytes) -> None:
@@ -124,7 +130,7 @@ def admin(data: bytes) -> None:
     place = cut.byte()
     if place & 1:
         target = "/" + "/".join(
-            cut.latin() if each == "*" else each for each in ROUTES[(place >> 1) % len(ROUTES)].path
+            cut.latin() if is_name(each) else each for each in ROUTES[(place >> 1) % len(ROUTES)].path
         )
         target += "?" + cut.latin() if cut.flag() else ""
     else:
@@ -133,14 +139,15 @@ def admin(data: bytes) -> None:
     if "backup" in target:
         return  # it would write where the fuzzer says
     try:
-        find_route(method, split_target(target)[0])
+        route = choose(ROUTES, method, split_target(target)[0])
     except ApiError as error:
         _refusal(error.answer())
-    _RESIDENCE.visit(_ask, method, target, body)
+        route = None
+    _RESIDENCE.visit(_ask, route, method, target, body)
 
 
 def _known(path: str) -> int:
-    return next(place for place, route in enumerate(ROUTES) if "/" + "/".join(route.path) == path) << 1 | 1
+    return next(place for place, route in enumerate(ROUTES) if route.template == path) << 1 | 1
 
 
 WORDS: Final = (
@@ -203,21 +210,21 @@ TARGETS: Final = (
         lambda: (
             bytes([1, _known("/v1/counts")]) + b'\0{"sku":"A","quantity":5}',
             bytes([1, _known("/v1/adjustments")]) + b'\0{"sku":"A","quantity":-1,"reference":"R"}',
-            bytes([0, _known("/v1/skus/*")]) + line("A") + b"\0",
-            bytes([0, _known("/v1/skus/*/history")]) + line("A") + b"\1" + line("limit=2&before=5"),
-            bytes([0, _known("/v1/skus/*/explain")]) + line("a%2Fb") + b"\1" + line("channel=shop"),
+            bytes([0, _known("/v1/skus/{sku}")]) + line("A") + b"\0",
+            bytes([0, _known("/v1/skus/{sku}/history")]) + line("A") + b"\1" + line("limit=2&before=5"),
+            bytes([0, _known("/v1/skus/{sku}/explain")]) + line("a%2Fb") + b"\1" + line("channel=shop"),
             bytes([0, _known("/v1/events")]) + b"\1" + line("after=1&limit=3&sku=A"),
             bytes([0, _known("/v1/events")]) + b"\1" + line("follow=1"),
-            bytes([0, _known("/v1/dead-letters/*")]) + line("1") + b"\0",
-            bytes([1, _known("/v1/dead-letters/*/retry")]) + line("2") + b"\0",
-            bytes([1, _known("/v1/skus/*/freeze")]) + line("A") + b'\0{"reason":"r"}',
-            bytes([1, _known("/v1/channels/*/pause")]) + line("shop") + b"\0",
+            bytes([0, _known("/v1/dead-letters/{id}")]) + line("1") + b"\0",
+            bytes([1, _known("/v1/dead-letters/{id}/retry")]) + line("2") + b"\0",
+            bytes([1, _known("/v1/skus/{sku}/freeze")]) + line("A") + b'\0{"reason":"r"}',
+            bytes([1, _known("/v1/channels/{channel}/pause")]) + line("shop") + b"\0",
             bytes([1, _known("/v1/rebuild")]) + b'\0{"verify":true}',
             bytes([0, 0]) + line("v1/skus?prefix=A&limit=1"),
             bytes([0, _known("/metrics")]) + b"\0",
             bytes([0, _known("/v1/status")]) + b"\0",
-            bytes([1, _known("/v1/skus/*/push")]) + line("A") + b"\0",
-            bytes([1, _known("/v1/channels/*/reconcile")]) + line("site") + b"\0",
+            bytes([1, _known("/v1/skus/{sku}/push")]) + line("A") + b"\0",
+            bytes([1, _known("/v1/channels/{channel}/reconcile")]) + line("site") + b"\0",
         ),
     ),
 )

@@ -13,6 +13,7 @@ from daemon.admin.letters import content_view
 from daemon.admin.views import entry
 from daemon.cli.tables import event_line
 from daemon.domain.instants import Instant, Span
+from daemon.domain.kits import Assemble, ComponentLevel
 from daemon.domain.observations import Adjustment, LevelReport, OrderLine, StockCount
 from daemon.domain.sku import Confirmed, Doubted, Failed, Freeze, ReadBack, Revive, Sent, Settle
 from daemon.storage.codec import (
@@ -151,6 +152,8 @@ _MESSAGES: Final[tuple[Callable[..., Any], ...]] = (
     lambda cut, one, two, name, units, at, us: Settle(us),
     lambda cut, one, two, name, units, at, us: Revive(one, two, cut.flag()),
     lambda cut, one, two, name, units, at, us: EmptyOrder(one, two, units, us, at),
+    lambda cut, one, two, name, units, at, us: Assemble(((two, 1 + units), (name, 2))[: cut.byte() % 3]),
+    lambda cut, one, two, name, units, at, us: ComponentLevel(two, cut.pick((None, -3, units)), us >> 34, name),
 )
 
 
@@ -189,7 +192,7 @@ def event_lines(data: bytes) -> None:
 def _seeds() -> list[bytes]:
     made = [
         bytes([kind % 5, 3]) + b"L-1" + b"\x02xy" + bytes([0, 9]) + bytes(8) + bytes([kind]) + bytes(range(20))
-        for kind in range(13)
+        for kind in range(15)
     ]
     return [*made, bytes([1, 6]) + "\u2028\x1b[1".encode() + bytes(30)]
 
