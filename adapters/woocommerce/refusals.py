@@ -81,7 +81,7 @@ def refused(response: Response, *, write: bool) -> Outcome | None:
 def _host_of(location: str) -> str:
     """Without what else may stand there: a user and a password."""
     try:
-        return urlsplit(location).hostname or ""
+        return (urlsplit(location).hostname or "")[:100]
     except ValueError:
         return ""
 

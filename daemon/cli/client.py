@@ -81,7 +81,7 @@ class AdminClient:
             if answer.status >= 400:
                 raise _refusal(answer.status, answer.read())
             yield answer
-        except (http.client.HTTPException, ValueError, RecursionError):
+        except (http.client.HTTPException, ValueError, RecursionError, OverflowError):
             raise NoDaemonError(
                 f"what answers on {self.path} broke off or is no onhand daemon: see the daemon's log, then try again"
             ) from None

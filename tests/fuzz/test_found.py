@@ -16,6 +16,7 @@ from daemon.admin.requests import Count, read_body
 from daemon.cli.client import AdminClient, NoDaemonError
 from daemon.config import ConfigError, read_config
 from daemon.domain.channel import Delivery, SignatureScheme
+from daemon.domain.exchange import Response
 from daemon.domain.strict_json import objection
 from daemon.ingress.signature import check
 from daemon.outbound.address import AddressPolicy
@@ -156,8 +157,14 @@ def test_a_stored_sku_of_another_shape_is_damaged(plain: object) -> None:
         load_actor("A", pack(plain))
 
 
-def test_a_bomb_on_the_admin_socket_is_no_daemon(monkeypatch: pytest.MonkeyPatch) -> None:
-    answer = b"HTTP/1.1 200 x\r\nContent-Length: %d\r\n\r\n" % len(BOMB) + BOMB
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 x\r\nContent-Length: %d\r\n\r\n" % len(BOMB) + BOMB,
+        b"HTTP/1.1 200 x\r\nTransfer-Encoding: chunked\r\n\r\na00000000000000000\r\n{}",
+    ],
+)
+def test_a_bomb_on_the_admin_socket_is_no_daemon(answer: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
 
     class Sock:
         def sendall(self, data: bytes) -> None: ...
@@ -167,4 +174,17 @@ def test_a_bomb_on_the_admin_socket_is_no_daemon(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr("daemon.cli.client._UnixConnection.connect", lambda self: setattr(self, "sock", Sock()))
     with pytest.raises(NoDaemonError, match="no onhand daemon"):
-        AdminClient("/x").get("status")
+        list(AdminClient("/x").lines("events"))
+
+
+@pytest.mark.parametrize(
+    "location", ["//[", "https://[x", "https://user:secret@shop.example/", "", "//" + "x" * 9_000]
+)
+def test_a_redirect_to_nowhere_is_a_refusal_like_any_other(location: str) -> None:
+    talk = STORE_ADAPTER.orders(0, "")
+    next(talk)
+    with pytest.raises(StopIteration) as ended:
+        talk.send(Response(301, {"location": location}, b""))
+    assert ended.value.value.outcome.kind == "permanent"
+    assert "secret" not in ended.value.value.reason
+    assert len(ended.value.value.reason) < 300
