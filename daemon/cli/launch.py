@@ -63,9 +63,10 @@ def verify(theatre: bool, only: str, system: str) -> int:
     where the incident wants it. 0 iff everything holds.
 
     \b
-    ANOTHER SYSTEM under the same theatre (--system COMMAND): the program is started
-    once per incident, and again after it was killed, with the path of a JSON file
-    in the environment variable ONHAND_STAGE:
+    ANOTHER SYSTEM under the same theatre (--system COMMAND): acceptance tests and
+    incidents are judged from outside. The program is started once for each, and
+    again after it was killed, with the path of a JSON file in the environment
+    variable ONHAND_STAGE:
       listen         host:port where it must take webhooks, and answer GET /healthz with
                      200 once it has read every catalogue
       state_dir      where it may keep what must survive a SIGKILL

@@ -17,10 +17,10 @@ from daemon.theatre.checks import Check
 from daemon.theatre.curtain import FAILED, PASSED, console, raise_curtain
 from daemon.theatre.fault_theatre import HELD, NOT_JUDGED, Outcome, Troupe, system_maker
 from daemon.theatre.incidents import INCIDENTS, Incident
+from daemon.theatre.incidents.acceptance import ACCEPTANCE
 from daemon.theatre.verify import CHECKS, Result, run_check
 
 OUR_OWN: Final = "this daemon"
-IN_PROCESS: Final = "this test asks our own daemon, in its own process; a rival is judged from outside"
 
 
 class UnknownNameError(ValueError):
@@ -34,20 +34,21 @@ def run_theatre(as_json: bool, only: Sequence[str] = (), command: str = "") -> i
     """
     checks, incidents = chosen(only, command)
     quiet = as_json and not sys.stderr.isatty()
-    return raise_curtain(partial(_evening, checks, incidents, only, command, as_json, quiet))
+    return raise_curtain(partial(_evening, checks, incidents, command, as_json, quiet))
 
 
 def chosen(only: Sequence[str], command: str) -> tuple[list[Check], list[Incident]]:
     """What is played: what `only` names, in any case of letters; all where it names nothing.
 
-    The acceptance tests run this daemon in their own process: no rival can take its place there.
+    The acceptance tests ask this daemon in their own process; a rival takes them as incidents, from outside.
     """
     checks = {check.name: check for check in CHECKS} if not command else {}
-    incidents = {incident.name.lower(): incident for incident in INCIDENTS}
+    played = [*ACCEPTANCE, *INCIDENTS] if command else INCIDENTS
+    incidents = {incident.name.lower(): incident for incident in played}
     wanted = [name.strip().lower() for name in only if name.strip()]
     for name in wanted:
         if name not in checks and name not in incidents:
-            there = ", ".join([*checks, *(incident.name for incident in INCIDENTS)])
+            there = ", ".join([*checks, *(incident.name for incident in played)])
             raise UnknownNameError(f"there is no {name!r} on the programme: name some of {there}")
     return (
         [check for name, check in checks.items() if not wanted or name in wanted],
@@ -56,15 +57,18 @@ def chosen(only: Sequence[str], command: str) -> tuple[list[Check], list[Inciden
 
 
 async def _evening(
-    checks: Sequence[Check], incidents: Sequence[Incident], only: Sequence[str], command: str, as_json: bool,
-    quiet: bool, folder: Path,
-) -> int:  # fmt: skip
+    checks: Sequence[Check], incidents: Sequence[Incident], command: str, as_json: bool, quiet: bool, folder: Path
+) -> int:
     say = _nobody if quiet else _say
     began = trio.current_time()
     results = [await run_check(check, place, len(checks), folder, say) for place, check in enumerate(checks, 1)]
     stages = folder / "incidents"
     stages.mkdir()
-    outcomes = await Troupe(system_maker(command), say).play(incidents, stages)
+    # Acceptance tests measure how fast a system is: nobody else is on stage then.
+    alone = [incident for incident in incidents if incident in ACCEPTANCE]
+    outcomes = await Troupe(system_maker(command), say, at_once=1).play(alone, stages)
+    others = [incident for incident in incidents if incident not in ACCEPTANCE]
+    outcomes += await Troupe(system_maker(command), say).play(others, stages)
     seconds = trio.current_time() - began
     judged = [result.ok for result in results] + [each.word == HELD for each in outcomes if each.word != NOT_JUDGED]
     ok = bool(judged) and all(judged)
@@ -73,8 +77,7 @@ async def _evening(
             json.dumps(document(command, results, outcomes, seconds), ensure_ascii=False, indent=2) + "\n"
         )
     else:
-        unplayed = CHECKS if command and not any(only) else ()
-        console().print(table(results, outcomes, unplayed), summary(command, results, outcomes, seconds))
+        console().print(table(results, outcomes), summary(command, results, outcomes, seconds))
     return PASSED if ok else FAILED
 
 
@@ -92,18 +95,22 @@ def document(
     }
 
 
-def table(results: Sequence[Result], outcomes: Sequence[Outcome], unplayed: Sequence[Check] = ()) -> Table:
+def table(results: Sequence[Result], outcomes: Sequence[Outcome]) -> Table:
     """What is done to the system, what happened, what should have happened, and the verdict."""
     made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 1, 0), expand=True)
-    made.add_column("", no_wrap=True, width=3)
+    made.add_column("", no_wrap=True)
     for name, ratio in {"what is done": 6, "what happened": 10, "what should happen": 6}.items():
         made.add_column(name, ratio=ratio)
     made.add_column("", no_wrap=True, width=10)
     for result in results:
         happened = _happened(result.findings.told, result.findings.problems)
-        made.add_row("", result.check.title, happened, result.check.limit, _word(HELD if result.ok else "FAILED"))
-    for check in unplayed:
-        made.add_row("", check.title, Text(f"not judged: {IN_PROCESS}", "yellow"), check.limit, _word(NOT_JUDGED))
+        made.add_row(
+            result.check.name,
+            result.check.title,
+            happened,
+            result.check.limit,
+            _word(HELD if result.ok else "FAILED"),
+        )
     for each in outcomes:
         happened = _happened(each.verdict.told, each.verdict.problems)
         for why in each.unjudged:

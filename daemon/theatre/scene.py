@@ -71,8 +71,19 @@ class Scene:
 
     async def order(self, store: str, *lines: tuple[str, int]) -> str:
         """Buy (SKU, units); the order's id. Raises `CallFailedError` where the storefront refuses."""
+        order = await self.try_order(store, *lines)
+        if not order:
+            raise CallFailedError(f"{store} refused an order of {lines}: it shows too few")
+        return order
+
+    async def try_order(self, store: str, *lines: tuple[str, int]) -> str:
+        """The same; "" where the storefront shows too few."""
         wanted = {"lines": [{"sku": sku, "quantity": units} for sku, units in lines]}
-        return str((await self._post(store, "/orders", wanted))["id"])
+        url, headers = self._urls[store] + "/orders", {"content-type": "application/json"}
+        answer = await self.send(Request("POST", url, headers, msgspec.json.encode(wanted)))
+        if answer.status not in (201, 409):
+            raise CallFailedError(f"{store} refused an order: {answer.body.decode(errors='replace')}")
+        return str(msgspec.json.decode(answer.body)["id"]) if answer.status == 201 else ""
 
     async def act(self, store: str, order: str, action: str, **more: Any) -> None:
         """Cancel, refund or fulfil an order."""

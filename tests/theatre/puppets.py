@@ -10,10 +10,11 @@ from adapters.storefront import Storefront
 from daemon.theatre.evidence import Evidence, Fact, Verdict
 from daemon.theatre.fault_theatre import judge
 from daemon.theatre.incidents import INCIDENTS
+from daemon.theatre.incidents.acceptance import ACCEPTANCE
 
 START_US = 1_795_413_600_000_000
 SECOND_US = 1_000_000
-BY_NAME = {incident.name: incident for incident in INCIDENTS}
+BY_NAME = {incident.name: incident for incident in (*ACCEPTANCE, *INCIDENTS)}
 
 
 class Puppets:

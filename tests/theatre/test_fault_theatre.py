@@ -16,6 +16,7 @@ from daemon.cli import main
 from daemon.theatre.evidence import Evidence, Fact, Verdict
 from daemon.theatre.fault_theatre import Outcome, Troupe, judge, play_one, system_maker
 from daemon.theatre.incidents import INCIDENTS, Incident
+from daemon.theatre.incidents.acceptance import ACCEPTANCE
 from daemon.theatre.programme import UnknownNameError, chosen, document, summary, table
 from daemon.theatre.scene import NotJudgedError, Scene, Setting
 from daemon.theatre.systems import StageTold, StoreTold, Timing
@@ -52,11 +53,11 @@ def test_a_name_that_is_not_on_the_programme_is_refused_with_those_that_are() ->
         chosen(["T99"], "")
 
 
-def test_a_rival_is_not_put_where_this_daemon_runs_in_process() -> None:
+def test_a_rival_takes_the_acceptance_tests_from_outside() -> None:
     checks, incidents = chosen([], "rival")
-    assert (checks, len(incidents)) == ([], len(INCIDENTS))
-    with pytest.raises(UnknownNameError):
-        chosen(["burst"], "rival")
+    assert (checks, incidents) == ([], [*ACCEPTANCE, *INCIDENTS])
+    assert [each.name for each in ACCEPTANCE] == [each.name for each in CHECKS]
+    assert chosen(["burst"], "rival") == ([], [ACCEPTANCE[0]])
 
 
 @pytest.mark.parametrize(
@@ -106,15 +107,6 @@ def test_the_document_holds_everything_measured() -> None:
     assert found["incidents"][0]["not_judged"] == ["the inside"]
     assert found["incidents"][0]["figures"] == {"was": 3}
     assert json.loads(json.dumps(found)) == found
-
-
-def test_a_rivals_table_says_that_the_acceptance_tests_are_not_judged() -> None:
-    from rich.console import Console
-
-    console = Console(width=160, markup=False)
-    with console.capture() as captured:
-        console.print(table([], [], CHECKS))
-    assert captured.get().count("not judged: this test asks our own daemon") == len(CHECKS)
 
 
 def test_nothing_judged_is_nothing_held() -> None:
@@ -203,7 +195,7 @@ async def test_an_incident_without_a_place_to_happen_is_not_judged_and_one_that_
     assert {name: each.word for name, each in words.items()} == {
         "held": "held", "placeless": "not judged", "refused": "FAILED", "broken": "FAILED",
     }  # fmt: skip
-    assert "market refused /orders" in words["refused"].verdict.problems[0]
+    assert "market refused an order" in words["refused"].verdict.problems[0]
     assert "ZeroDivisionError" in words["broken"].verdict.problems[0]
 
 
