@@ -144,7 +144,7 @@ async def at_once(scene: Scene) -> None:
 def judge_at_once(evidence: Evidence, verdict: Verdict) -> None:
     verdict.saw(
         f"{ROUNDS} rounds of {len(STORES)} buyers, {evidence.noted['refused']} refused; {LAST_UNITS} last units, "
-        f"each wanted {len(STORES)} times at once: {evidence.noted['oversold']} sold beyond the stock, and given back",
+        f"each wanted by {len(STORES)} at once: {evidence.noted['oversold']} sold beyond the stock, and given back",
         refused=evidence.noted["refused"], oversold=evidence.noted["oversold"],
     )  # fmt: skip
     verdict.demand(not evidence.noted["refused"], f"{evidence.noted['refused']} orders were refused")
