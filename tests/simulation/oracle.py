@@ -21,8 +21,10 @@ from daemon.storage.codec import unpack
 from daemon.storage.dead_letters import DeadLetter
 from daemon.storage.idempotency import digest
 from daemon.storage.tables import DELIVERIES
+from tests.simulation.kits import possible, scaled, shares
 
 if TYPE_CHECKING:
+    from daemon.actors.registry import Registry
     from tests.simulation.fronts import Front
     from tests.simulation.ports import LevelsAsked, Life
     from tests.simulation.world import World
@@ -155,8 +157,9 @@ class Oracle:
             if self.world.plan.fair and slot.attempt == 1 and not slot.touched and waited_s > PROMPT_S:
                 self.world.fail(f"a wish waited {waited_s:.3f} s in fair weather: {slot}")
             known[listing.id] = sum(
-                line.now().taken for key, line in state.stock.lines.items() if key[0] == front.name
-            )
+                line.now().taken for key, line in state.stock.lines.items()
+                if key[0] == front.name and (line.whole or not line.kit)
+            )  # fmt: skip
         self.sent[asked.idempotency_key] = known
 
     def started(self, life: Life) -> None:
@@ -175,7 +178,9 @@ class Oracle:
         for channel, key, order, version, lines in self.acked[self.acked_checked :]:
             if key not in stored:
                 self.world.fail(f"{channel}: an acknowledged delivery is not stored (order {order} v{version})")
-            for line, sku in lines:
+            kits = self.world.plan.kits
+            told = {(line, each) for line, sku in lines for each, _ in ((sku, 1), *shares(sku, kits))}
+            for line, sku in sorted(told):
                 state = parts.registry.peek(sku)
                 known = state.stock.lines.get((channel, order, line)) if state else None
                 if known is None and state is not None and self._settled(state.stock, channel, order):
@@ -223,15 +228,27 @@ class Oracle:
                 slot = state.slots.get((front.name, listing.id)) if state else None
                 if state is None or slot is None:
                     return f"{front.name}: {listing.sku} is not linked"
-                if state.stock.available is None:
+                if state.available is None and self._hopeless(listing.sku):
+                    continue
+                if state.available is None:
                     return f"{listing.sku} is not counted"
-                want = shown(state.stock.available, front.policy)
+                want = shown(state.available, front.policy)
                 if listing.quantity != want:
                     return f"{front.name}: {listing.sku} shows {listing.quantity}, should be {want}: {slot}"
         return ""
 
+    def _hopeless(self, sku: str) -> bool:
+        """Is it a kit with a component that nobody lists, so that nobody ever counts it?"""
+        recipe = self.world.plan.kits.get(sku, ())
+        return any(not self.counts[component] for component, _ in recipe)
+
     def _known_wrongly(self, life: Life) -> str:
         assert life.daemon is not None
+        for kit, recipe in self.world.plan.kits.items():
+            states = {sku: life.daemon.parts.registry.peek(sku) for sku in (kit, *(part for part, _ in recipe))}
+            available = {sku: state.available if state else None for sku, state in states.items()}
+            if available[kit] != possible(recipe, available):
+                return f"{kit} of {recipe} has {available[kit]}, its components {available}"
         for sku, truth in self.truths(life).items():
             state = life.daemon.parts.registry.peek(sku)
             assert state is not None
@@ -262,18 +279,7 @@ class Oracle:
         for channel, lane in parts.outbox.lanes.items():
             if not all(self._given_up(slot) for slot in lane.slots.values()):
                 self.world.fail(f"{channel}: slots are open at rest")
-        for sku in self.world.plan.skus:
-            state = parts.registry.peek(sku)
-            if state is None:
-                continue
-            self.world.counts["ambiguous SKUs at rest"] += bool(state.stock.ambiguous)
-            self.world.counts["SKUs at rest"] += 1
-            for slot in state.slots.values():
-                if slot.listing in self.world.fronts[slot.channel].removed:
-                    continue
-                quantity = self.world.fronts[slot.channel].store.shop.listings[slot.listing].quantity
-                if slot.open() or slot.belief != quantity or slot.desired != quantity:
-                    self.world.fail(f"{slot.channel}: shows {quantity}, but {slot}")
+        self._check_slots(parts.registry)
         letters = [each for each in parts.dead_letters.page() if not self._explained(each)]
         if letters:
             self.world.fail(f"there are dead letters: {letters[:3]}")
@@ -283,6 +289,23 @@ class Oracle:
         if report.different or report.first_broken:
             self.world.fail(f"the log and the state differ: {report}")
         self._check_people()
+
+    def _check_slots(self, registry: Registry) -> None:
+        for sku in (*self.world.plan.skus, *self.world.plan.kits):
+            state = registry.peek(sku)
+            if state is None or state.available is None:
+                continue
+            if sku in self.world.plan.kits:
+                self.world.counts["kits at rest"] += 1
+                self.world.counts["sold as kits"] += len(state.stock.lines)
+            self.world.counts["ambiguous SKUs at rest"] += bool(state.stock.ambiguous)
+            self.world.counts["SKUs at rest"] += 1
+            for slot in state.slots.values():
+                if slot.listing in self.world.fronts[slot.channel].removed:
+                    continue
+                quantity = self.world.fronts[slot.channel].store.shop.listings[slot.listing].quantity
+                if slot.open() or slot.belief != quantity or slot.desired != quantity:
+                    self.world.fail(f"{slot.channel}: shows {quantity}, but {slot}")
 
     def _explained(self, letter: DeadLetter) -> bool:
         """Is it about a listing that is gone?"""
@@ -347,7 +370,8 @@ class Oracle:
         lines: dict[str, list[TrueLine]] = defaultdict(list)
         for front in self.world.front_list:
             for (sku, _, _), line in self._lines(front).items():
-                lines[sku].append(line)
+                for part, units in shares(sku, self.world.plan.kits):
+                    lines[part].append(scaled(line, units))
         found = {}
         for sku in self.world.plan.skus:
             if self.counts[sku]:
@@ -373,6 +397,8 @@ class Oracle:
 
     def _counted(self, count: StockCount) -> None:
         """A count in the log: somebody must have told it, or the right storefront must have shown it."""
+        if count.sku in self.world.plan.kits:
+            self.world.fail(f"a kit is not on the shelf: {count}")
         self.counts[count.sku][count.at.at.lo, count.at.at.hi] = count
         if count.source == "person":
             told = self.counted.get(count.reference)

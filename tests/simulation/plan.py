@@ -6,6 +6,8 @@ import random
 
 from attrs import frozen
 
+from tests.simulation.kits import NO_KITS, Recipes, drawn
+
 KINDS = (
     "throttling", "failing", "stale", "pages", "partial", "bad rows", "meddling", "muted", "new listings",
     "gone listings", "strangers", "full disk", "clock jumps", "wall jumps",
@@ -18,6 +20,7 @@ class Plan:
     """What kind of world a seed makes."""
 
     skus: tuple[str, ...]
+    """What is on the shelf."""
     hot: frozenset[str]
     heat: float
     stock_max: int
@@ -57,15 +60,19 @@ class Plan:
     """Which kinds of weather there are, beside the ordinary."""
     tears: float = 0.0
     """How often the power goes while a commit is on its way to the disk."""
+    kits: Recipes = NO_KITS
+    """What is sold as one and taken from the shelf as these."""
 
     @classmethod
     def of(cls, seed: int) -> Plan:
         rng = random.Random(f"{seed}:plan")
         skus = tuple(f"SKU-{number:02d}" for number in range(1, rng.choice((2, 6, 14)) + 1))
+        kits = drawn(seed, skus)
         lazy = rng.random() < 0.25
         return cls(
             skus=skus,
-            hot=frozenset(rng.sample(skus, k=min(len(skus), rng.choice((1, 2, 3))))),
+            hot=frozenset(rng.sample(skus, k=min(len(skus), rng.choice((1, 2, 3))))) | frozenset(kits),
+            kits=kits,
             heat=rng.choice((0.1, 0.5, 0.9)),
             stock_max=rng.choice((3, 15, 60)),
             first_hour=rng.uniform(0, 24),

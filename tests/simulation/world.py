@@ -151,10 +151,13 @@ class World:
         return random.Random(f"{self.seed}:{stream}")
 
     def _fronts(self) -> Iterator[Front]:
-        rng, plan = self.dice("fronts"), self.plan
+        rng, rng_kits, plan = self.dice("fronts"), self.dice("kits"), self.plan
         for name in ("eu", "site", "outlet"):
             mine = [sku for sku in plan.skus if rng.random() < 0.85] or [plan.skus[0]]
             stock = {sku: rng.randrange(plan.stock_max + 1) for sku in mine}
+            kits = [kit for kit in plan.kits if rng_kits.random() < 0.85]
+            stock |= {kit: rng_kits.randrange(plan.stock_max + 1) for kit in kits}
+            mine += kits
             store = Storefront(name, mine, stock, f"secret-{name}", self.seed)
             policy = Policy(
                 buffer=rng.choice((0, 0, 0, 1, 2)), share=rng.choice((1.0, 1.0, 1.0, 0.5)),
@@ -455,6 +458,7 @@ class World:
         return Config(
             str(self.directory / "state"), str(self.directory / "admin.sock"), channels,
             public_url=PUBLIC_URL, storage=StorageSettings(map_max_gb=1, settlement_days=self.plan.settlement_days),
+            kits=self.plan.kits,
         )  # fmt: skip
 
     def _platforms(self) -> dict[str, Platform]:
