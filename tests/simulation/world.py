@@ -441,7 +441,7 @@ class World:
             _, rest = group.split(FencedError)
             _, rest = rest.split(StoreError) if rest is not None and self.disk_sick() else (None, rest)
             if rest is not None:
-                raise
+                raise rest from None  # without what is fenced: where the world ends with this life, that is all
             self.count("ends of a life by an error" if life.up else "ends of a life by a crash")
         finally:
             undo(life, self.directory / "state")
