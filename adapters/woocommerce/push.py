@@ -84,7 +84,9 @@ def _unsendable(push: Push, first: ListingId | None) -> Outcome | None:
     """Batches check no types - "abc" became 0 - so we do (recording 07)."""
     listing = listing_id(push.listing)
     if listing is None or first is None:
-        return Outcome("permanent", f"{push.listing!r} is no listing id of WooCommerce: 12, or 12/34 for a variation")
+        return Outcome(
+            "permanent", f"{push.listing[:60]!r} is no listing id of WooCommerce: 12, or 12/34 for a variation"
+        )
     if isinstance(push.level, bool) or not isinstance(push.level, int) or not 0 <= push.level <= QUANTITY_MAX:
         return Outcome("permanent", f"a level must be a whole number from 0 to {QUANTITY_MAX}")
     if _parent(listing) != _parent(first):

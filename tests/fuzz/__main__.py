@@ -41,7 +41,7 @@ def main() -> int:
     if options.together:
         # A slice shared out over all targets, for the time that the machine gives all of them.
         seconds = max(1, options.together * options.jobs // len(names))
-    plan = Plan(seconds, options.runs, seed, options.jobs)
+    plan = Plan(seconds, options.runs, seed, options.jobs, options.grow)
     print(f"seed {seed}, {len(names)} targets, {options.jobs} at a time", flush=True)
     results = Campaign(plan, lambda text: print(text, flush=True)).run([TARGETS[name] for name in names])
     print(_table(results))
@@ -58,6 +58,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--together", type=int, default=0, metavar="SECONDS", help="for all targets together")
     parser.add_argument("--jobs", type=int, default=2, help="targets at a time (default 2)")
     parser.add_argument("--seed", type=int, default=0, help="of the mutator (default: the time)")
+    parser.add_argument("--grow", type=int, default=0, metavar="N", help="keep N new inputs of each target")
     parser.add_argument("--record", metavar="FILE", help="add the figures to this JSON file")
     parser.add_argument("--replay", nargs=2, metavar=("TARGET", "FILE"), help="run one input")
     return parser.parse_args()

@@ -16,7 +16,7 @@ import atheris
 from attrs import define, field, frozen
 
 from tests.fuzz.bounds import RSS_MAX_MB, Tally, bounded
-from tests.fuzz.shelf import inputs, save_crash
+from tests.fuzz.shelf import grow, inputs, save_crash
 from tests.fuzz.shrink import breakage, shrunk
 from tests.fuzz.target import Target
 
@@ -26,12 +26,14 @@ HANG_S = 30
 
 @frozen
 class Plan:
-    """How long each target runs: until `seconds` are over or `runs` are done, whichever is set."""
+    """How long each target runs: until `seconds` are over or `runs` are done, whichever is set. `grow`: so many of
+    the inputs that reached something new join the kept corpus."""
 
     seconds: int = 0
     runs: int = 0
     seed: int = 1
     jobs: int = 1
+    grow: int = 0
 
 
 @frozen
@@ -126,6 +128,8 @@ class Campaign:
             self.say(
                 f"  input: {Path(path).read_bytes()!r}\n  replay: python -m tests.fuzz --replay {target.name} {path}"
             )
+        if self.plan.grow:
+            grow(target, [path.read_bytes() for path in (child.folder / "found").iterdir()], self.plan.grow)
         return result
 
     def _keep(self, target: Target, data: bytes) -> str:

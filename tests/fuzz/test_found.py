@@ -23,6 +23,7 @@ from daemon.outbound.address import AddressPolicy
 from daemon.storage.codec import DamagedError, load_record, pack, unpack
 from tests.fuzz.targets.webhooks import SANDBOX_ADAPTER, STORE_ADAPTER
 
+SOUND = "channels: {outlet: {adapter: sandbox, base_url: 'http://127.0.0.1:1', webhook_secrets: [a]}}\n"
 BOMB = b"[" * 200_000
 LINE = b'{"id":1,"product_id":%d,"variation_id":%d,"meta_data":[{"key":"_reduced_stock","value":"2"}]}'
 ORDER = b'{"id":1,"date_modified_gmt":"2026-11-20T14:15:30","line_items":[%b]}'
@@ -55,8 +56,8 @@ def test_a_port_cannot_hide_behind_a_bracket(url: str) -> None:
     [
         '"\\UFFFFFFFF"',
         "%YAML 1." + "1" * 5_000 + "\n---\na: b",
-        'state_dir: "a\\0b"',
-        'state_dir: "\\uD800"',
+        'state_dir: "a\\0b"\n' + SOUND,
+        'state_dir: "\\uD800"\n' + SOUND,
         '"\\uDC00": x',
         "channels: {site: {adapter: sandbox, base_url: 'http://\u00e4.example', webhook_secrets: []}}",
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -121,10 +122,11 @@ def redaction(data: bytes) -> None:
         assert _SECRET not in shown
         assert len(shown) <= 6 * MAX_CHARS + 64
         assert shown.isprintable() or not any(ord(c) < 32 or 0xD800 <= ord(c) < 0xE000 for c in shown)
-    fields = redactor.fields({text: text, "authorization": text, "n": {"a": [text] * 30}})
+    fields = redactor.fields({text[:40]: 1, "authorization": text, "n": {"a": [text[:20]] * 30}})
     assert fields["authorization"] == "[redacted]"
 
 
+@cache
 def _redactor() -> Redactor:
     made = Redactor()
     made.protect(_SECRET)
