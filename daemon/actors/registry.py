@@ -401,14 +401,14 @@ class Registry:
             del self.actors[sku]
         return len(leaving)
 
-    def settle_some(self, after: str, horizon_us: int, limit: int = 200) -> str:
+    def settle_some(self, after: str, horizon_us: int, floors: Mapping[str, int], limit: int = 200) -> str:
         """Fold what is older than `horizon_us` in the next `limit` SKUs behind `after`; returns the last one seen,
-        or the empty string behind the last SKU of all."""
+        or the empty string behind the last SKU of all. `floors`: see `Settle`."""
         page = self.skus(after=after, limit=limit)
         for sku in page:
             state = self.peek(sku)
-            if state is not None and state.stock.settles(horizon_us):
-                self.tell([Part(sku, Settle(horizon_us), Cause("settlement"))])
+            if state is not None and state.stock.settles(horizon_us, floors):
+                self.tell([Part(sku, Settle(horizon_us, floors), Cause("settlement"))])
         return page[-1] if len(page) == limit else ""
 
     # -- starting --

@@ -287,7 +287,8 @@ class Daemon:
         horizon_us = now_us - settings.settlement_us
         sku, more = "", True
         while more:
-            sku = parts.registry.settle_some(sku, horizon_us)
+            floors = {name: channel.poller.reaches_back_to_us() for name, channel in parts.channels.items()}
+            sku = parts.registry.settle_some(sku, horizon_us, floors)
             more = bool(sku)
             await trio.sleep(PAGE_PAUSE_S)
         order, more = b"", True

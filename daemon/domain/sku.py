@@ -6,7 +6,7 @@ message, time and policies it does the same, so the state is the fold of the log
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from attrs import define, field, frozen
@@ -91,9 +91,11 @@ class Freeze:
 
 @frozen
 class Settle:
-    """Fold what is older than `horizon_us` into the anchors."""
+    """Fold what is older than `horizon_us` into the anchors, but no line that its channel's next poll tells again:
+    `floors` say from when on it will, by channel, on the channel's own clock."""
 
     horizon_us: int
+    floors: Mapping[str, int] = field(factory=dict)
 
 
 @frozen
@@ -164,7 +166,7 @@ class Sku:
                 verdict: StepVerdict = "frozen" if message.frozen else "thawed"
                 return Step(verdict, before, before, log=True, slots=changed)
             case Settle():
-                folded = self.stock.settle(message.horizon_us)
+                folded = self.stock.settle(message.horizon_us, message.floors)
                 shaken = tuple(each for each in self.slots.values() if each.rests_on_less_than(self.stock.lines))
                 for each in shaken:
                     each.ask_recheck(now_us)

@@ -10,6 +10,7 @@ Any permutation, repetition and splitting of the same observations gives the sam
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from attrs import define, field, frozen
@@ -30,6 +31,8 @@ settled, not applied, to be quarantined."""
 SETTLE_MARGIN_US = 3_600 * SECOND_US
 """What lies this close to the settlement horizon is not folded yet: told again by way of another estimate of its
 source's clock, it might lie on the other side of the horizon, pass for new, and count twice."""
+
+NO_FLOORS: Mapping[str, int] = {}
 
 
 @frozen
@@ -191,16 +194,20 @@ class Stock:
         self._count_in(share)
         return "superseded" if share == NOTHING and movement.quantity else "applied"
 
-    def settle(self, horizon_us: int) -> int:
+    def settle(self, horizon_us: int, floors: Mapping[str, int] = NO_FLOORS) -> int:
         """Fold what was placed and last changed well before `horizon_us`; returns how much was folded.
 
-        The numbers do not change by it; what arrives later about folded facts is late. An order line that still
+        `floors`: from when on (its own clock) a channel's next poll tells its orders again. They stay, however old:
+        told again when they are folded they would pass for late news, at every poll of a quiet channel. The numbers do not change by it; what arrives later about folded facts is late. An order line that still
         holds units is not history yet, and one of which nobody knows when it was placed could not be told from a
         new one: both stay.
         """
         if horizon_us <= self.settled_us:
             return 0
-        lines = [key for key, line in self.lines.items() if self._foldable(line) and _ended_before(line, horizon_us)]
+        lines = [
+            key for key, line in self.lines.items()
+            if self._foldable(line) and _ended_before(line, horizon_us, floors.get(key[0]))
+        ]  # fmt: skip
         movements = [
             name for name, each in self.adjustments.items() if self.anchors and _long_before(each.at, horizon_us)
         ]
@@ -216,10 +223,12 @@ class Stock:
         self._recount()
         return len(lines) + len(movements)
 
-    def settles(self, horizon_us: int) -> bool:
+    def settles(self, horizon_us: int, floors: Mapping[str, int] = NO_FLOORS) -> bool:
         """Would `settle` fold anything?"""
-        return any(self._foldable(line) and _ended_before(line, horizon_us) for line in self.lines.values()) or bool(
-            self.anchors and any(_long_before(each.at, horizon_us) for each in self.adjustments.values())
+        return any(
+            self._foldable(line) and _ended_before(line, horizon_us, floors.get(key[0]))
+            for key, line in self.lines.items()
+        ) or bool(self.anchors and any(_long_before(each.at, horizon_us) for each in self.adjustments.values())
         )
 
     def _foldable(self, line: Line) -> bool:
@@ -291,8 +300,10 @@ def _long_before(moment: Instant, horizon_us: int) -> bool:
     return moment.at.hi < horizon_us - SETTLE_MARGIN_US
 
 
-def _ended_before(line: Line, horizon_us: int) -> bool:
+def _ended_before(line: Line, horizon_us: int, floor_us: int | None) -> bool:
     if line.placed is None or not _long_before(line.placed, horizon_us):
+        return False
+    if floor_us is not None and any(each.at.own and each.at.own.hi >= floor_us for each in line.sightings):
         return False
     now = line.now()
     return now.taken == now.fulfilled and all(_long_before(sighting.at, horizon_us) for sighting in line.sightings)

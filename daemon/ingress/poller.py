@@ -51,6 +51,11 @@ class Poller:
         """Every order placed before this (our clock) is absorbed."""
         return self.cursors.get(self.account.name).polled_us
 
+    def reaches_back_to_us(self) -> int:
+        """Orders changed since then (the channel's clock) come again with the next poll."""
+        position_us = self.cursors.get(self.account.name).position_us
+        return max(0, position_us - int(self.account.adapter.traits.overlap_s * SECOND_US))
+
     def poke(self) -> None:
         """Poll soon."""
         self._poked.set()

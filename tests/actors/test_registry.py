@@ -291,7 +291,7 @@ async def test_news_of_settled_facts_is_a_letter(tmp_path: Path) -> None:
     async with house(tmp_path, wall=Ticking(100 * hour)) as h:
         old = OrderLine("shop", "1", "1", "A", 2, fulfilled=2, at=exactly(hour), placed=exactly(hour))
         await h.tell(counted("A", 9), old)
-        assert h.registry.settle_some("", 10 * hour) == ""
+        assert h.registry.settle_some("", 10 * hour, {}) == ""
         h.registry.drain()
         assert await h.tell(old) == ["late"]
         assert [letter.kind for letter in h.letters.page()] == ["late"]

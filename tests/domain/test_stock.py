@@ -309,3 +309,16 @@ def test_settling_a_sku_asks_for_new_evidence_where_a_belief_rests_on_folded_lin
     step = sku.step(Settle(NOON + FAR), NOON + FAR, lambda _: Policy())
     assert step.slots == (slot,)
     assert slot.recheck_us == NOON + FAR
+
+
+def test_a_line_that_its_channels_next_poll_tells_again_is_not_folded() -> None:
+    count = StockCount("person", SKU, 10, at=at(-9))
+    placed = Instant(Span(NOON, NOON), Span(NOON + 7, NOON + 7))
+    assert placed.own is not None
+    sold = OrderLine("shop", "1", "a", SKU, 2, fulfilled=2, at=placed, placed=placed)
+    for floor_us, folded in ((placed.own.hi, 0), (placed.own.hi + 1, 1)):
+        stock = told(count, sold)
+        assert stock.settles(NOON + FAR, {"shop": floor_us}) is bool(folded)
+        assert stock.settle(NOON + FAR, {"shop": floor_us}) == folded
+        assert stock.apply(sold).verdict == ("late" if folded else "known")
+        assert stock.available == 8

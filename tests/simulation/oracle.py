@@ -308,7 +308,11 @@ class Oracle:
                     self.world.fail(f"{slot.channel}: shows {quantity}, but {slot}")
 
     def _explained(self, letter: DeadLetter) -> bool:
-        """Is it about a listing that is gone?"""
+        """Is it about a listing that is gone, or about an order so old that a person must look at it? What is told
+        there is no news: else the numbers would not be right."""
+        if letter.kind == "late":
+            self.world.count("late letters")
+            return self.world.plan.settlement_days == 1
         return letter.kind == "push" and letter.content.decode() in self.world.fronts[letter.channel].removed
 
     def _check_people(self) -> None:

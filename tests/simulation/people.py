@@ -174,7 +174,7 @@ class Mender:
         self.world = world
 
     async def look(self) -> None:
-        """Once over all letters. What is not answered is looked at the next time."""
+        """Once over the first letters. What is not answered is looked at the next time."""
         status, answer = await self.world.ask_admin("/v1/dead-letters", method="GET")
         for letter in json.loads(answer)["dead_letters"] if status == 200 else ():
             front = self.world.fronts.get(letter["channel"])

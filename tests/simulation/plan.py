@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from tests.simulation.kits import NO_KITS, Recipes, drawn
 
@@ -13,6 +13,10 @@ KINDS = (
     "gone listings", "strangers", "full disk", "clock jumps", "wall jumps",
 )  # fmt: skip
 """Kinds of weather; a world has about half of them, so that none hides what another would show."""
+
+LONG_EVERY = 40
+LONG_STRETCH = 56.0
+"""A world of three hours lives a week then."""
 
 
 @frozen
@@ -56,6 +60,8 @@ class Plan:
     subscribes: bool = False
     """One channel's webhooks must be subscribed, and may be switched off."""
     settlement_days: int = 30
+    stretch: float = 1.0
+    """So many times longer than asked for it lives."""
     kinds: frozenset[str] = frozenset()
     """Which kinds of weather there are, beside the ordinary."""
     tears: float = 0.0
@@ -65,6 +71,20 @@ class Plan:
 
     @classmethod
     def of(cls, seed: int) -> Plan:
+        """The world of this seed; one in `LONG_EVERY` lives for weeks, at the pace of a small shop."""
+        plan = cls._of(seed)
+        return plan._long() if seed % LONG_EVERY == LONG_EVERY - 1 else plan
+
+    def _long(self) -> Plan:
+        """The same world at the pace of real life: 20 to 100 orders a day, quiet nights, weeks instead of hours."""
+        return evolve(
+            self, stretch=LONG_STRETCH, settlement_days=1, visits_s=self.visits_s / 15, rush=min(self.rush, 0.02),
+            poll_s=300.0, catalogue_s=3600.0, operator_s=self.operator_s * 20, weather_s=self.weather_s * 10,
+            crash_s=self.crash_s * 10, bolts=self.bolts / 50, eio=self.eio / 10, tears=self.tears / 10, drops=True,
+        )  # fmt: skip
+
+    @classmethod
+    def _of(cls, seed: int) -> Plan:
         rng = random.Random(f"{seed}:plan")
         skus = tuple(f"SKU-{number:02d}" for number in range(1, rng.choice((2, 6, 14)) + 1))
         kits = drawn(seed, skus)

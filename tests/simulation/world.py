@@ -325,7 +325,10 @@ class World:
 
     async def _days(self) -> None:
         rng = self.dice("days")
-        parts = max(2, round(self.hours / 6)) if self.hours > 2 else 2
+        hours = self.hours * self.plan.stretch
+        if self.plan.stretch > 1:
+            self.count("worlds that live for weeks")
+        parts = max(2, min(8, round(hours / 6))) if hours > 2 else 2
         for part in range(parts):
             if part or not self.plan.early:
                 await self._rest()
@@ -336,7 +339,7 @@ class World:
                         people.start_soon(each(self).run)
                     if "strangers" in self.plan.kinds:
                         people.start_soon(Strangers(self).run)
-                    await trio.sleep(self.hours * 3600 / parts * rng.uniform(0.7, 1.3))
+                    await trio.sleep(hours * 3600 / parts * rng.uniform(0.7, 1.3))
                     self._calm()
                     busy.cancel()
             await self._rest()
@@ -355,6 +358,9 @@ class World:
         bound_s = self.plan.catalogue_s + 1800.0
         await self._quiet(began + bound_s, "come to")
         self.counts["seconds to rest"] += round(trio.current_time() - began)
+        # A letter about a push that nobody wants any more stays until a person has seen it.
+        await Mender(self).look()
+        await self._quiet(began + bound_s, "stay at")
         await self.oracle.check()
         if not self.plan.fair:
             await Strangers(self).siege()
@@ -362,6 +368,8 @@ class World:
         if self.life is not None and not self.plan.fair and self.rng_bolt.random() < 0.3:
             self.fault("crash at the instant of quiet")
             self.life.crash("at the instant of quiet")
+        await self._quiet(trio.current_time() + bound_s, "stay at")
+        await Mender(self).look()
         await self._quiet(trio.current_time() + bound_s, "stay at")
         await self.oracle.check()
 

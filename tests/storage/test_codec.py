@@ -49,7 +49,7 @@ MESSAGES = {
     "doubted": Doubted("shop", "L1", 4, "?", 99, 100),
     "read back": ReadBack("shop", "L1", None, AT),
     "freeze": Freeze(frozen=True, by="ann", reason="audit"),
-    "settle": Settle(12),
+    "settle": Settle(12, {"eu": 7}),
     "revive": Revive("shop", "L1", anyway=True),
     "empty order": EmptyOrder("shop", "1001", 3, 0, AT),
 }  # fmt: skip
