@@ -11,6 +11,7 @@ from attrs import asdict, define, evolve, field
 from daemon.actors.actor import Part
 from daemon.actors.registry import Bounds, Registry
 from daemon.app.channel import Channel
+from daemon.app.steady import SteadyClock
 from daemon.app.watching import Watch
 from daemon.config import Config
 from daemon.config_channels import ChannelConfig
@@ -66,10 +67,13 @@ def assemble(
     open_environment: OpenEnvironment = Environment.open,
 ) -> Parts:  # fmt: skip
     """Open the store, make every part. Raises `StoreError`, `CredentialError` or `RuntimeError`, each a sentence."""
+    calendar_us, clock = ports.wall_us, SteadyClock(ports.wall_us)
+    ports = evolve(ports, wall_us=clock)
     resolve = resolver(ports.environ, ports.read_file, telemetry.protect)
     setups = {name: (channel, _keys(channel, resolve, telemetry)) for name, channel in config.channels.items()}
     adapters = {name: _adapter(channel, platforms[channel.adapter], resolve) for name, (channel, _) in setups.items()}
     store = _open_store(config, ports, telemetry, open_environment)
+    clock.not_before(store.head.hlc_us)
     links, orders, outbox = Links(store), OrderIndex(store, config.kits), Outbox(store)
     letters, seen = DeadLetters(store), SeenDeliveries(store)
     cursors, refetches = Cursors(store), Refetches(store)
@@ -80,7 +84,7 @@ def assemble(
         store, outbox, orders, links, letters, refetches, policies.get, watch,
         Bounds(limits.mailbox_max, limits.queued_max, limits.actors_max), config.kits,
     )  # fmt: skip
-    receiver = Receiver(store, registry, seen, letters, watch, ports.wall_us)
+    receiver = Receiver(store, registry, seen, letters, watch, ports.wall_us, calendar_us)
     ranks = _ranks(config)
     first_counts = FirstCounts(registry, ranks, watch.first_count)
     parts = Parts(

@@ -193,14 +193,19 @@ class Daemon:
     def _recall_clocks(self) -> None:
         """What was known of the channels' clocks, a little wider: without it a webhook that comes before a channel's
         first answer could not be told from one of five minutes earlier."""
-        for name, (lo, hi, samples) in unpack(self.parts.store.env.get(META, b"clocks") or pack({})).items():
+        for name, (lo, hi, samples, *at_us) in unpack(self.parts.store.env.get(META, b"clocks") or pack({})).items():
             if name in self.parts.channels:
                 span = Span(lo - CLOCK_DRIFT_US, hi + CLOCK_DRIFT_US)
-                self.parts.channels[name].account.offset = ClockOffset(span, samples)
+                known_us = at_us[0] if at_us else self.parts.store.head.hlc_us
+                self.parts.channels[name].account.offset = ClockOffset(span, samples, known_us)
 
     def _note_clocks(self) -> None:
         offsets = {name: each.account.offset for name, each in self.parts.channels.items()}
-        known = {name: (each.span.lo, each.span.hi, each.samples) for name, each in offsets.items() if each.samples}
+        known = {
+            name: (each.span.lo, each.span.hi, each.samples, each.at_us)
+            for name, each in offsets.items()
+            if each.samples
+        }
         if known:
             self.parts.store.put(META, b"clocks", pack(known))
 

@@ -13,6 +13,9 @@ from attrs import evolve, frozen
 SECOND_US = 1_000_000
 DAY_US = 86_400 * SECOND_US
 
+DRIFT_PPM = 1_000
+"""How fast a channel's clock may run away from ours, in millionths: a bad quartz, and ours being slewed."""
+
 
 @frozen(order=True)
 class Span:
@@ -98,18 +101,25 @@ class ClockOffset:
 
     Each answer with a `Date` header narrows it by interval intersection; an answer that contradicts what we
     believed (the channel's clock was set, or ours was) starts it anew. Before the first answer it is as wide
-    as a careless shop's clock.
+    as a careless shop's clock; after the last one it widens by what clocks may drift.
     """
 
     span: Span = Span(-300 * SECOND_US, 300 * SECOND_US)
     samples: int = 0
+    at_us: int = 0
+    """When the newest answer came."""
+
+    def spread(self, now_us: int) -> Span:
+        """How far it may run ahead of ours by now."""
+        more = (abs(now_us - self.at_us) * DRIFT_PPM) // 1_000_000 if self.samples else 0
+        return Span(self.span.lo - more, self.span.hi + more)
 
     def learn(self, channel_date: Span, sent_us: int, received_us: int) -> ClockOffset:
         """One answer: it says `channel_date` and was made somewhere between `sent_us` and `received_us`."""
         seen = Span(channel_date.lo - max(received_us, sent_us), channel_date.hi - sent_us)
-        met = self.span.meet(seen) if self.samples else None
-        return evolve(self, span=met or seen, samples=self.samples + 1 if met else 1)
+        met = self.spread(received_us).meet(seen) if self.samples else None
+        return evolve(self, span=met or seen, samples=self.samples + 1 if met else 1, at_us=received_us)
 
-    def ours(self, own: Span) -> Span:
-        """A stamp of the channel's clock, on ours."""
-        return own.shift(self.span)
+    def ours(self, own: Span, now_us: int) -> Span:
+        """A stamp of the channel's clock, on ours, as far as that is known now."""
+        return own.shift(self.spread(now_us))

@@ -85,7 +85,15 @@ class Account:
         self.breaker.begin(self.wall_us())
         if request.sign is not None:
             request = request.sign(request, self.wall_us(), self.new_id())
-        return await self.http.send(request)
+        began_us = self.wall_us()
+        reply = await self.http.send(request)
+        return self._timed(reply, began_us) if isinstance(reply, Response) else reply
+
+    def _timed(self, reply: Response, began_us: int) -> Response:
+        """The answer with its times on our clock: its client may have read another, which may have been set."""
+        received_us = max(began_us, self.wall_us())
+        took_us = min(max(0, reply.received_us - reply.sent_us), received_us - began_us)
+        return evolve(reply, sent_us=received_us - took_us, received_us=received_us)
 
     def _discreet(self, value: Any) -> Any:
         """The value with every text in it that is the channel's own wording redacted."""
@@ -143,7 +151,7 @@ class Account:
 
     def instant(self, own: Span) -> Instant:
         """A stamp of the channel's clock, also on ours."""
-        return Instant(self.offset.ours(own), own)
+        return Instant(self.offset.ours(own, self.wall_us()), own)
 
     def channel_now_us(self) -> int:
         """The channel's clock now, at the earliest it may show."""

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 RECENT_MAX = 20
+WINDOW_S = 300
+"""How old a signed delivery may be."""
+STAMP = "x-sandbox-timestamp"
 
 
 @define(eq=False)
@@ -174,6 +177,8 @@ class Front:
             if world.life is not None and world.lightning():
                 world.fault("crash right after an acknowledgement")
                 world.life.crash("right after an acknowledgement")
+        elif status == 401 and self._looks_stale(hook):
+            world.fault("webhook refused: the clocks are too far apart")
         elif status not in (None, 503):
             world.fail(f"{self.name}: a webhook was answered {status}")
         await trio.sleep(world.net_s())
@@ -181,6 +186,10 @@ class Front:
             world.fault("answer to a webhook lost")
             return None
         return status
+
+    def _looks_stale(self, hook: Hook) -> bool:
+        """Is it signed by a clock so far from ours that it might be a replay?"""
+        return abs(self.world.wall_us() // SECOND_US - int(hook.headers[STAMP])) >= WINDOW_S - 1
 
     async def post(
         self, channel: str, headers: dict[str, str], body: bytes, *, sent: int | None = None

@@ -11,14 +11,13 @@ import trio
 from adapters.storefront import Hook
 from daemon.domain.instants import SECOND_US
 from daemon.storage.environment import Head
+from tests.simulation.fronts import STAMP, WINDOW_S
 
 if TYPE_CHECKING:
     from tests.simulation.fronts import Front
     from tests.simulation.world import World
 
-WINDOW_S = 300
-"""How old a signed delivery may be."""
-STAMP, SIGNATURE = "x-sandbox-timestamp", "x-sandbox-signature"
+SIGNATURE = "x-sandbox-signature"
 KINDS = ("forged", "altered", "cut short", "cut off", "unsigned", "replayed too late", "for no channel")
 REFUSED = {"cut off": (None, 400, 408), "for no channel": (404,)}
 """The answers to each kind; 401 to all others. Cut off: its sender hangs up within the body."""

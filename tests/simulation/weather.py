@@ -115,7 +115,7 @@ class Weather:
                 world.fault("disk filled up")
             case "clock jumps":
                 self._jump(front)
-            case "wall jumps":
+            case "wall jumps" if world.plan.drops:
                 world.set_wall(rng.choice((-1.0, 1.0)) * rng.choice((0.5, 10.0, 120.0)) * rng.random())
 
     def _new_listing(self, front: Front) -> None:
