@@ -197,10 +197,10 @@ class Stock:
     def settle(self, horizon_us: int, floors: Mapping[str, int] = NO_FLOORS) -> int:
         """Fold what was placed and last changed well before `horizon_us`; returns how much was folded.
 
-        `floors`: from when on (its own clock) a channel's next poll tells its orders again. They stay, however old:
-        told again when they are folded they would pass for late news, at every poll of a quiet channel. The numbers do not change by it; what arrives later about folded facts is late. An order line that still
+        The numbers do not change by it; what arrives later about folded facts is late. An order line that still
         holds units is not history yet, and one of which nobody knows when it was placed could not be told from a
-        new one: both stay.
+        new one: both stay. So does what is told again by the next poll, from `floors` on, however old it is: folded,
+        it would pass for late news, at every poll of a quiet channel.
         """
         if horizon_us <= self.settled_us:
             return 0
@@ -228,8 +228,7 @@ class Stock:
         return any(
             self._foldable(line) and _ended_before(line, horizon_us, floors.get(key[0]))
             for key, line in self.lines.items()
-        ) or bool(self.anchors and any(_long_before(each.at, horizon_us) for each in self.adjustments.values())
-        )
+        ) or bool(self.anchors and any(_long_before(each.at, horizon_us) for each in self.adjustments.values()))
 
     def _foldable(self, line: Line) -> bool:
         """What nobody counted waits for its count; a kit's own line waits for nothing, there will be none."""

@@ -16,7 +16,9 @@ GRIDS_S = (0.0, 0.001, 0.05, 1.0)
 """Things happen on the same tick of such a grid, so that ties and races of no width come about."""
 
 
-MOMENTS = ("a push", "a poll", "a catalogue page", "a reading back", "an acknowledgement", "a start")
+MOMENTS = (
+    "a push", "a poll", "a catalogue page", "a reading back", "an acknowledgement", "a start", "a clock being set",
+)  # fmt: skip
 
 
 class Shoppers:

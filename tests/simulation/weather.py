@@ -132,6 +132,7 @@ class Weather:
         if abs(front.clock.off_us(now_us) / 1e6 + by_s) < OFF_MAX_S:
             front.clock.jump(by_s, now_us)
             self.world.fault("clock of a storefront set forward" if by_s > 0 else "clock of a storefront set back")
+            self.world.reached("a clock being set")
 
 
 class Lightning:

@@ -191,8 +191,7 @@ class World:
             self.wall_off_us += round(by_s * 1e6)
             self.wall_set = True
             self.fault("our clock set forward" if by_s > 0 else "our clock set back")
-            for front in self.front_list:
-                front.clock.unsettle(by_s, self.now_us())
+            self.reached("a clock being set")
 
     def net_s(self) -> float:
         return self.rng_net.choice((0.0, 0.002, 0.02, 0.02, 0.1)) * (1 + self.rng_net.random())
