@@ -40,7 +40,7 @@ def _fold(skus: dict[str, Sku], record: Record) -> None:
     if isinstance(message, OrderLine | StockCount | Adjustment):
         state.stock.apply(message)
     elif isinstance(message, Settle):
-        state.stock.settle(message.horizon_us, message.floors)
+        state.stock.settle(message.horizon_us, message.floors or {})
     else:
         state.step(message, record.at_us, lambda _: None)
 

@@ -95,7 +95,7 @@ class Settle:
     `floors` say from when on it will, by channel, on the channel's own clock."""
 
     horizon_us: int
-    floors: Mapping[str, int] = field(factory=dict)
+    floors: Mapping[str, int] | None = None
 
 
 @frozen
@@ -166,7 +166,7 @@ class Sku:
                 verdict: StepVerdict = "frozen" if message.frozen else "thawed"
                 return Step(verdict, before, before, log=True, slots=changed)
             case Settle():
-                folded = self.stock.settle(message.horizon_us, message.floors)
+                folded = self.stock.settle(message.horizon_us, message.floors or {})
                 shaken = tuple(each for each in self.slots.values() if each.rests_on_less_than(self.stock.lines))
                 for each in shaken:
                     each.ask_recheck(now_us)

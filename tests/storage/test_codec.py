@@ -49,7 +49,8 @@ MESSAGES = {
     "doubted": Doubted("shop", "L1", 4, "?", 99, 100),
     "read back": ReadBack("shop", "L1", None, AT),
     "freeze": Freeze(frozen=True, by="ann", reason="audit"),
-    "settle": Settle(12, {"eu": 7}),
+    "settle": Settle(12),
+    "settle with floors": Settle(12, {"eu": 7}),
     "revive": Revive("shop", "L1", anyway=True),
     "empty order": EmptyOrder("shop", "1001", 3, 0, AT),
 }  # fmt: skip
@@ -94,6 +95,7 @@ GOLDEN = {
     "read back": "97cd03e8a1419508a473686f70a24c31c0940102030495a4706f6c6ca473686f7003a431303031a13104c0a46c617465",
     "freeze": "97cd03e8a1419409c3a3616e6ea5617564697495a4706f6c6ca473686f7003a431303031a13104c0a46c617465",
     "settle": "97cd03e8a141920a0c95a4706f6c6ca473686f7003a431303031a13104c0a46c617465",
+    "settle with floors": "97cd03e8a141930a0c81a265750795a4706f6c6ca473686f7003a431303031a13104c0a46c617465",
     "revive": "97cd03e8a141940ba473686f70a24c31c395a4706f6c6ca473686f7003a431303031a13104c0a46c617465",
     "empty order": (
         "97cd03e8a0960ca473686f70a4313030310300940102030495a4706f6c6ca473686f7003a431303031a13104c0a46c617465"
