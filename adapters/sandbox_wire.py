@@ -128,8 +128,19 @@ def read(content: bytes | Raw, shape: type[T]) -> T | Unreadable:
         return Unreadable("it is nested too deeply")
 
 
+ITEMS_MAX: Final = 10_000
+"""Items of one page: what is read of it is held in memory and applied as one."""
+
+
 def read_list(content: bytes) -> Page | Unreadable:
-    """A list in one of its envelopes, or bare."""
+    """A list in one of its envelopes, or bare; of a bounded length."""
+    page = _read_list(content)
+    if isinstance(page, Page) and len(page.items) > ITEMS_MAX:
+        return Unreadable(f"one page holds {len(page.items)} items; at most {ITEMS_MAX} are taken")
+    return page
+
+
+def _read_list(content: bytes) -> Page | Unreadable:
     found = read(content, Envelope | list[Raw])  # type: ignore[arg-type]  # a union is a shape, too
     if isinstance(found, list):
         return Page(found)

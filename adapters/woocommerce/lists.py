@@ -7,10 +7,13 @@ import msgspec
 from adapters.woocommerce.payloads import UnreadableError, decode
 from adapters.woocommerce.refusals import failed_read, garbled
 from daemon.domain.exchange import Response
-from daemon.domain.outcomes import Failure
+from daemon.domain.outcomes import Failure, Outcome
 
 PER_PAGE = 100
 """The most a list gives; asking for more is refused (recording 11)."""
+
+ROWS_MAX = 10 * PER_PAGE
+"""What is taken of a store whose plugins make pages longer: what is read of one is held in memory."""
 
 Rows = list[msgspec.Raw]
 
@@ -21,9 +24,12 @@ def rows_of(response: Response) -> Rows | Failure:
     if failure is not None:
         return failure
     try:
-        return decode(response.body, Rows)
+        rows = decode(response.body, Rows)
     except UnreadableError:
         return Failure(garbled(response, write=False))
+    if len(rows) > ROWS_MAX:
+        return Failure(Outcome("transient", f"{len(rows)} rows on one page, of which at most {PER_PAGE} were asked"))
+    return rows
 
 
 def more_pages(response: Response, page: int, rows: int) -> bool:

@@ -18,7 +18,7 @@ from daemon.config import Config, ConfigError, load_config
 from daemon.credentials import CredentialError
 from daemon.domain.channel import Platform
 from daemon.events import Event
-from daemon.ingress.listeners import inherited_listeners, tcp_listeners, unix_listener
+from daemon.ingress.listeners import admin_objection, inherited_listeners, tcp_listeners, unix_listener
 from daemon.notify import Notifier
 from daemon.outbound.http import AddressPolicy, open_http_client
 from daemon.ports import HttpPort, HttpTarget, Ports, production_ports, read_file, wall_us
@@ -115,7 +115,16 @@ async def _listen_public(host: str, port: int) -> Sequence[trio.abc.Listener[Any
 
 async def _listen_admin(path: str) -> Sequence[trio.abc.Listener[Any]]:
     inherited = _inherited().get("admin")
-    return inherited or [unix_listener(path)]
+    if inherited is None:
+        own = unix_listener(path)
+        if objection := admin_objection(own.socket):
+            await own.aclose()
+            raise RuntimeError(objection)
+        return [own]
+    for listener in inherited:
+        if objection := admin_objection(listener.socket):
+            raise RuntimeError(objection)
+    return inherited
 
 
 _handed_over: dict[str, list[trio.SocketListener]] | None = None

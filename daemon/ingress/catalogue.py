@@ -23,6 +23,10 @@ from daemon.outbound.account import Account
 from daemon.storage.codec import Cause
 
 PAGES_MAX = 100_000
+LISTINGS_MAX = 1_000_000
+"""A catalogue with more listings has no end, or is no shop's."""
+OFFERS_MAX = 200_000
+"""First counts that wait at a time; the SKUs beyond them are offered by the next pull, when these are counted."""
 
 SURE_S = 3.0
 SURE_TRIES = 5
@@ -69,6 +73,8 @@ class FirstCounts:
     def offer(self, sku: str, offer: Offer) -> None:
         """This channel lists the uncounted SKU. Two listings of one channel: the lower level is the safer one."""
         best = self._offers.get(sku)
+        if best is None and len(self._offers) >= OFFERS_MAX:
+            return
         if best is None or (self.ranks[offer.channel], offer.level) < (self.ranks[best.channel], best.level):
             self._offers[sku] = offer
 
@@ -216,6 +222,8 @@ class Catalogue:
             page = answer.next_page
             if not page:
                 break
+            if listings > LISTINGS_MAX:
+                return Pulled(listings, linked, mismatched, f"the catalogue has more than {LISTINGS_MAX} listings")
         await self.first_counts.settle(self.account.name)
         if linked and self.receiver.relink(self.account.name):
             self.intake.look()

@@ -22,6 +22,7 @@ class UnixListener(trio.abc.Listener[trio.SocketStream]):
     """A listening Unix socket whose file goes away when it is closed."""
 
     def __init__(self, sock: trio.socket.SocketType, path: str) -> None:
+        self.socket = sock
         self._listener = trio.SocketListener(sock)
         self._path = path
         self._identity = _identity(path)
@@ -117,6 +118,30 @@ def inherited_listeners(environ: Mapping[str, str]) -> dict[str, list[trio.Socke
         listener = trio.SocketListener(trio.socket.from_stdlib_socket(sock))
         listeners.setdefault(name, []).append(listener)
     return listeners
+
+
+def admin_objection(sock: socket.socket | trio.socket.SocketType) -> str:
+    """Why a listening socket must not take the admin's commands, as a sentence; empty where it may.
+
+    Whoever can write to a Unix socket can connect to it, so its file and its folder say who commands the daemon.
+    """
+    if sock.family != socket.AF_UNIX:
+        return (
+            "the socket handed over under the name admin is no Unix socket, so everybody on the network could "
+            "command the daemon: name a path in ListenStream="
+        )
+    path = sock.getsockname()
+    if not isinstance(path, str) or not path.startswith("/"):
+        return "" if path and isinstance(path, str) else "the admin socket has no path: name one in ListenStream="
+    try:
+        own, folder = os.stat(path).st_mode, os.stat(os.path.dirname(path)).st_mode
+    except OSError:
+        return ""  # where we cannot see it, whoever handed it over has placed it
+    if own & stat.S_IWOTH:
+        return f"everybody may use the admin socket {path}: set SocketMode=0660 in its unit, or chmod 660"
+    if folder & stat.S_IWOTH and not folder & stat.S_ISVTX:
+        return f"everybody may replace the admin socket {path}: chmod o-w its folder"
+    return ""
 
 
 def peer_of(stream: trio.abc.Stream) -> str:

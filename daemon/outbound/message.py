@@ -19,6 +19,8 @@ FRAMING_HEADERS = frozenset(
 )
 """Written by the client alone: an adapter's value for one of these could shift the whole conversation."""
 
+_STEP_BYTES = 256 * 1024
+
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _TEXT = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?|")
 
@@ -105,11 +107,15 @@ class AnswerBody:
 
     def _decode(self, chunk: bytes) -> None:
         try:
-            while chunk and len(self._received) <= self._max_bytes and self._decoder is not None:
+            held_back = False
+            while (chunk or held_back) and len(self._received) <= self._max_bytes and self._decoder is not None:
                 if self._decoder.eof:
                     self._decoder = _decoder()  # gzip may come as several members in a row
-                self._received += self._decoder.decompress(chunk, self._max_bytes + 1 - len(self._received))
+                # In steps: what one call gives is a second copy of it until it is added.
+                piece = self._decoder.decompress(chunk, _STEP_BYTES)
+                self._received += piece
                 chunk = self._decoder.unconsumed_tail or self._decoder.unused_data
+                held_back = len(piece) == _STEP_BYTES and not self._decoder.eof
         except zlib.error:
             raise ExchangeError("the compressed answer does not decode") from None
 
