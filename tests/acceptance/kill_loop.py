@@ -37,8 +37,9 @@ __all__ = ["HOT", "Options", "Result", "kill_loop"]
 SHORT_S, LONG_S, LONG_LIVES = 0.35, 2.6, 0.15
 """A life ends at a moment drawn evenly from the first, or, in so many of all lives, from the second: long enough for
 a checkpoint."""
-STARTS = 3
-"""A short life is at least so many starts long, or a slow machine would do nothing but start."""
+LONGER, SHORTER = 1.2, 0.93
+"""Short lives grow by the first after a kill during the start and shrink by the second after any other, so that about
+seven in ten come to serve, also on a machine that starts slowly."""
 STOP_KILLS = 0.15
 """So many lives are asked to stop and killed while they do."""
 TELLERS, TELLER_PACE_S, SHOPPER_PACE_S = 4, 0.01, 0.06
@@ -139,6 +140,7 @@ class Round:
     rng: random.Random
     result: Result = field(factory=Result)
     starts_s: list[float] = field(factory=list)
+    short_s: float = SHORT_S
     progress: Progress = lambda number, starts_s: None
 
     async def run(self) -> Result:
@@ -173,14 +175,15 @@ class Round:
 
     async def _live_and_be_killed(self) -> None:
         rng, process = self.rng, self.world.daemon.process
-        short_s = max(SHORT_S, STARTS * statistics.median(self.starts_s[-50:]))
-        life_s = rng.uniform(0, max(short_s, LONG_S) if rng.random() < self.options.long_lives else short_s)
+        life_s = rng.uniform(0, LONG_S if rng.random() < self.options.long_lives else self.short_s)
         served = len(self.starts_s)
         with trio.move_on_after(life_s):
             await self._start()
             await self._audit()
             await trio.sleep_forever()
-        if len(self.starts_s) == served:
+        started = len(self.starts_s) > served
+        self.short_s = min(LONG_S, max(SHORT_S, self.short_s * (SHORTER if started else LONGER)))
+        if not started:
             self.result.kills_during_start += 1
         elif rng.random() < STOP_KILLS:
             self.result.kills_during_stop += 1
