@@ -28,6 +28,8 @@ def commit_kinds(batch: Batch) -> list[str]:
     kinds += [kind for table, kind in _ROWS.items() if batch.puts.get(table)]
     if batch.deletes.get(DEAD):
         kinds.append("letter-gone")
+    if batch.deletes.get(DELIVERIES):
+        kinds.append("pruned")
     if any(batch.puts.get(table) or batch.deletes.get(table) for table in BEHIND):
         kinds.append("checkpoint-rows")
     return [kind for kind in dict.fromkeys(kinds) if kind]
@@ -39,7 +41,7 @@ def _told(record: Record) -> str:
         case StockCount():
             return "first-count" if by == "catalogue" else "count"
         case OrderLine():
-            return by if by in ("webhook", "poll") else ""
+            return by if by in ("webhook", "poll", "refetch") else ""
         case LevelReport():
             return "catalogue" if by == "catalogue" else ""
         case _:

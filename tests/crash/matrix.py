@@ -25,8 +25,9 @@ from pathlib import Path
 import trio
 from attrs import asdict, define, field
 
+from tests.acceptance.processes import onhand
 from tests.crash.planted import PLANTED
-from tests.crash.points import POINTS, Point
+from tests.crash.points import POINTS, Need, Point
 from tests.crash.prompters import Prompter
 from tests.crash.solitary import SOLITARY, die_alone
 from tests.crash.traffic import busy
@@ -43,6 +44,7 @@ FAULTS = {
     "webhook": {"duplicate": 0.2, "drop": 0.1, "reorder": 0.2, "delay_s": 0.2},
     "api": {"error_500": 0.02, "lose_answer": 0.02},
 }
+DIALS: dict[Need, list[str]] = {"growth": ["--small-map"], "age": ["--forgetful"]}
 TELLERS, TELLER_PACE_S, SHOPPER_PACE_S, LOT = 2, 0.02, 0.06, 40
 
 
@@ -113,8 +115,8 @@ class Matrix:
             nth = 1  # passed once in each life
         if point.name.startswith("start."):
             await self._leave_something_to_repeat()
-        small = ["--small-map"] if point.needs == "growth" else []
-        self._become("--die-at", point.name, "--nth", str(nth), *small)
+        dials = DIALS.get(point.needs, [])
+        self._become("--die-at", point.name, "--nth", str(nth), *dials)
         process.start()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.prompter.prompt, point.needs)
@@ -196,6 +198,24 @@ async def matrix(
     return rows
 
 
+async def side_by_side(folder: Path, points: Sequence[Point], jobs: int, arguments: Sequence[str]) -> list[Row]:
+    """The same, as so many processes with worlds of their own."""
+    rows: list[Row] = []
+
+    async def job(number: int) -> None:
+        names = [point.name for point in points[number::jobs]]
+        module = [onhand()[0], "-m", "tests.crash.matrix", "--json", "--keep", str(folder / f"job-{number}")]
+        done = await trio.run_process([*module, *arguments, "--points", *names], capture_stdout=True, check=False)
+        if done.returncode not in (0, 1) or not done.stdout:
+            raise RuntimeError(f"job {number} ended with {done.returncode}; what it said is on stderr")
+        rows.extend(Row(**row) for row in json.loads(done.stdout))
+
+    async with trio.open_nursery() as nursery:
+        for number in range(min(jobs, len(points))):
+            nursery.start_soon(job, number)
+    return sorted(rows, key=lambda row: row.point)
+
+
 def chosen(names: Sequence[str]) -> list[Point]:
     """The points whose names begin with one of these; all for none. Raises `ValueError` for a name of no point."""
     for name in names:
@@ -222,6 +242,7 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="name the points and leave")
     parser.add_argument("--points", nargs="*", default=[], metavar="NAME", help="names, or beginnings of names")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=1, help="processes side by side, which share the points")
     parser.add_argument("--times", type=int, default=3, help="kills at each point")
     parser.add_argument("--planted", choices=sorted(PLANTED), default="", help="run with a bug, which must be found")
     parser.add_argument("--dir", type=Path, help="work in this directory: /dev/shm, or one on the disk to be tried")
@@ -239,8 +260,13 @@ def main() -> int:
     with tempfile.TemporaryDirectory(dir=options.dir) as temporary:
         folder = options.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        run = partial(matrix, folder, points, seed=options.seed, times=options.times, planted=options.planted)
-        rows = trio.run(run)
+        if options.jobs > 1:
+            arguments = ["--seed", str(options.seed), "--times", str(options.times)]
+            arguments += ["--planted", options.planted] if options.planted else []
+            rows = trio.run(side_by_side, folder, points, options.jobs, arguments)
+        else:
+            run = partial(matrix, folder, points, seed=options.seed, times=options.times, planted=options.planted)
+            rows = trio.run(run)
     if options.json:
         print(json.dumps([asdict(row) for row in rows]))
     else:

@@ -12,11 +12,12 @@ from attrs import frozen
 
 Need = Literal[
     "load", "stop", "count", "adjust", "pause", "freeze", "pull", "backup", "verify", "letter", "contradiction",
-    "growth", "birth", "contact", "registration",
+    "age", "growth", "birth", "contact", "registration",
 ]  # fmt: skip
 """load: webhooks, pushes and polls, as always · stop: SIGTERM · count ... letter: an operator's command ·
-contradiction: an order told in two versions of itself · growth: a full map · birth: the very first start ·
-contact: storefronts never seen before · registration: a platform whose webhooks the daemon subscribes"""
+contradiction: an order told in two versions of itself · age: deliveries as old as their retention · growth: a full
+map · birth: the very first start · contact: storefronts never seen before · registration: a platform whose webhooks
+the daemon subscribes"""
 
 
 @frozen
@@ -40,6 +41,8 @@ COMMITS: Final[dict[str, tuple[Need, str]]] = {
     "clocks": ("load", "what is known of the channels' clocks"),
     "letter": ("letter", "a dead letter"),
     "letter-gone": ("letter", "a dead letter discarded"),
+    "refetch": ("contradiction", "an order as it was fetched again"),
+    "pruned": ("age", "deliveries past their retention forgotten"),
     "refetch-wish": ("contradiction", "the wish to fetch an order again"),
     "count": ("count", "an operator's count"),
     "adjust": ("adjust", "an operator's adjustment"),

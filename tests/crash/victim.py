@@ -3,6 +3,7 @@
     --die-at POINT --nth K   die by SIGKILL at the K-th passing of a point; `tests.crash.matrix --list` names them
     --brisk                  poll, write down and read back more often, so that every point is passed soon
     --small-map              open the database with little room, so that its map must grow
+    --forgetful              keep deliveries for seconds, not days
     --listen-fd N            take the listening socket N as systemd hands it over
     --planted BUG            run with a bug (ack-first, no-dedup), to show that the checks would find it
 
@@ -23,7 +24,9 @@ from attrs import evolve
 from adapters import PLATFORMS
 from daemon.app import daemon as app_daemon
 from daemon.cli import main as onhand
+from daemon.config import StorageSettings
 from daemon.domain.channel import Adapter, Setup
+from daemon.domain.instants import SECOND_US
 from daemon.storage import environment
 from daemon.storage.files import file_bytes
 from tests.crash import seams
@@ -32,6 +35,7 @@ from tests.crash.points import POINTS
 
 REQUEST_LIFE_S, POLL_S, CHECKPOINT_S, TAIL_MAX = 1.0, 0.5, 0.3, 20
 SMALL_MAP_BYTES = 96 << 10
+KEPT_S = 0.2
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -41,6 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--nth", type=int, default=1)
     parser.add_argument("--brisk", action="store_true")
     parser.add_argument("--small-map", action="store_true")
+    parser.add_argument("--forgetful", action="store_true")
     parser.add_argument("--listen-fd", type=int)
     parser.add_argument("--planted", choices=sorted(PLANTED))
     parser.add_argument("command", nargs=argparse.REMAINDER)
@@ -52,6 +57,8 @@ def main(arguments: Sequence[str]) -> int:
         _be_brisk()
     if options.small_map:
         _leave_little_room()
+    if options.forgetful:
+        _forget_soon()
     if options.planted:
         PLANTED[options.planted]()
     if options.die_at:
@@ -81,6 +88,14 @@ def _leave_little_room() -> None:
         return open_engine(directory, size - size % 4096)
 
     environment.open_engine = small
+
+
+def _forget_soon() -> None:
+    """Correctness does not rest on what was delivered before: the orders say themselves which version is news."""
+    app_daemon.EXPIRE_S = CHECKPOINT_S
+    kept: Any = property(lambda settings: int(KEPT_S * SECOND_US))
+    StorageSettings.dedup_us = kept  # type: ignore[method-assign]
+    StorageSettings.retention_us = kept  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":
