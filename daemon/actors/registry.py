@@ -338,19 +338,23 @@ class Registry:
         stored = self.store.env.get(META, b"kits")
         before = {kit: load_recipe(recipe) for kit, recipe in unpack(stored).items()} if stored else {}
         cause = Cause("start")
+        present = {component: self._present(component) for component in self._holders}
         for sku in sorted({*before, *self.kits}):
             known, recipe = self._kit(sku), self.kits.get(sku, ())
             if recipe != (known.recipe if known else ()):
                 self.tell([Part(sku, Assemble(recipe), cause)])
             for component, _ in recipe:
-                told, state = known.levels.get(component) if known else None, self.peek(component)
-                present = (state.available if state else None, self.dead_letters.poison(component))
-                if told is None or (told.available, told.stuck) != present:
+                told = known.levels.get(component) if known else None
+                if told is None or (told.available, told.stuck) != present[component]:
                     self._moved[component] = cause
         self.drain()
         if before != self.kits:
             # With the events above, in one transaction: what the log calls a kit must be known here to end some day.
             self.store.put(META, b"kits", pack(dict(self.kits)))
+
+    def _present(self, component: str) -> tuple[int | None, str]:
+        state = self.peek(component)
+        return (state.available if state is not None else None, self.dead_letters.poison(component))
 
     def _kit(self, sku: str) -> Kit | None:
         state = self.peek(sku)
