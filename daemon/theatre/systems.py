@@ -27,6 +27,8 @@ STAGE_VARIABLE: Final = "ONHAND_STAGE"
 """The environment variable that names the file with the stage's description."""
 READY_S: Final = 30.0
 LOOK_S: Final = 0.02
+NO_FACTS: Final = (404, 405, 501)
+"""Answers of a rival that takes no facts from people at all."""
 
 
 class SystemFailedError(Exception):
@@ -122,7 +124,8 @@ class System(Protocol):
         ...
 
     async def adjust(self, sku: str, units: int) -> bool:
-        """Tell it that units came (+) or went (-); False where it cannot be told."""
+        """Tell it that units came (+) or went (-); False where it cannot be told. Raises `SystemFailedError` where it
+        can, and does not take it."""
         ...
 
     def log(self) -> list[dict[str, Any]]:
@@ -263,8 +266,15 @@ class RivalSystem:
     async def adjust(self, sku: str, units: int) -> bool:
         body = json.dumps({"sku": sku, "adjust": units}).encode()
         url = f"http://{self.told.listen}/facts"
-        answer = await self.http.send(Request("POST", url, {"content-type": "application/json"}, body, timeout_s=5.0))
-        return isinstance(answer, Response) and answer.status // 100 == 2
+        answer = await self.http.send(
+            Request("POST", url, {"content-type": "application/json"}, body, timeout_s=30.0)
+        )
+        if isinstance(answer, Response) and answer.status in NO_FACTS:
+            return False
+        if not isinstance(answer, Response) or answer.status // 100 != 2:
+            said = answer.status if isinstance(answer, Response) else answer.reason
+            raise SystemFailedError(f"it did not take a delivery of {sku} (POST /facts): {said}")
+        return True
 
     def log(self) -> list[dict[str, Any]]:
         """A rival's log is its own."""

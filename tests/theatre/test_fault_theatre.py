@@ -13,13 +13,14 @@ import trio
 from attrs import evolve
 
 from daemon.cli import main
+from daemon.domain.exchange import Request, Response
 from daemon.theatre.evidence import Evidence, Fact, Verdict
 from daemon.theatre.fault_theatre import Outcome, Troupe, judge, play_one, system_maker
 from daemon.theatre.incidents import INCIDENTS, Incident
 from daemon.theatre.incidents.acceptance import ACCEPTANCE
 from daemon.theatre.programme import UnknownNameError, chosen, document, summary, table
 from daemon.theatre.scene import NotJudgedError, Scene, Setting
-from daemon.theatre.systems import StageTold, StoreTold, Timing
+from daemon.theatre.systems import RivalSystem, StageTold, StoreTold, SystemFailedError, Timing
 from daemon.theatre.verify import CHECKS
 from tests.theatre.puppets import BY_NAME
 
@@ -197,6 +198,25 @@ async def test_an_incident_without_a_place_to_happen_is_not_judged_and_one_that_
     }  # fmt: skip
     assert "market refused an order" in words["refused"].verdict.problems[0]
     assert "ZeroDivisionError" in words["broken"].verdict.problems[0]
+
+
+async def told(status: int) -> bool:
+    """What comes of telling a rival of a delivery that answers with `status`."""
+
+    class Http:
+        async def send(self, request: Request) -> Response:
+            return Response(status, {}, b"", 0, 0)
+
+    system = object.__new__(RivalSystem)
+    system.told, system.http = TOLD, Http()  # type: ignore[assignment]  # all that telling needs
+    return await system.adjust("SHIRT", 5)
+
+
+async def test_a_rival_that_takes_no_facts_is_told_apart_from_one_that_fails_to() -> None:
+    assert [await told(status) for status in (200, 204, 404, 405, 501)] == [True, True, False, False, False]
+    for status in (500, 503, 400):
+        with pytest.raises(SystemFailedError, match=f"did not take a delivery of SHIRT .*{status}"):
+            await told(status)
 
 
 @pytest.mark.slow
