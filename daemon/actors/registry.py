@@ -15,13 +15,14 @@ import trio
 from attrs import define, field, frozen
 
 from daemon.actors.actor import Actor, Part, Unit, dump_actor, load_actor
+from daemon.actors.kits import KitNews
 from daemon.actors.letters import content_of, subject_of
 from daemon.domain.instants import SECOND_US
-from daemon.domain.kits import NO_KITS, Assemble, ComponentLevel, Kit, holders_of, load_recipe
+from daemon.domain.kits import NO_KITS
 from daemon.domain.observations import LevelReport, OrderLine, Recipe
 from daemon.domain.sku import Doubted, PolicyOf, Reprice, Settle, Sku, Step
 from daemon.domain.slot import Slot
-from daemon.storage.codec import Cause, EmptyOrder, number, pack, unpack
+from daemon.storage.codec import Cause, EmptyOrder, number
 from daemon.storage.cursors import Refetches
 from daemon.storage.dead_letters import DeadKind, DeadLetters
 from daemon.storage.files import StoreError
@@ -86,14 +87,11 @@ class Registry:
     _queue: deque[Actor] = field(factory=deque)
     _queued: int = 0
     _wake: trio.Event = field(factory=trio.Event)
-    _holders: dict[str, tuple[str, ...]] = field(init=False)
-    """For each component the kits that hold it."""
-    _moved: dict[str, Cause] = field(factory=dict)
-    """Components of which their kits must be told anew, with what moved them."""
+    _news: KitNews = field(init=False)
     _draining: bool = False
 
     def __attrs_post_init__(self) -> None:
-        self._holders = holders_of(self.kits)
+        self._news = KitNews(self.kits, self.store, self.dead_letters, self.peek)
         self.dead_letters.eased = self._eased
         self.outbox.claimed = self._claimed
         self.store.quiesce = self.drain
@@ -119,11 +117,11 @@ class Registry:
 
     def shares(self, sku: str) -> bool:
         """Does a sale of another SKU take this one's units, or one of it another's: is it a kit or a component?"""
-        return sku in self.kits or sku in self._holders
+        return sku in self.kits or sku in self._news.holders
 
     def kits_of(self, component: str) -> tuple[str, ...]:
         """The kits that hold this component."""
-        return self._holders.get(component, ())
+        return self._news.holders.get(component, ())
 
     # -- telling --
 
@@ -177,9 +175,10 @@ class Registry:
             return
         self._draining = True
         try:
-            while self._queue or self._moved:
+            while self._queue or self._news.moved:
                 self._work()
-                self._tell_kits()
+                if self._news.moved:
+                    self.tell(self._news.told(self.actor, self.quarantined))
         finally:
             self._draining = False
 
@@ -207,7 +206,7 @@ class Registry:
         now_us = self.store.now_us()
         if part.sku in self.quarantined:
             self._bury("poison", part, now_us, self.quarantined[part.sku])
-            self._mind(part)
+            self._news.mind(part.sku, part.cause)
             return actor, "poison"
         try:
             if isinstance(part.message, EmptyOrder):
@@ -225,7 +224,7 @@ class Registry:
         for slot in step.slots:
             self._offer(slot, now_us)
         if step.before != step.after:
-            self._mind(part)
+            self._news.mind(part.sku, part.cause)
         if step.verdict == "late":
             self._bury("late", part, now_us, "it concerns what is older than the settlement horizon")
         elif step.verdict == "conflict" and isinstance(part.message, OrderLine):
@@ -268,7 +267,7 @@ class Registry:
                 f"quarantined after {CRASHES_MAX} crashes, the last one: {type(error).__name__}"
             )
         self._bury("poison", part, now_us, cause)
-        self._mind(part)
+        self._news.mind(part.sku, part.cause)
         self.watcher.crashed(part, error, quarantined=part.sku in self.quarantined)
         return fresh
 
@@ -295,70 +294,21 @@ class Registry:
         for slot in actor.state.step(Reprice(), now_us, self.policy_of).slots:
             self._offer(slot, now_us)
         self._changed(actor)
-        if sku in self._holders:
-            self._moved[sku] = Cause("rebuild")
-            self._wake.set()
+        self._news.mind(sku, Cause("rebuild"))
+        self._wake.set()
 
     def release(self, sku: str) -> bool:
         """A person says that the SKU may be worked on again; True if it was in quarantine."""
         released = self.quarantined.pop(sku, None) is not None
         if released:
-            # A kit was told nothing of its components meanwhile; what they have now is all it needs.
-            self._moved |= {component: Cause("retry") for component, _ in self.kits.get(sku, ())}
+            self._news.refresh(sku)
             self._wake.set()
         return released
 
-    # -- kits --
-
-    def _mind(self, part: Part) -> None:
-        """What this part did to a component concerns its kits."""
-        if part.sku in self._holders:
-            self._moved[part.sku] = part.cause
-
     def _eased(self, sku: str) -> None:
         """A poison letter of the SKU is gone: in the same transaction its kits may trust its number again."""
-        if sku in self._holders:
-            self._moved[sku] = Cause("retry")
-            self.drain()
-
-    def _tell_kits(self) -> None:
-        """Put what moved components have available now into the mailboxes of their kits."""
-        moved, self._moved = self._moved, {}
-        parts = []
-        for component, cause in moved.items():
-            actor = self.actor(component)
-            told = ComponentLevel(component, actor.state.available, actor.seq, self.dead_letters.poison(component))
-            parts += [Part(kit, told, cause) for kit in self._holders[component] if kit not in self.quarantined]
-        if parts:
-            self._post(Unit(parts))
-
-    def _reassemble(self) -> None:
-        """Tell every kit whose recipe changed since the last life, and every SKU that is a kit no more, so that
-        their logs say it; then tell kits what they do not know of their components (they were in quarantine, say)."""
-        stored = self.store.env.get(META, b"kits")
-        before = {kit: load_recipe(recipe) for kit, recipe in unpack(stored).items()} if stored else {}
-        cause = Cause("start")
-        present = {component: self._present(component) for component in self._holders}
-        for sku in sorted({*before, *self.kits}):
-            known, recipe = self._kit(sku), self.kits.get(sku, ())
-            if recipe != (known.recipe if known else ()):
-                self.tell([Part(sku, Assemble(recipe), cause)])
-            for component, _ in recipe:
-                told = known.levels.get(component) if known else None
-                if told is None or (told.available, told.stuck) != present[component]:
-                    self._moved[component] = cause
+        self._news.mind(sku, Cause("retry"))
         self.drain()
-        if before != self.kits:
-            # With the events above, in one transaction: what the log calls a kit must be known here to end some day.
-            self.store.put(META, b"kits", pack(dict(self.kits)))
-
-    def _present(self, component: str) -> tuple[int | None, str]:
-        state = self.peek(component)
-        return (state.available if state is not None else None, self.dead_letters.poison(component))
-
-    def _kit(self, sku: str) -> Kit | None:
-        state = self.peek(sku)
-        return state.kit if state is not None else None
 
     # -- memory and rows --
 
@@ -454,7 +404,9 @@ class Registry:
         must be dead. `policies` stands for the channels' present rules: where they changed, every listing is
         wished anew.
         """
-        self._reassemble()
+        self.tell(self._news.at_start())
+        self.drain()
+        self._news.record()
         now_us = self.store.now_us()
         if self.store.env.get(META, b"policies") != policies:
             self._wish_all(now_us)
