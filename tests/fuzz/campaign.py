@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import signal
 import sys
 import tempfile
@@ -22,6 +23,9 @@ from tests.fuzz.target import Target
 
 HANG_S = 30
 """By the clock: what never ends. What merely is slow is measured in processor time."""
+
+SHRINK_S = 40
+"""For making one broken input smaller; after that it is kept as it is."""
 
 
 @frozen
@@ -177,7 +181,8 @@ def _in_a_child(work: Callable[[], bytes], otherwise: bytes) -> bytes:
     pid = os.fork()
     if not pid:
         os.close(read)
-        signal.alarm(60)
+        signal.alarm(SHRINK_S)
+        resource.setrlimit(resource.RLIMIT_AS, (4 * RSS_MAX_MB << 20,) * 2)
         with os.fdopen(write, "wb") as out:
             out.write(work())
         os._exit(0)

@@ -190,6 +190,7 @@ TARGETS: Final = (
             b"---",
             b"...",
             b"until: 2027-01-31T00:00:00Z",
+            b"kits: {SET: {A: 2, B: 1}}\n",
         ),
         lambda: (
             b"\0" + _WHOLE,
