@@ -8,7 +8,7 @@ import trio
 
 from daemon.theatre.evidence import Evidence, Verdict, after, right_in_the_end, within_s
 from daemon.theatre.incidents.incident import Incident
-from daemon.theatre.scene import Rule, Scene, Setting
+from daemon.theatre.scene import Rule, Scene, Setting, WebhookFaults
 from daemon.theatre.systems import Timing
 
 SHIRT, MUG = "SHIRT", "MUG"
@@ -58,11 +58,11 @@ async def old_push_returns(scene: Scene) -> None:
     """An old push comes to life after a newer one succeeded, and a stale level stays on show. Trigger: a push of each
     SKU gets no answer and is applied by the storefront 2.5 s later; in the meantime newer levels succeed (shirts), or
     the old one would be right again without a push (the mug's order is cancelled). One storefront compares before it
-    sets, the other does not. Judged: the stale level never lands, or is replaced within the grace that the stage
-    allows a request to live, and the end is right."""
+    sets, the other does not; neither tells by webhook that its level changed. Judged: the stale level never lands, or
+    is replaced within the grace that the stage allows a request to live, and the end is right."""
     for store in ("boutique", PLAIN):
         rules = [Rule("late", listing=sku, seconds=LATE_S) for sku in (SHIRT, MUG)]
-        await scene.misbehave(store, *rules)
+        await scene.misbehave(store, *rules, webhook=WebhookFaults(drop=1.0))
     await scene.order("market", (SHIRT, 1))
     mug = await scene.order("market", (MUG, 1))
     await trio.sleep(0.3)

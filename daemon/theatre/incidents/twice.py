@@ -60,8 +60,9 @@ def inside_redelivered(evidence: Evidence, verdict: Verdict) -> None:
 async def crashed_before_the_mark(scene: Scene) -> None:
     """The effect happens, and the process dies before it has noted that it did: after the restart the effect is
     repeated, or what came after it is overwritten. Trigger: boutique takes a level but holds its answer; at that
-    moment the process is killed; while it is down, boutique sells. Judged: the numbers are right, and after the
-    restart no storefront was ever told to show more than there was."""
+    moment the process is killed; while it is down, boutique sells; after the restart, so does market. Judged: the
+    numbers are right (a push that nobody will answer any more holds up no later one), and after the restart no
+    storefront was ever told to show more than there was."""
     await scene.misbehave("boutique", Rule("hold", seconds=5, times=1))
     await scene.order("market", (SHIRT, 2))
     await scene.until(lambda: scene.shown(SHIRT)["boutique"] == 8)
@@ -71,6 +72,7 @@ async def crashed_before_the_mark(scene: Scene) -> None:
     await scene.system.start()
     await scene.until_right()
     await scene.until_heard("boutique")
+    await scene.order("market", (SHIRT, 1))
     await scene.until_right()
 
 
