@@ -136,7 +136,7 @@ async def test_planted_secrets_are_in_nothing_that_the_daemon_wrote_answered_or_
             await post(port, "north", body, "inline-canary-secret", delivery=f"P-{len(body)}")
             await post(port, "north", body, "guessed", delivery=f"W-{len(body)}")
             await post(port, "site", body, NEW_HOOK, delivery="x")
-        said = await poke(found, 6)
+        said = await poke(found, 3.5)
         await found.tell("/v1/backup", {"directory": str(tmp_path / "copy")})
         assert found.process.child is not None
         pid = found.process.child.pid
@@ -195,7 +195,7 @@ def test_a_start_that_fails_says_no_secret(tmp_path: Path) -> None:
         "consumer_secret": {"file": str(tmp_path / "secret")}, "webhook_secrets": [],
     }  # fmt: skip
     write_config(tmp_path, free_port(), {"site": site})
-    for content, mode in ((SECRET, 0o644), (SECRET + "\0", 0o600), (SECRET * 10_000, 0o600)):
+    for content, mode in ((SECRET, 0o644), (SECRET + "\0", 0o600)):
         (tmp_path / "secret").write_text(content)
         (tmp_path / "secret").chmod(mode)
         command = onhand("run", "--config", str(tmp_path / "config.yaml"))
