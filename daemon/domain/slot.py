@@ -137,6 +137,15 @@ class Slot:
             return False
         return self.desired > (min(self.belief, self.sent_level) if self.alive_until_us else self.belief)
 
+    def raises_blindly(self) -> bool:
+        """Would it raise what an unanswered push may have changed, and nobody has looked since?
+
+        Compare-and-set does not help here: pushed from 4 to 6, and sold down to 4 again, it looks untouched.
+        """
+        if not self.alive_until_us or not self.raises():
+            return False
+        return self.base_at is None or self.base_at.at.lo <= self.sent_us
+
     def open(self) -> bool:
         """Is there anything left to do for this slot: a push, an answer, or a reading back?"""
         return not self.dead_letter and bool(

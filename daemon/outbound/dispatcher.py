@@ -227,7 +227,7 @@ class Dispatcher:
     def _may_leave(self, slot: Slot) -> bool:
         """Is the push still wanted, and nothing in its way?"""
         free = not slot.in_flight and not slot.dead_letter
-        return free and slot.needs_push() and not self.raise_waits(slot)
+        return free and slot.needs_push() and not slot.raises_blindly() and not self.raise_waits(slot)
 
     async def _still_wanted(self, claims: list[Claim]) -> list[Claim]:
         """Claims whose level is what is wanted now, after the wait for our turn; the others are given back."""
@@ -317,11 +317,16 @@ class Dispatcher:
         if isinstance(answer, (NoAnswer, Failure)) or not await self.feed.absorb(received_us):
             self._postpone(slots, answer)
             return
-        for slot in slots:
-            self._unread.pop(_key(slot), None)
         seen = {level.listing: level for level in answer}
+        # Unknown is no evidence: where a push is in doubt, a channel that does not say what it shows is asked again.
+        silent = [slot for slot in slots if slot.error and slot.listing in seen and seen[slot.listing].level is None]
+        if silent:
+            self._postpone(silent, NoAnswer("the channel does not say what the listing shows", reached=True))
         messages: list[tuple[str, Message]] = []
         for slot in slots:
+            if slot in silent:
+                continue
+            self._unread.pop(_key(slot), None)
             level = seen.get(slot.listing)
             at = Instant(Span(asked_us, received_us), level.own if level else None)
             self.watcher.read_back(slot, level)

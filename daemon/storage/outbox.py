@@ -43,7 +43,7 @@ def ready_at(slot: Slot) -> int | None:
     """The moment (our clock, µs) from which this slot wants work; None while there is nothing to do."""
     if slot.in_flight or slot.dead_letter:
         return None
-    push = max(slot.due_us, 1) if slot.needs_push() else None
+    push = max(slot.due_us, 1) if slot.needs_push() and not slot.raises_blindly() else None
     if slot.recheck_us and (push is None or slot.recheck_us < push):
         return slot.recheck_us
     return push

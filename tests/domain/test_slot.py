@@ -399,6 +399,19 @@ def test_a_finished_push_does_not_block_a_later_one_of_the_same_level() -> None:
     assert confirmed(sku, again, 12).log
 
 
+def test_a_raise_that_nobody_answered_is_not_sent_again_before_somebody_has_looked() -> None:
+    # Written, sold down to what it was, and untouched as compare-and-set sees it: over unseen sales.
+    sku, slot = listed(4, 6)
+    push = sent(sku, slot)
+    tell(sku, Doubted("shop", "L", push.generation, "time-out", NOW + 10, NOW + 5 * SECOND_US), NOW + 5)
+    slot.recheck_us = NOW + 2 * SECOND_US  # the first look failed
+    assert slot.raises_blindly()
+    assert work_of(slot, NOW + SECOND_US) is None
+    assert work_of(slot, NOW + 2 * SECOND_US) == "recheck"
+    tell(sku, ReadBack("shop", "L", 4, exactly(NOW + 2 * SECOND_US)), NOW + 2 * SECOND_US)
+    assert work_of(slot, NOW + 2 * SECOND_US) == "push"
+
+
 def test_a_doubted_push_is_read_back_and_once_more_when_it_must_be_dead() -> None:
     sku, slot = listed(3, 5)
     push = sent(sku, slot)

@@ -335,6 +335,31 @@ async def test_failures_to_read_back_do_not_use_up_the_attempts_to_push(
         assert w.channel.levels["A"] == 2
 
 
+async def test_a_channel_that_does_not_say_what_it_shows_settles_no_doubt(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with world(tmp_path) as w:
+        await w.listed(A=5)
+        lost = [LOST]
+
+        def lose_but_write(rows: list[list[Any]]) -> Any:
+            if not lost:
+                return None
+            w.channel.levels["A"] = rows[0][1]
+            return lost.pop()
+
+        w.channel.script = lose_but_write
+        w.channel.silent = True
+        await w.counted(A=2)
+        await trio.sleep(0.05)
+        await w.counted(A=5)  # as it is believed to be: no push would mend what the lost one did
+        await trio.sleep(60)
+        assert w.slot("A").open()
+        w.channel.silent = False
+        await w.quiet()
+        assert w.channel.levels["A"] == 5
+
+
 async def test_a_push_that_might_raise_what_an_unanswered_one_lowered_waits_for_the_feed(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

@@ -79,6 +79,8 @@ class TwinChannel:
     takes_s: float = 0.1
     script: Script = lambda rows: None
     readable: bool = True
+    silent: bool = False
+    """It answers, but does not say how much it shows."""
     compare_and_set: bool = False
     pushes: list[tuple[float, list[list[Any]]]] = field(factory=list)
     reads: list[tuple[float, list[str]]] = field(factory=list)
@@ -92,7 +94,8 @@ class TwinChannel:
             await trio.sleep(self.takes_s)
             if not self.readable:
                 return Response(503, {}, b"")
-            return Response(200, {}, json.dumps({name: self.levels[name] for name in asked}).encode())
+            told = {name: None if self.silent else self.levels[name] for name in asked}
+            return Response(200, {}, json.dumps(told).encode())
         self.pushes.append((trio.current_time(), asked))
         self.keys.append(request.headers["key"])
         for name, *_ in asked:

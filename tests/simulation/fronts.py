@@ -16,6 +16,7 @@ from adapters.storefront.faults import Faults
 from adapters.storefront.shop import Listing
 from daemon.domain.instants import SECOND_US
 from daemon.domain.policy import Policy
+from tests.simulation.invariants import broken
 from tests.simulation.moods import Moods, MoodyHost
 from tests.simulation.platforms import Desk
 from tests.simulation.shop_clock import ShopClock
@@ -180,7 +181,7 @@ class Front:
         elif status == 401 and self._looks_stale(hook):
             world.fault("webhook refused: the clocks are too far apart")
         elif status not in (None, 503):
-            world.fail(f"{self.name}: a webhook was answered {status}")
+            world.fail(broken("I0", f"{self.name}: a webhook was answered {status}"))
         await trio.sleep(world.net_s())
         if status is not None and world.lose_answer():
             world.fault("answer to a webhook lost")

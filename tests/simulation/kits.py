@@ -50,4 +50,4 @@ def scaled(line: Any, units: int) -> Any:
         )
         for each in line.versions
     ]  # fmt: skip
-    return type(line)(line.channel, line.order, line.name, versions, line.last)
+    return type(line)(line.channel, line.order, line.name, line.sku, versions)

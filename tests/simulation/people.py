@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from tests.simulation.invariants import broken
+
 if TYPE_CHECKING:
     from tests.simulation.fronts import Front
     from tests.simulation.world import World
@@ -157,14 +159,16 @@ class Operator:
 
     async def _ask(self, path: str, body: dict[str, Any]) -> None:
         self.world.touched_at = trio.current_time()
+        self.world.oracle.commanded(path, 0)
         # Under way when the people go home, it is still asked to its end: the world outlives them.
         with trio.CancelScope(shield=True):
             while True:
                 status, _ = await self.world.ask_admin(path, body)
                 if status is not None and status not in (502, 503):
                     self.world.oracle.answered(body.get("reference", ""))
+                    self.world.oracle.commanded(path, status)
                     if status not in (200, 404, 409):
-                        self.world.fail(f"the admin socket answered {status} to {path} {body}")
+                        self.world.fail(broken("I0", f"the admin socket answered {status} to {path} {body}"))
                     return
                 await trio.sleep(self.rng.uniform(0.5, 20.0))
 
@@ -184,6 +188,9 @@ class Mender:
                 if any(gone in letter["subject"] for gone in front.removed):
                     continue
                 self.world.count("dead letters retried")
+                await self.world.ask_admin(f"/v1/dead-letters/{letter['id']}/retry", {})
+            elif letter["kind"] == "poison":
+                self.world.count("poison applied after its cure")
                 await self.world.ask_admin(f"/v1/dead-letters/{letter['id']}/retry", {})
             elif letter["kind"] == "late":
                 self.world.count("late letters discarded")
@@ -205,4 +212,4 @@ class Critic:
         while True:
             await trio.sleep(self.rng.uniform(1.0, 30.0))
             if trio.current_time() - world.touched_at > self.PROMPT_S and (why := world.oracle.unrest()):
-                world.fail(f"in fair weather, {self.PROMPT_S:g} s after the last change: {why}")
+                world.fail(broken("I7", f"in fair weather, {self.PROMPT_S:g} s after the last change: {why}"))

@@ -19,6 +19,10 @@ LONG_STRETCH = 56.0
 """A world of three hours lives a week then."""
 
 
+ODDITIES = ("alias", "struck lines", "nulls", "nonsense", "poison")
+"""Kinds of odd things; see `oddities`."""
+
+
 @frozen
 class Plan:
     """What kind of world a seed makes."""
@@ -64,6 +68,9 @@ class Plan:
     """So many times longer than asked for it lives."""
     kinds: frozenset[str] = frozenset()
     """Which kinds of weather there are, beside the ordinary."""
+    oddities: frozenset[str] = frozenset()
+    """Which odd things happen (`oddities.KINDS`)."""
+    channels: tuple[str, ...] = ("eu", "site", "outlet")
     tears: float = 0.0
     """How often the power goes while a commit is on its way to the disk."""
     kits: Recipes = NO_KITS
@@ -108,7 +115,7 @@ class Plan:
             staff=rng.random() < 0.3,
             stalls=rng.random() < 0.3,
             early=rng.random() < 0.5,
-            blind=rng.random() < 0.1,
+            blind=rng.random() < 0.35,
             fair=rng.random() < 0.15,
             reforms=rng.choice((0.0, 0.0, 0.3)),
             stumbles=rng.choice((0.0, 0.3, 0.7)),
@@ -120,4 +127,5 @@ class Plan:
             subscribes=rng.random() < 0.5,
             kinds=frozenset(kind for kind in KINDS if rng.random() < 0.4),
             lies=rng.random() < 0.25,
+            oddities=frozenset(kind for kind in ODDITIES if rng.random() < 0.4),
         )  # fmt: skip

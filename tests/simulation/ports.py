@@ -17,6 +17,7 @@ from daemon.events import Event, Severity
 from daemon.ports import FileContents, HttpTarget, Ports
 from daemon.telemetry import Telemetry
 from daemon.theatre.simulated_client import SimulatedClient
+from tests.simulation.invariants import broken
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -102,6 +103,7 @@ class Life:
         """The power goes: first nothing has any effect any more, then everything is cancelled."""
         if not self.up:
             return
+        self.world.oracle.crashing(self)
         self.up = False
         self.world.count("crash " + where)
         self.world.count("crashes")
@@ -156,6 +158,7 @@ class Life:
                     self.world.fault("crash in a commit, which is lost")
                     self.crash(f"in a commit of {self.commit}")
                 raise FencedError
+            self.world.oracle.committed(self)
             if self.commit:
                 self.point(f"after a commit of {self.commit}")
             with trio.CancelScope(shield=True):
@@ -211,6 +214,7 @@ class HttpLine:
     async def send(self, request: Request) -> Reply:
         what = _what(request)
         self._life.point(f"before {what}")
+        self._world.oracle.calling(self._life, self._front)
         listings = self._pushing(request)
         answer: list[Reply] = []
         done = trio.Event()
@@ -225,6 +229,7 @@ class HttpLine:
         self._life.point(f"after {what}")
         if isinstance(answer[0], Response):
             self._front.clock.seen(self._world.now_us())
+        self._world.oracle.replied(self._life, self._front, request, answer[0])
         for listing in listings:
             del self._life.flying[self._front.name, listing]
         return answer[0]
@@ -237,10 +242,10 @@ class HttpLine:
         for item in asked.items:
             key = (self._front.name, item["listing"])
             if key in self._life.flying:
-                self._world.fail(f"two pushes under way for {key}")
+                self._world.fail(broken("I6", f"two pushes under way for {key}"))
             self._life.flying[key] = 1
             if "if_quantity" not in item and not self._front.blind:
-                self._world.fail(f"a push of {key} without compare-and-set")
+                self._world.fail(broken("I6", f"a push of {key} without compare-and-set"))
         self._world.oracle.sending(self._life, self._front, asked)
         return listings
 

@@ -12,6 +12,7 @@ from adapters.storefront import Hook
 from daemon.domain.instants import SECOND_US
 from daemon.storage.environment import Head
 from tests.simulation.fronts import STAMP, WINDOW_S
+from tests.simulation.invariants import broken
 
 if TYPE_CHECKING:
     from tests.simulation.fronts import Front
@@ -53,7 +54,7 @@ class Strangers:
         self.world.fault(f"delivery {kind}")
         # A daemon that starts, stops or cannot write says so before it looks; one that dies says nothing.
         if status not in (*allowed, None, 503):
-            self.world.fail(f"{front.name}: a delivery {kind} was answered {status}")
+            self.world.fail(broken("I12", f"{front.name}: a delivery {kind} was answered {status}"))
 
     def _too_late(self, hook: Hook) -> bool:
         return self.world.wall_us() // SECOND_US - int(hook.headers[STAMP]) > WINDOW_S + 1
@@ -74,6 +75,7 @@ class Strangers:
                 self.number += 1
                 headers["x-sandbox-delivery"] = f"X-{self.number}"
                 body = body.replace(b'"id":"O-', b'"id":"X-')
+                body = body.replace(b'"sku":"', b'"sku":"X').replace(b'"listing":"', b'"listing":"X')
                 digest = hmac.digest(b"a guess", f"{headers[STAMP]}.".encode() + body, "sha256")
                 headers[SIGNATURE] = base64.b64encode(digest).decode()
             case "altered":
@@ -97,7 +99,7 @@ class Strangers:
             for _ in range(3):
                 await self.knock(front)
         if life is self.world.life and life.up and _ends(store.head) != before:
-            self.world.fail(f"deliveries of strangers changed the log: {before} became {_ends(store.head)}")
+            self.world.fail(broken("I12", f"the log was {before} and is {_ends(store.head)}"))
 
 
 def _ends(head: Head) -> tuple[int, bytes, int, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import faulthandler
 import gc
 import random
 import shutil
@@ -13,7 +12,7 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import msgspec
@@ -36,6 +35,8 @@ from daemon.storage.tables import LOG
 from tests.simulation.clock import JumpingClock
 from tests.simulation.disk import opener, undo
 from tests.simulation.fronts import Front
+from tests.simulation.invariants import broken
+from tests.simulation.oddities import Oddities
 from tests.simulation.oracle import Oracle
 from tests.simulation.people import Critic, Mender, Operator, Shoppers
 from tests.simulation.plan import Plan
@@ -45,7 +46,7 @@ from tests.simulation.shop_clock import ShopClock
 from tests.simulation.strangers import Strangers
 from tests.simulation.weather import Lightning, Weather
 
-EPOCH_US = 1_750_000_000_000_000
+EPOCH_US: Final = 1_750_000_000_000_000
 STEPS_MAX = 20_000
 """So many turns of the scheduler without a second passing are a busy loop."""
 TRACE_LINES = 400
@@ -87,7 +88,7 @@ class Steps(trio.abc.Instrument):
         if self.turns > self.most:
             self.most = self.turns
             if self.turns == STEPS_MAX:
-                self.world.fail("a busy loop: the clock does not move")
+                self.world.fail(broken("I11", "a busy loop: the clock does not move"))
 
 
 @frozen
@@ -145,6 +146,7 @@ class World:
         self.fronts = {front.name: front for front in self._fronts()}
         self.front_list = list(self.fronts.values())
         self.oracle = Oracle(self)
+        self.oddities = Oddities(self)
         self.directory = Path()
 
     def dice(self, stream: str) -> random.Random:
@@ -152,7 +154,7 @@ class World:
 
     def _fronts(self) -> Iterator[Front]:
         rng, rng_kits, plan = self.dice("fronts"), self.dice("kits"), self.plan
-        for name in ("eu", "site", "outlet"):
+        for name in plan.channels:
             mine = [sku for sku in plan.skus if rng.random() < 0.85] or [plan.skus[0]]
             stock = {sku: rng.randrange(plan.stock_max + 1) for sku in mine}
             kits = [kit for kit in plan.kits if rng_kits.random() < 0.85]
@@ -177,6 +179,9 @@ class World:
             yield front
 
     # -- time and chance --
+
+    epoch_us = EPOCH_US
+    """The wall clock when a world begins."""
 
     def now_us(self) -> int:
         return EPOCH_US + round(self.clock.current_time() * 1e6)
@@ -300,6 +305,11 @@ class World:
         gc.disable()
         try:
             trio.run(self._main, clock=self.clock, instruments=[self.steps])
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            # Whatever ends a daemon ends the world; what failed before it says more.
+            self.fail(broken("I0", _in_words(error)))
         finally:
             if collecting:
                 gc.enable()
@@ -319,6 +329,7 @@ class World:
                     self.nursery.start_soon(front.host.run, front.send)
                     self.nursery.start_soon(front.late_news)
                 self.nursery.start_soon(self._lives)
+                self.nursery.start_soon(self.oracle.watch)
                 await self._days()
                 self.nursery.cancel_scope.cancel()
 
@@ -336,6 +347,8 @@ class World:
                 async with trio.open_nursery() as people:
                     for each in (Shoppers, Operator, *((Critic,) if self.plan.fair else (Weather, Lightning))):
                         people.start_soon(each(self).run)
+                    if self.plan.oddities and not self.plan.fair:
+                        people.start_soon(self.oddities.run)
                     if "strangers" in self.plan.kinds:
                         people.start_soon(Strangers(self).run)
                     await trio.sleep(hours * 3600 / parts * rng.uniform(0.7, 1.3))
@@ -378,7 +391,7 @@ class World:
         while why := self.oracle.unrest():
             looks += 1
             if trio.current_time() > until:
-                self.fail(f"it does not {how} rest: {why}")
+                self.fail(self.oracle.restless(how, why))
                 await trio.sleep(1)
             if looks % 20 == 0:
                 await Mender(self).look()
@@ -477,13 +490,10 @@ class World:
         }
 
 
-def run_seed(task: tuple[int, float]) -> tuple[int, Result | str]:
-    """One (seed, hours), for a pool of processes. A run that hangs shows where, and dies."""
-    seed, hours = task
-    faulthandler.dump_traceback_later(HANG_S, exit=True)
-    try:
-        return seed, World(seed, hours).run()
-    except BaseException:
-        return seed, traceback.format_exc()
-    finally:
-        faulthandler.cancel_dump_traceback_later()
+def _in_words(error: BaseException) -> str:
+    """The innermost error, and where it was raised."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    where = traceback.extract_tb(error.__traceback__)[-1:]
+    places = ", ".join(f"{Path(each.filename).name} line {each.lineno}" for each in where)
+    return f"{type(error).__name__}: {error} ({places})"

@@ -1,0 +1,51 @@
+"""Bugs in what survives: the log, the rows behind it, the start after a crash."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.simulation.mutants.planting import Mutant, Patch
+
+_REGISTRY: Final = "daemon.actors.registry:Registry"
+
+STORAGE: Final = (
+    Mutant(
+        "fold_order_changed_across_replay",
+        "At a start the log's tail is repeated newest first.",
+        "I10",
+        (Patch(f"{_REGISTRY}.replay", "for record in self.store.replay():",
+               "for record in reversed(list(self.store.replay())):"),),
+    ),
+    Mutant(
+        "nothing_repeated_after_a_crash",
+        "The log's tail is not repeated at a start: the rows are taken for the state.",
+        "I10",
+        (Patch(f"{_REGISTRY}.replay", "for record in self.store.replay():", "for record in ():"),),
+    ),
+    Mutant(
+        "log_record_without_state",
+        "The mark up to which rows are complete is written before the rows.",
+        "I10",
+        (Patch("daemon.storage.store:Store.checkpoint", "rows = list(behind)",
+               "rows = list(behind)\n    self.put(META, b\"checkpoint\", pack((seq, delivery)))\n"
+               "    await self.flush()"),),
+    ),
+    Mutant(
+        "state_without_log_record",
+        "What an order line changes is applied, and every fiftieth time not written down.",
+        "I10",
+        (Patch(f"{_REGISTRY}._logged", "if not step.log:", "if not step.log or now_us % 50 == 0:"),),
+    ),
+    Mutant(
+        "no_work_taken_up_after_a_start",
+        "Listings that needed a push before a crash wait for their next change.",
+        "I7",
+        (Patch(f"{_REGISTRY}.resume", "self._offer(slot, now_us)", "pass"),),
+    ),
+    Mutant(
+        "pause_forgotten_at_a_start",
+        "A channel that a person paused is pushed to again after a restart.",
+        "I8",
+        (Patch("daemon.app.daemon:Daemon._recover", "parts.channels[name].account.paused = True", "pass"),),
+    ),
+)  # fmt: skip
