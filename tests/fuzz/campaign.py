@@ -17,6 +17,7 @@ import atheris
 from attrs import define, field, frozen
 
 from tests.fuzz.bounds import RSS_MAX_MB, Tally, bounded
+from tests.fuzz.residence import memory
 from tests.fuzz.shelf import grow, inputs, save_crash
 from tests.fuzz.shrink import breakage, shrunk
 from tests.fuzz.target import Target
@@ -77,7 +78,7 @@ class Campaign:
 
     def run(self, targets: Iterable[Target]) -> list[Result]:
         waiting, running = list(targets), dict[int, _Child]()
-        with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
+        with tempfile.TemporaryDirectory(prefix="fuzz-", dir=memory()) as folder:
             while waiting or running:
                 while waiting and len(running) < self.plan.jobs:
                     child = self._start(waiting.pop(0), Path(folder))
@@ -164,6 +165,7 @@ def _fuzz(target: Target, folder: Path, tally: Tally, plan: Plan) -> None:
         ]
         if target.dictionary:
             options.append(f"-dict={folder}/words")
+        tempfile.tempdir = str(folder)
         one = bounded(target, tally, (folder / "crashes" / "broken").write_bytes)
         atheris.Setup([sys.argv[0], *options, f"{folder}/found", f"{folder}/seeds"], one)
         atheris.Fuzz()

@@ -25,9 +25,14 @@ async def _at_once(work: Callable[[], Any]) -> Any:
     return work()
 
 
+def memory() -> str | None:
+    """A folder in memory, None where the system has none."""
+    return "/dev/shm" if Path("/dev/shm").is_dir() else None
+
+
 def _room() -> Path:
-    shared = "/dev/shm"
-    return Path(tempfile.mkdtemp(prefix="fuzz-house-", dir=shared if Path(shared).is_dir() else None))
+    # A fuzzer's child is ended without ceremony: it names a folder that its parent takes away.
+    return Path(tempfile.mkdtemp(prefix="fuzz-house-", dir=tempfile.tempdir or memory()))
 
 
 class Residence(Generic[T]):
