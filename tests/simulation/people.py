@@ -162,7 +162,7 @@ class Operator:
         self.world.oracle.commanded(path, 0)
         # Under way when the people go home, it is still asked to its end: the world outlives them.
         with trio.CancelScope(shield=True):
-            while True:
+            while not self.world.failures:  # a world that has failed has no answers any more
                 status, _ = await self.world.ask_admin(path, body)
                 if status is not None and status not in (502, 503):
                     self.world.oracle.answered(body.get("reference", ""))

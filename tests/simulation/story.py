@@ -85,7 +85,8 @@ def _daemons(world: World, sku: str) -> Iterator[Event]:
         moment, _, said = line.partition(" ")
         what = _said(said, sku)
         if what:
-            yield float(moment), 2_000_000 + number, what
+            # Of one moment: what leaves, then what it does, then what the daemon makes of it.
+            yield float(moment), (500_000 if " leaves: " in what else 2_000_000) + number, what
 
 
 def _said(said: str, sku: str) -> str:
