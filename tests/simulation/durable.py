@@ -151,6 +151,7 @@ class Durable:
         """A poison, of a SKU in quarantine, or older than what is folded: then it is a letter, if anything."""
         truth = self.oracle.fronts[channel]
         skus = {line.sku for line in truth.lines.values() if line.order == order}
+        skus |= {part for sku in skus for part, _ in shares(sku, self.oracle.world.plan.kits)}
         placed_us, pushing = truth.placed_us(order), self.oracle.pushing
         if pushing.is_poison(channel, order) or skus & pushing.stopped:
             return True

@@ -15,7 +15,8 @@ from attrs import define, field, frozen
 from adapters.stamps import rfc3339, rfc3339_span
 from adapters.storefront import StoreReply
 from adapters.storefront.ledger import listing_json, order_json
-from adapters.storefront.reply import answer, error, throttled
+from adapters.storefront.reply import answer, error, held, throttled
+from daemon.domain.instants import SECOND_US
 from daemon.theatre.store_host import StoreHost
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ class Moods:
     """Listings whose rows are refused for good, until somebody mends them."""
     strict: bool = False
     """A batch with a bad row is refused as a whole."""
+    zombies: float = 0.0
+    """How often a push is held and comes to life when its client has given up."""
     meddling: float = 0.0
     """How often staff edit a listing in the moment before a push reaches it."""
 
@@ -156,6 +159,12 @@ class MoodyHost(StoreHost):
         if self.rng.random() < moods.meddling:
             world.fault("staff edit at the moment of a push")
             self.front.edit(self.rng.choice(rows)["listing"], self.rng.randrange(12))
+        if self.rng.random() < moods.zombies:
+            world.fault("push applied when its client had given up")
+            late_us = int(self.rng.uniform(5.0, 8.0) * SECOND_US)
+            self.store._apply_late(body, self.front.world.now_us() + late_us)
+            self.news()
+            return held()
         if moods.strict and any(row["listing"] in moods.bad for row in rows):
             world.fault("batch refused for one bad row")
             return error(422, "invalid", "one of the items is not to our liking")

@@ -9,7 +9,7 @@ from attrs import evolve, frozen
 from tests.simulation.kits import NO_KITS, Recipes, drawn
 
 KINDS = (
-    "throttling", "failing", "stale", "pages", "partial", "bad rows", "meddling", "muted", "new listings",
+    "zombies", "throttling", "failing", "stale", "pages", "partial", "bad rows", "meddling", "muted", "new listings",
     "gone listings", "strangers", "full disk", "clock jumps", "wall jumps",
 )  # fmt: skip
 """Kinds of weather; a world has about half of them, so that none hides what another would show."""

@@ -89,6 +89,8 @@ class Weather:
                 moods.page_size = rng.choice((0, 2, 3, 5))
             case "partial":
                 moods.half, moods.busy = rng.choice((0.0, 0.5)), rng.choice((0.0, 0.3))
+            case "zombies":
+                moods.zombies = rng.choice((0.0, 0.3, 0.6))
             case "bad rows":
                 moods.bad ^= {rng.choice(front.listed()).id}
                 moods.strict = rng.random() < 0.5

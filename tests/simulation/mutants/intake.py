@@ -42,13 +42,14 @@ INTAKE: Final = (
         "I3",
         (Patch("daemon.ingress.poller:Poller._read_feed",
                "finish = None if page else lambda done=done: self.cursors.move(account.name, done)",
-               "finish = None if page else self.cursors.move(account.name, done)"),),
+               "finish = None if page else self.cursors.move(account.name, done)\n"
+               "        await self.receiver.store.flush()"),),
     ),
     Mutant(
         "mailbox_overflow_drops_silently",
-        "A mailbox holds the newest eight messages; older ones make room.",
+        "A mailbox holds the newest three messages; older ones make room.",
         "I11",
-        (Patch("daemon.actors.actor:Actor.post", "self.mailbox = deque()", "self.mailbox = deque(maxlen=8)"),),
+        (Patch("daemon.actors.actor:Actor.post", "self.mailbox = deque()", "self.mailbox = deque(maxlen=3)"),),
     ),
     Mutant(
         "strangers_delivery_wakes_an_actor",

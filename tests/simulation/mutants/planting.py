@@ -58,9 +58,9 @@ class Planted:
     calls: dict[str, int] = field(factory=dict)
 
     def check_called(self) -> None:
-        """Raises `MutantError` if a patched place was never called."""
-        if silent := [where for where, calls in self.calls.items() if not calls]:
-            raise MutantError(f"{self.mutant.name}: nothing ever calls {', '.join(silent)}")
+        """Raises `MutantError` if none of the patched places was ever called."""
+        if self.calls and not any(self.calls.values()):
+            raise MutantError(f"{self.mutant.name}: nothing ever calls {', '.join(self.calls)}")
 
 
 @contextmanager

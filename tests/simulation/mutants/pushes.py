@@ -58,7 +58,8 @@ PUSHES: Final = (
         "One listing of a batch that was written speaks for all of them.",
         "I6",
         (Patch(f"{_DISPATCHER}._send", "outcomes = answer",
-               'outcomes = [Outcome("ok")] * len(claims) if any(each.kind == "ok" for each in answer) else answer'),),
+               "written = [evolve(each, level=None) for each in answer if each.kind == 'ok']\n"
+               "        outcomes = written[:1] * len(claims) or answer"),),
     ),
     Mutant(
         "idempotency_key_repeats",
