@@ -319,7 +319,8 @@ class Dispatcher:
             return
         seen = {level.listing: level for level in answer}
         # Unknown is no evidence: where a push is in doubt, a channel that does not say what it shows is asked again.
-        silent = [slot for slot in slots if slot.error and slot.listing in seen and seen[slot.listing].level is None]
+        untold = {level.listing for level in answer if level.level is None}
+        silent = [slot for slot in slots if slot.listing in untold and (slot.error or slot.alive_until_us)]
         if silent:
             self._postpone(silent, NoAnswer("the channel does not say what the listing shows", reached=True))
         messages: list[tuple[str, Message]] = []

@@ -41,8 +41,8 @@ class Pushing:
 
     def __init__(self, oracle: Oracle) -> None:
         self.oracle = oracle
-        self.known: dict[str, dict[str, int]] = {}
-        """By push: what the daemon knew its listings' channel to have sold when it left."""
+        self.known: dict[str, dict[str, dict[tuple[str, str], int]]] = {}
+        """By push: what the daemon knew its listings' channel to have sold when it left, by (order, line)."""
         self.keys: set[tuple[str, str]] = set()
         self.unanswered: set[Where] = set()
         """Listings with a push of which nobody knows what became of it, and at which nobody looked since."""
@@ -75,7 +75,7 @@ class Pushing:
         if (front.name, asked.idempotency_key) in self.keys:
             fail("I6", f"{front.name}: the key {asked.idempotency_key} was used before")
         self.keys.add((front.name, asked.idempotency_key))
-        known: dict[str, int] = {}
+        known: dict[str, dict[tuple[str, str], int]] = {}
         for item in asked.items:
             sku = front.store.shop.listings[item["listing"]].sku
             state = parts.registry.peek(sku)
@@ -95,10 +95,11 @@ class Pushing:
                 self.check_slot(slot, state, leaving=True)
             if front.blind and slot.raises() and not self.oracle.world.wall_set:
                 self._check_raise(slot, state)
-            known[item["listing"]] = sum(
-                line.now().taken for key, line in state.stock.lines.items()
+            known[item["listing"]] = {
+                (key[1], key[2]): line.now().taken
+                for key, line in state.stock.lines.items()
                 if key[0] == front.name and (line.whole or not line.kit)
-            )  # fmt: skip
+            }
         self.known[asked.idempotency_key] = known
 
     def _check_held(self, sku: str, slot: Slot, life: Life) -> None:
@@ -171,12 +172,17 @@ class Pushing:
         if write.matched is not True:
             self.oracle.fail("I6", f"{front.name}: written without compare-and-set: {write}")
         sku = front.store.shop.listings[write.listing].sku
-        taken = self.oracle.fronts[front.name].taken[sku]
-        known = self.known.get(write.key, {}).get(write.listing, taken)
         honest = self.edited_us[front.name, write.listing] < 0 and front.host.moods.snapshot is None
-        honest = honest and not self.crashed[sku]
-        if write.after > write.before and taken > known and honest:
-            self.oracle.fail("I5", f"{front.name}: {sku} is raised over {taken - known} units sold unseen: {write}")
+        if write.after <= write.before or not honest or self.crashed[sku] or write.key not in self.known:
+            return
+        known = self.known[write.key][write.listing]
+        unseen = 0
+        for line in self.oracle.fronts[front.name].by_sku[sku]:
+            # What was sold before somebody counted is in the count, whether the daemon has heard of it or not.
+            if line.versions[0].at_us > max(self.oracle.counts[sku], default=(0, 0))[1]:
+                unseen += line.versions[-1].taken() - known.get((line.order, line.name), 0)
+        if unseen > 0:
+            self.oracle.fail("I5", f"{front.name}: {sku} is raised over {unseen} units sold unseen: {write}")
 
     def _zombie(self, front: Front, write: Any) -> None:
         """A write whose client had given up is applied: the daemon must be looking at that listing still."""
