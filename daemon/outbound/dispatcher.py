@@ -243,6 +243,7 @@ class Dispatcher:
                 messages.append((claim.slot.sku, failed))
         if messages:
             await self.deliver(messages, "push")
+            return await self._still_wanted(wanted)  # that took its time, too
         return wanted
 
     async def _send(self, claims: list[Claim]) -> None:

@@ -51,7 +51,7 @@ class Oddities:
             self._crash_on_poison()
         try:
             while kinds:
-                await trio.sleep(self.rng.expovariate(1 / EVERY_S))
+                await trio.sleep(self.rng.expovariate(1 / (EVERY_S * self.world.plan.stretch)))
                 await self._odd(self.rng.choice(kinds), self.rng.choice(self.world.front_list))
             await trio.sleep_forever()
         finally:

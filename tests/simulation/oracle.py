@@ -207,7 +207,7 @@ class Oracle:
 
     def _to_mend(self, parts: Parts) -> list[DeadLetter]:
         """Letters that a person can deal with while the daemon runs."""
-        return [each for each in parts.dead_letters.page(limit=1_000) if not self._explained(each)]
+        return [each for each in parts.dead_letters.page(limit=100_000) if not self._explained(each)]
 
     def _explained(self, letter: DeadLetter) -> bool:
         """Is it about a listing that is gone, and takes no push, or about what nobody can understand?"""
@@ -333,7 +333,7 @@ class Oracle:
                 self.fail(invariant, f"{sku}: told otherwise, {again.available} are available, not {stock.available}")
 
     def _check_letters(self, parts: Parts) -> None:
-        letters = parts.dead_letters.page(limit=1_000)
+        letters = parts.dead_letters.page(limit=100_000)
         kept = {letter.topic for letter in letters if letter.kind == "puzzle"}
         for topic, channel in self.nonsense.items():
             if topic not in kept:

@@ -125,6 +125,8 @@ class Pushing:
             newest = max((seen.version for seen in known.sightings), default=0) if known else 0
             taken = known.now().taken if known else 0
             poison = self.is_poison(slot.channel, line.order)
+            if line.versions[0].at_us < self.oracle.durable.settled_us[state.sku]:
+                continue  # folded: known, and not as a line any more
             if then is not None and newest < then.number and then.taken() > taken and not poison:
                 self.oracle.fail(
                     "I5",
@@ -178,8 +180,9 @@ class Pushing:
         known = self.known[write.key][write.listing]
         unseen = 0
         for line in self.oracle.fronts[front.name].by_sku[sku]:
-            # What was sold before somebody counted is in the count, whether the daemon has heard of it or not.
-            if line.versions[0].at_us > max(self.oracle.counts[sku], default=(0, 0))[1]:
+            # What was sold before somebody counted is in the count, heard of or not; what is folded is known.
+            since_us = max(max(self.oracle.counts[sku], default=(0, 0))[1], self.oracle.durable.settled_us[sku])
+            if line.versions[0].at_us > since_us:
                 unseen += line.versions[-1].taken() - known.get((line.order, line.name), 0)
         if unseen > 0:
             self.oracle.fail("I5", f"{front.name}: {sku} is raised over {unseen} units sold unseen: {write}")
