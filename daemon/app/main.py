@@ -9,12 +9,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import trio
 
 from daemon.app.daemon import Daemon, serve
 from daemon.config import Config, ConfigError, load_config
+from daemon.config_addresses import HostPort
 from daemon.credentials import CredentialError
 from daemon.domain.channel import Platform
 from daemon.events import Event
@@ -49,9 +50,8 @@ async def _run(
     try:
         async with trio.open_nursery() as nursery:
             daemon: Daemon = await nursery.start(serve, config, platforms, ports, telemetry, notifier)
-            telemetry.event(
-                Event.LISTENING, public=str(config.listen), admin=config.admin_socket, state=config.state_dir
-            )
+            public, admin = _handed("public") or str(config.listen), _handed("admin") or config.admin_socket
+            telemetry.event(Event.LISTENING, public=public, admin=admin, state=config.state_dir)
             nursery.start_soon(_obey_signals, daemon, nursery.cancel_scope)
             await _ended(daemon, nursery)
     except BaseExceptionGroup as group:
@@ -107,10 +107,7 @@ def _open_http(target: HttpTarget) -> HttpPort:
 
 
 async def _listen_public(host: str, port: int) -> Sequence[trio.abc.Listener[Any]]:
-    inherited = [each for name, found in _inherited().items() if name != "admin" for each in found]
-    if inherited:
-        return inherited
-    return await tcp_listeners(host, port)
+    return _handed_public() or await tcp_listeners(host, port)
 
 
 async def _listen_admin(path: str) -> Sequence[trio.abc.Listener[Any]]:
@@ -125,6 +122,18 @@ async def _listen_admin(path: str) -> Sequence[trio.abc.Listener[Any]]:
         if objection := admin_objection(listener.socket):
             raise RuntimeError(objection)
     return inherited
+
+
+def _handed_public() -> list[trio.SocketListener]:
+    """Every socket handed over that is not the admin's, whatever its name: onhand.socket names none."""
+    return [each for name, found in _inherited().items() if name != "admin" for each in found]
+
+
+def _handed(kind: Literal["public", "admin"]) -> str:
+    """Where the sockets handed over for this really listen, whatever the configuration says; "" without any."""
+    found = _handed_public() if kind == "public" else _inherited().get("admin", [])
+    names = [each.socket.getsockname() for each in found]
+    return ", ".join(str(HostPort(*name[:2])) if isinstance(name, tuple) else str(name) for name in names)
 
 
 _handed_over: dict[str, list[trio.SocketListener]] | None = None

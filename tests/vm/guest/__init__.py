@@ -1,0 +1,1 @@
+"""What runs inside the emulated machine, on nothing but its Python's own library."""

@@ -1,0 +1,184 @@
+"""The disk of the emulated machine: a small Debian with the program installed as README.md says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import shutil
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+from attrs import frozen
+
+from tests.vm.guest.places import CHANNELS, PUBLIC_PORT, SECRET_MARK, STOREFRONT_PORTS
+from tests.vm.machine import UnfitError
+
+REPOSITORY: Final = Path(__file__).resolve().parents[2]
+GUEST: Final = Path(__file__).parent / "guest"
+BUILT_FROM: Final = ("daemon", "adapters", "pyproject.toml", "README.md", "LICENSE")
+INCLUDED: Final = ("systemd-sysv", "python3", "python3-venv")
+EXCLUDED: Final = ("/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/man/*")
+MASKED: Final = ("serial-getty@ttyS0.service", "getty@tty1.service", "systemd-firstboot.service")
+"""They wait for devices or people that are not there."""
+TARGET_FIELDS: Final = "$(REPO_URI)|$(CODENAME)|$(ORIGIN)|$(LABEL)|$(COMPONENT)"
+DISK_MB: Final = 1024
+
+
+@frozen
+class Mirror:
+    """Where this machine's own Debian comes from."""
+
+    url: str
+    codename: str
+
+
+def mirror_of(targets: Iterable[str]) -> Mirror:
+    """The main repository among apt's index targets (`TARGET_FIELDS` each). Raises `UnfitError`."""
+    for line in targets:
+        url, codename, *rest = line.strip().split("|")
+        if rest == ["Debian", "Debian", "main"] and "-" not in codename:  # not NAME-updates, not NAME-backports
+            return Mirror(url, codename)
+    raise UnfitError(
+        "apt knows no Debian repository here: name one in /etc/apt/sources.list, then run apt-get update"
+    )
+
+
+def proxies_of(dump: Iterable[str]) -> list[str]:
+    """The lines of `apt-config dump` that say through which proxy packages are fetched."""
+    return [line.strip() for line in dump if line.startswith("Acquire::") and "::Proxy" in line.split(" ")[0]]
+
+
+def python_of(policy: Iterable[str]) -> str:
+    """The release's Python ("3.11"), from `apt-cache policy python3`. Raises `UnfitError`."""
+    for line in policy:
+        name, _, version = line.strip().partition(": ")
+        if name == "Candidate" and version[:1].isdigit():
+            return ".".join(version.split("-")[0].split(".")[:2])
+    raise UnfitError("apt does not know the package python3: run apt-get update")
+
+
+def run(*arguments: object, tail: int = 12) -> str:
+    """The output of a command. Raises `UnfitError` with its last lines where it fails."""
+    done = subprocess.run([str(each) for each in arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = "\n".join((done.stdout + done.stderr).splitlines()[-tail:])
+        raise UnfitError(f"{arguments[0]} failed with {done.returncode}:\n{said}")
+    return done.stdout
+
+
+def build(folder: Path) -> Path:
+    """The disk, in `folder`; it needs apt's repositories and pip's. Raises `UnfitError`."""
+    root, wheels = folder / "root", folder / "wheels"
+    python = python_of(run("apt-cache", "policy", "python3").splitlines())
+    with ThreadPoolExecutor(2) as both:
+        for done in (both.submit(unpack_debian, root), both.submit(collect_wheels, folder, wheels, python)):
+            done.result()
+    install(root, wheels)
+    configure(root, canaries())
+    disk = folder / "disk.img"
+    run("/usr/sbin/mke2fs", "-q", "-t", "ext4", "-d", root, disk, f"{DISK_MB}M")
+    return disk
+
+
+def unpack_debian(root: Path) -> None:
+    """A minimal Debian of this machine's own release, from its own mirror, in `root`."""
+    targets = run("apt-get", "indextargets", "--format", TARGET_FIELDS, "Created-By: Packages")
+    mirror = mirror_of(targets.splitlines())
+    options = [f"--aptopt={each}" for each in proxies_of(run("apt-config", "dump").splitlines())]
+    options += [f"--dpkgopt=path-exclude={each}" for each in EXCLUDED]
+    run(
+        "mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(INCLUDED)}", "--dpkgopt=force-unsafe-io",
+        *options, mirror.codename, root, f"deb {mirror.url} {mirror.codename} main",
+    )  # fmt: skip
+
+
+def collect_wheels(folder: Path, wheels: Path, python: str) -> None:
+    """The program as a wheel, built from a copy so that the clone stays as it is, and what it depends on."""
+    source = folder / "source"
+    source.mkdir()
+    for name in BUILT_FROM:
+        found = REPOSITORY / name
+        if found.is_dir():
+            shutil.copytree(found, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(found, source / name)
+    pip = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
+    run(*pip, "wheel", "--no-deps", "--wheel-dir", wheels, source)
+    platforms = [f"--platform={each}_x86_64" for each in ("manylinux2014", "manylinux_2_17", "manylinux_2_28")]
+    run(
+        *pip, "download", "--only-binary=:all:", "--implementation=cp", f"--python-version={python}", *platforms,
+        "--dest", wheels, *wheels.glob("onhand-*.whl"),
+    )  # fmt: skip
+
+
+def install(root: Path, wheels: Path) -> None:
+    """README.md, "As a service", inside `root`; the unit files go there as they are."""
+    shutil.copytree(wheels, root / "wheels")
+    run("chroot", root, "python3", "-m", "venv", "/opt/onhand")
+    run("chroot", root, "/opt/onhand/bin/pip", "install", "-q", "--no-index", "--find-links", "/wheels", "onhand")
+    shutil.rmtree(root / "wheels")
+    units = {each.name: each.read_bytes() for each in sorted((REPOSITORY / "systemd").glob("onhand.*"))}
+    for name, content in units.items():
+        place(root, f"/etc/systemd/system/{name}", content.decode(), 0o644)
+    sums = {name: hashlib.sha256(content).hexdigest() for name, content in units.items()}
+    place(root, "/usr/lib/checks/units.json", json.dumps(sums), 0o644)
+
+
+def canaries() -> dict[str, str]:
+    """A webhook secret for each channel, which no log may ever show."""
+    return {name: f"{SECRET_MARK}{name}-{secrets.token_hex(8)}" for name in CHANNELS}
+
+
+def configure(root: Path, keys: Mapping[str, str]) -> None:
+    """The configuration, the secrets as credentials, storefronts as units of their own, and what checks it all."""
+    channels = {
+        name: {
+            "adapter": "sandbox", "base_url": f"http://127.0.0.1:{STOREFRONT_PORTS[name]}",
+            "webhook_secrets": [{"credential": f"{name}-webhook"}],
+        }
+        for name in CHANNELS
+    }  # fmt: skip
+    # JSON is YAML; the example's ./state gives way to $STATE_DIRECTORY.
+    config = {"state_dir": "./state", "listen": f"127.0.0.1:{PUBLIC_PORT}", "channels": channels}
+    place(root, "/etc/onhand/config.yaml", json.dumps(config, indent=1), 0o644)
+    credentials = [f"LoadCredential={name}-webhook:/etc/onhand/secrets/{name}-webhook" for name in CHANNELS]
+    drop_in = "\n".join(["[Service]", *credentials, ""])
+    place(root, "/etc/systemd/system/onhand.service.d/secrets.conf", drop_in, 0o644)
+    for name, key in keys.items():
+        place(root, f"/etc/onhand/secrets/{name}-webhook", key, 0o600)
+        port = STOREFRONT_PORTS[name]
+        place(root, f"/etc/storefronts/{name}", f"PORT={port}\nSECRET={key}\nHOOKS={PUBLIC_PORT}\n", 0o600)
+        enable(root, f"storefront@{name}.service", "storefront@.service", "multi-user.target")
+    place(root, "/etc/systemd/system/storefront@.service", (GUEST / "storefront@.service").read_text(), 0o644)
+    place(root, "/etc/systemd/system/checks.service", (GUEST / "checks.service").read_text(), 0o644)
+    enable(root, "checks.service", "checks.service", "multi-user.target")
+    shutil.copytree(GUEST, root / "usr/lib/checks/guest", ignore=shutil.ignore_patterns("__pycache__", "*.service"))
+    for unit in MASKED:
+        link(root / "etc/systemd/system" / unit, "/dev/null")
+    place(root, "/etc/machine-id", uuid.uuid4().hex + "\n", 0o444)
+    place(root, "/etc/hostname", "guest\n", 0o644)
+    place(root, "/etc/hosts", "127.0.0.1 localhost guest\n", 0o644)
+
+
+def place(root: Path, path: str, text: str, mode: int) -> None:
+    """A file in the new system, in a folder that everybody may enter."""
+    target = root / path.lstrip("/")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(text)
+    target.chmod(mode)
+
+
+def enable(root: Path, unit: str, file: str, wanted_by: str) -> None:
+    """What `systemctl enable` does."""
+    link(root / "etc/systemd/system" / f"{wanted_by}.wants" / unit, f"/etc/systemd/system/{file}")
+
+
+def link(place: Path, to: str) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.symlink_to(to)
