@@ -66,7 +66,10 @@ class Report:
 def table(rows: Sequence[Row]) -> str:
     """check, seen, verdict: one line each."""
     shown = [("check", "s", "verdict", "seen")]
-    shown += [(row.check, f"{row.seconds:.1f}", "holds" if row.holds else "FAILS", row.seen) for row in rows]
+    shown += [
+        (row.check, f"{row.seconds:.1f}", "holds" if row.holds else "FAILS", " ".join(row.seen.split()))
+        for row in rows
+    ]
     widths = [max(len(line[column]) for line in shown) for column in range(3)]
     return "\n".join(
         f"{check:{widths[0]}}  {seconds:>{widths[1]}}  {verdict:{widths[2]}}  {seen}"

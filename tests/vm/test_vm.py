@@ -80,6 +80,12 @@ def test_a_check_that_nobody_expects_fails_and_noise_is_kept() -> None:
     assert not report.holds()
 
 
+def test_the_table_has_a_line_for_each_check_whatever_was_seen() -> None:
+    report = Report(["start"])
+    report.hear(json.dumps({"check": "start", "seen": "one\ntwo\n", "holds": True, "seconds": 2.5}))
+    assert table(report.complete()).splitlines()[1:] == ["start  2.5  holds    one two"]
+
+
 def reporting(script: str, folder: Path, patience_s: float = 20) -> tuple[str, list[str]]:
     """Boot a shell in the machine's place: why it has no complete report, and what was heard."""
     heard: list[str] = []
