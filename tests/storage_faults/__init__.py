@@ -1,0 +1,1 @@
+"""What a disk, its file system and the people around them can do to the daemon's files, and what comes of it."""
