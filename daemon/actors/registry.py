@@ -22,7 +22,7 @@ from daemon.domain.kits import NO_KITS
 from daemon.domain.observations import LevelReport, OrderLine, Recipe
 from daemon.domain.sku import Doubted, PolicyOf, Reprice, Settle, Sku, Step
 from daemon.domain.slot import Slot
-from daemon.storage.codec import Cause, EmptyOrder, number
+from daemon.storage.codec import REMEDY, Cause, DamagedError, EmptyOrder, number
 from daemon.storage.cursors import Refetches
 from daemon.storage.dead_letters import DeadKind, DeadLetters
 from daemon.storage.files import StoreError
@@ -320,8 +320,17 @@ class Registry:
         return actor
 
     def _stored(self, sku: str) -> Actor | None:
-        payload = self.store.env.get(SKUS, sku.encode()) if sku else None
-        return None if payload is None else load_actor(sku, payload)
+        if not sku:
+            return None
+        payload = self.store.env.get(SKUS, sku.encode())
+        actor = None if payload is None else load_actor(sku, payload)
+        known, told = actor.seq if actor else 0, self.store.newest_complete(sku)
+        if known < told:
+            raise DamagedError(
+                f"the row of {sku} in table skus ends at event {known} but its history at {told}: a write was lost; "
+                f"{REMEDY}"
+            )
+        return actor
 
     def _claimed(self, sku: str, seq: int) -> None:
         actor = self.actor(sku)

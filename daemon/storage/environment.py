@@ -27,9 +27,6 @@ FORMAT = 1
 
 MIB = 1 << 20
 
-LOST = (lmdb.CorruptedError, lmdb.InvalidError, lmdb.PageNotFoundError, lmdb.PanicError)
-"""What LMDB raises where the file is not what it should be."""
-
 
 @define
 class Head:
@@ -67,10 +64,16 @@ class Environment:
     """The number of the newest durable transaction."""
     _identity: tuple[int, int] = field(init=False)
     """Which file it is, whatever stands at its path."""
+    _size_fd: int = field(init=False)
+    _size: int = field(init=False)
+    """Bytes that the file had when it was last written. It never shrinks: a page that is not there any more is met
+    here, before LMDB meets it and the process ends by a signal."""
 
     def __attrs_post_init__(self) -> None:
         self._newest = int(self.env.info()["last_txnid"])
         self._identity = self._file_there()
+        self._size_fd = os.open(self.directory / DATA, os.O_RDONLY | os.O_CLOEXEC)
+        self._size = os.lseek(self._size_fd, 0, os.SEEK_END)
 
     # -- life --
 
@@ -89,7 +92,7 @@ class Environment:
                 "it and give it to the daemon's user"
             ) from None
         lock_fd = take_lock(directory)
-        env = None
+        env, opened = None, None
         try:
             known = markers.read_genesis(directory)
             as_left = markers.check_file(directory, new=known is None)
@@ -103,10 +106,17 @@ class Environment:
             opened.in_use = InUse(directory)
             opened.in_use.note(opened._newest)
         except BaseException as error:
+            if opened is not None:
+                os.close(opened._size_fd)
             if env is not None:
                 env.close()
             os.close(lock_fd)
-            if isinstance(error, (lmdb.Error, OSError)):
+            if isinstance(error, OSError):
+                raise StoreError(
+                    f"the state directory {directory} cannot be used ({error.strerror}): mend that, then start the "
+                    "daemon again - nothing was changed"
+                ) from None
+            if isinstance(error, lmdb.Error):
                 raise StoreError(
                     f"the database in {directory} cannot be used ({error}): mend that, or restore a backup with "
                     "`onhand restore` - nothing was changed"
@@ -163,6 +173,7 @@ class Environment:
     def close(self, *, clean: bool) -> None:
         """Close the file; `clean` says that nothing is left to be repeated or checked at the next start."""
         self.env.close()
+        os.close(self._size_fd)
         if self.in_use is not None:
             self.in_use.close()
             if clean:
@@ -176,6 +187,7 @@ class Environment:
 
         Raises `lmdb.Error`, and `StoreError` where the file is not the one that was opened any more.
         """
+        self._check_size()
         head = pack((*_head_plain(batch.head),))
         with self.env.begin(write=True) as txn:
             if self.env.info()["last_txnid"] != self._newest:
@@ -192,8 +204,13 @@ class Environment:
         if self._file_there() != self._identity:
             raise self._replaced()
         self._newest += 1
+        self._size = os.lseek(self._size_fd, 0, os.SEEK_END)
         if self.in_use is not None:
             self.in_use.note(self._newest)
+
+    def _check_size(self) -> None:
+        if os.lseek(self._size_fd, 0, os.SEEK_END) < self._size:
+            raise self._replaced()
 
     def _file_there(self) -> tuple[int, int]:
         try:
@@ -226,13 +243,16 @@ class Environment:
 
         That a row is not there is believed only if its neighbours are sound.
         """
+        self._check_size()
         try:
             with self.env.begin(db=self.tables[table]) as txn:
                 value = txn.get(key)
                 if value is None:
                     check_absence(txn, key, table)
                     return None
-        except LOST as error:
+        except lmdb.BadValsizeError:  # a key that cannot be: the caller's error
+            raise
+        except lmdb.Error as error:
             raise self._unreadable(error) from None
         return unseal(key, value, table)
 
@@ -242,6 +262,7 @@ class Environment:
         """Up to `limit` rows from `start` on (in reverse: from `start` down) whose key begins with `prefix`. The row
         that ends the search is checked too."""
         found: list[tuple[bytes, bytes]] = []
+        self._check_size()
         try:
             with self.env.begin(db=self.tables[table]) as txn, txn.cursor() as cursor:
                 for key, value in rows(cursor, start or prefix, reverse=reverse):
@@ -251,7 +272,9 @@ class Environment:
                     if not key.startswith(prefix):
                         break
                     found.append((key, payload))
-        except LOST as error:
+        except lmdb.BadValsizeError:  # a key that cannot be: the caller's error
+            raise
+        except lmdb.Error as error:
             raise self._unreadable(error) from None
         return found
 

@@ -45,6 +45,12 @@ class Notices:
     grown: Callable[[int], None] = lambda map_bytes: None  # noqa: ARG005 - a silent default
 
 
+def _passes(error: Exception) -> bool:
+    """Is it the disk (full: EIO or ENOSPC), rather than the database? Then the transaction left no trace, and may
+    simply be repeated. LMDB raises its bare `Error` for what the system says and it has no name for."""
+    return isinstance(error, OSError | lmdb.DiskError | lmdb.MemoryError) or type(error) is lmdb.Error
+
+
 @define
 class _Pending:
     """The commit that is filling up."""
@@ -104,6 +110,8 @@ class Store:
     quiesce: Callable[[], object] = lambda: None
     """Called before rows are encoded: applies whatever was told but waits for its turn, so that no row (an order's
     known lines, say) becomes durable before the events that it follows from."""
+    complete_to: int = field(init=False)
+    """The event up to which the tables written behind are known to be complete."""
     commits: int = 0
     growing: trio.Lock = field(factory=trio.Lock)
     """Held while the file is copied or its map grows: never both."""
@@ -117,6 +125,7 @@ class Store:
 
     def __attrs_post_init__(self) -> None:
         self.head = self.env.head()
+        self.complete_to, _ = self.checkpointed()
 
     # -- writing --
 
@@ -265,13 +274,13 @@ class Store:
                     await self.run_blocking(lambda: self.env.write(batch))
             except lmdb.MapFullError:
                 await self._grow()
-            except (lmdb.PanicError, lmdb.CorruptedError, lmdb.BadTxnError, lmdb.InvalidError) as error:
-                raise StoreError(
-                    f"the database failed for good ({error}); the daemon stops here, start it again to check it"
-                ) from error
             except (lmdb.Error, OSError) as error:
-                # A full disk is EIO or ENOSPC here; the transaction left no trace, so it may simply be repeated.
-                await self._no_room(f"the database cannot be written ({error})")
+                if not _passes(error):
+                    raise StoreError(
+                        f"the database failed for good ({error}); the daemon stops here, start it again to check "
+                        "the file"
+                    ) from error
+                await self._no_room(f"the database cannot be written ({error}): is its disk full?")
             else:
                 if self.env.free_disk_bytes() >= self.disk_floor_bytes:
                     self._healed()
@@ -317,6 +326,7 @@ class Store:
             self.behind = {**behind, **self.behind}
         self.put(META, b"checkpoint", pack((seq, delivery)))
         await self.flush()
+        self.complete_to = seq
         while self.tail and self.tail[0].seq <= seq:
             self.tail.popleft()
         return len(rows)
@@ -356,6 +366,12 @@ class Store:
             if len(key) == len(prefix) + 8 and (found := self.record(int.from_bytes(key[-8:], "big"))):
                 newest.append(found)
         return newest
+
+    def newest_complete(self, sku: str) -> int:
+        """The newest event of a SKU, by its history, that the tables written behind must know; 0 for none."""
+        prefix = sku.encode() + b"\0"
+        rows = self.env.scan(HISTORY, prefix + number(self.complete_to), limit=1, prefix=prefix, reverse=True)
+        return int.from_bytes(rows[0][0][-8:], "big") if rows and len(rows[0][0]) == len(prefix) + 8 else 0
 
     def replay(self) -> Iterator[Record]:
         """Every durable event after the last checkpoint, in order."""

@@ -96,7 +96,7 @@ async def narrow(folder: Path, files: int, **limits: int) -> AsyncIterator[tuple
 
 
 async def test_a_flood_of_connections_leaves_room_for_pushes_the_admin_and_a_backup(tmp_path: Path) -> None:
-    """280 open files, some 70 clients at most, and 250 that come again and again: selling, pushing and asking go on."""
+    """280 open files, some 70 clients at most, and 250 that come again: selling, pushing and asking go on."""
     async with narrow(tmp_path, files=280) as (target, south):
         told = [each for each in target.process.records() if each["event"] == "listener.narrowed"]
         assert [each["files_max"] for each in told] == [280]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +28,13 @@ Acknowledged = Sequence[dict[str, Any]]
 @frozen
 class Verdict:
     """`refused`: the one sentence with which the product would not start · `lost`: acknowledged, but not there ·
-    `wrong`: what does not agree · `numbers`: what it would show for each SKU, as bytes."""
+    `wrong`: what does not agree"""
 
     refused: str = ""
     lost: Sequence[str] = ()
     wrong: Sequence[str] = ()
-    numbers: dict[str, bytes] = field(factory=dict)
+    numbers: dict[str, str] = field(factory=dict)
+    """Of each SKU what it has, as the admin shows it, and a digest of all that is known of it."""
 
     @property
     def good(self) -> bool:
@@ -44,18 +47,27 @@ def examine(directory: Path, acknowledged: Acknowledged) -> Verdict:
     return trio.run(_examine, directory, acknowledged)
 
 
+def examine_running(directory: Path, damage: Callable[[], object]) -> Verdict:
+    """Open a sound state, damage its file, then read every SKU cold, and write. `numbers`: what was still served."""
+    return trio.run(_opened, directory, partial(_serve_damaged, damage))
+
+
 async def _examine(directory: Path, acknowledged: Acknowledged) -> Verdict:
+    return await _opened(directory, partial(_read, acknowledged))
+
+
+async def _opened(directory: Path, work: Callable[[Parts], Awaitable[Verdict]]) -> Verdict:
     around = Around(random.Random(0))
     try:
         parts = around.assembled(directory)
     except StoreError as error:
         return Verdict(refused=str(error))
+    found = Verdict()
     try:
         async with trio.open_nursery() as nursery:
             await nursery.start(parts.store.run)
-            found = await _read(parts, acknowledged)
+            found = await work(parts)
             nursery.cancel_scope.cancel()
-        return found
     except BaseExceptionGroup as group:
         refusal, rest = group.split(StoreError)
         if refusal is None or rest is not None:
@@ -63,9 +75,26 @@ async def _examine(directory: Path, acknowledged: Acknowledged) -> Verdict:
         return Verdict(refused=" · ".join(map(str, refusal.exceptions)))
     finally:
         parts.store.env.close(clean=False)
+    return found
 
 
-async def _read(parts: Parts, acknowledged: Acknowledged) -> Verdict:
+async def _serve_damaged(damage: Callable[[], object], parts: Parts) -> Verdict:
+    await Daemon(parts, Notifier({}))._recover()
+    await parts.store.flush()
+    known = parts.registry.skus(limit=100_000)
+    parts.registry.actors = {sku: actor for sku, actor in parts.registry.actors.items() if actor.dirty}
+    damage()
+    served: dict[str, str] = {}
+    try:
+        for sku in known:
+            served[sku] = _number(parts, sku)
+        await parts.store.checkpoint()
+    except StoreError as error:
+        return Verdict(refused=str(error), numbers=served)
+    return Verdict(numbers=served)
+
+
+async def _read(acknowledged: Acknowledged, parts: Parts) -> Verdict:
     daemon = Daemon(parts, Notifier({}))
     await daemon._recover()
     for table in TABLES:
@@ -112,5 +141,12 @@ def _one_row_each(parts: Parts) -> list[str]:
     return wrong
 
 
-def _numbers(parts: Parts) -> dict[str, bytes]:
-    return {sku: pack(dump(parts.registry.peek(sku).stock)) for sku in parts.registry.skus(limit=100_000)}
+def _numbers(parts: Parts) -> dict[str, str]:
+    return {sku: _number(parts, sku) for sku in parts.registry.skus(limit=100_000)}
+
+
+def _number(parts: Parts, sku: str) -> str:
+    state = parts.registry.peek(sku)
+    if state is None:
+        return "unknown"
+    return f"{state.stock.available} {state.stock.held} {blake2b(pack(dump(state.stock)), digest_size=8).hexdigest()}"

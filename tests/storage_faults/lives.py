@@ -1,8 +1,8 @@
 """The whole daemon over real files, in memory otherwise: storefronts sell to it over its own HTTP server, a person
 adjusts stock over its admin socket, and every acknowledgement is told to whoever wants to hold the daemon to it.
 
-adjusts stock over its admin socket, and every acknowledgement is told to whoever wants to hold the daemon to
-it.
+Time is simulated, so that a minute of it takes a moment; commits run inline, after a drawn wait, so that a few of
+them share one transaction as they do on a disk.
 """
 
 from __future__ import annotations
@@ -242,13 +242,17 @@ class Shops:
 
 
 def run_lives(
-    directory: Path, seed: int, lives: Sequence[tuple[float, bool]], acknowledged: Callable[[dict[str, Any]], None]
-) -> None:
-    """Lives of (simulated seconds, ends in an orderly stop), one after the other, over one state directory."""
+    directory: Path, seed: int, lives: Sequence[tuple[float, bool]], acknowledged: Callable[[dict[str, Any]], None],
+    *, between: Callable[[int], object] = lambda _: None,
+) -> None:  # fmt: skip
+    """Lives of (simulated seconds, ends in an orderly stop), one after the other, over one state directory;
+    `between` is called after each but the last, with its place."""
     shops = Shops(seed, acknowledged)
 
     async def main() -> None:
-        for seconds, clean in lives:
+        for place, (seconds, clean) in enumerate(lives):
             await shops.live(directory, seconds, clean=clean)
+            if place < len(lives) - 1:
+                between(place)
 
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))

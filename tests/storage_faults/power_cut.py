@@ -22,7 +22,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -32,6 +31,7 @@ from attrs import asdict, define, field, frozen
 
 from tests.storage_faults import tap
 from tests.storage_faults.checks import examine
+from tests.storage_faults.children import each_in_children, in_a_child
 from tests.storage_faults.images import image
 from tests.storage_faults.lives import run_lives
 from tests.storage_faults.planted import PLANTED
@@ -77,30 +77,6 @@ class Tally:
             self.bad.append(found)
 
 
-def in_a_child(work: Callable[[Callable[[object], None]], None]) -> tuple[list[object], str]:
-    """Run `work` in a fork; what it told, line by line, and how it died ("": it did not)."""
-    sys.stdout.flush()
-    reading, writing = os.pipe()
-    child = os.fork()
-    if not child:
-        code = 1
-        try:
-            os.close(reading)
-            with os.fdopen(writing, "w", buffering=1) as pipe:
-                work(lambda told: print(json.dumps(told), file=pipe))
-            code = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(code)
-    os.close(writing)
-    with os.fdopen(reading) as pipe:
-        told = [json.loads(line) for line in pipe]
-    _, status = os.waitpid(child, 0)
-    code = os.waitstatus_to_exitcode(status)
-    return told, f"signal {-code}" if code < 0 else f"exit code {code}" if code else ""
-
-
 class Workload:
     """Some lives of a daemon, and every image that can be made of them."""
 
@@ -130,21 +106,8 @@ class Workload:
 
     def examined(self, images: Sequence[int]) -> Iterator[Found]:
         """Every one of these images, judged."""
-        left = list(images)
-        while left:
-            batch, left = left[:PER_CHILD], left[PER_CHILD:]
-
-            def work(tell: Callable[[object], None], batch: Sequence[int] = batch) -> None:
-                for number in batch:
-                    tell(number)
-                    tell(asdict(self.judge(number)))
-
-            told, died = in_a_child(work)
-            done = [Found(**each) for each in told if isinstance(each, dict)]
-            yield from done
-            if died:
-                yield Found(self.number, batch[len(done)], died=died)
-                left = [*batch[len(done) + 1 :], *left]
+        for number, told, died in each_in_children(images, lambda each: asdict(self.judge(each)), PER_CHILD):
+            yield Found(self.number, number, died=died) if died else Found(**told)
 
     def judge(self, number: int, keep: Path | None = None) -> Found:
         """Make one image and start the daemon on it; `keep`: leave it there."""

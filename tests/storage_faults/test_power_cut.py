@@ -18,7 +18,8 @@ def power_cut(*arguments: str) -> subprocess.CompletedProcess[str]:
     """The command; skipped, loudly, where nothing can be compiled."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.storage_faults.power_cut", *arguments],
-        cwd=REPOSITORY, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, capture_output=True, text=True, check=False,
+        cwd=REPOSITORY, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, capture_output=True, text=True,
+        check=False,
     )  # fmt: skip
     if done.returncode == 2:
         pytest.skip(f"NOT TESTED: POWER CUTS: {done.stderr.strip()}")
@@ -43,7 +44,7 @@ def test_a_daemon_that_does_not_sync_is_found_out(fault: str) -> None:
 @pytest.mark.slow
 def test_without_a_compiler_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(tap.NoCompilerError, match="no C compiler here .* install one"):
+    with pytest.raises(tap.NoCompilerError, match=r"no C compiler here .* install one"):
         tap.build()
 
 
