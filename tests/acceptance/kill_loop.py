@@ -1,6 +1,6 @@
 """Kill the daemon again and again while three storefronts sell, and check that every unit is accounted for.
 
-    python -m tests.acceptance.kill_loop --kills 10000 --jobs 2 --seed 1 [--json]
+    python -m tests.acceptance.kill_loop --kills 10000 --jobs 5 --seed 1 [--json]
 
 Three `onhand sandbox` processes lose, repeat, delay and reorder their webhooks and fail some of the daemon's calls;
 shoppers buy, cancel, give back and receive goods all the time, and tellers post webhooks of their own as fast as they
@@ -28,11 +28,9 @@ from attrs import asdict, define, field
 
 from tests.acceptance.processes import onhand
 from tests.crash.planted import PLANTED
-from tests.crash.traffic import HOT, busy
+from tests.crash.traffic import busy
 from tests.crash.world import CALM_S, NAMES, STOCK, World, world
 from tests.crash.zygote import Zygote, daemon_command
-
-__all__ = ["HOT", "Options", "Result", "kill_loop"]
 
 SHORT_S, LONG_S, LONG_LIVES = 0.35, 2.6, 0.15
 """A life ends at a moment drawn evenly from the first, or, in so many of all lives, from the second: long enough for
@@ -42,7 +40,7 @@ LONGER, SHORTER = 1.2, 0.93
 seven in ten come to serve, also on a machine that starts slowly."""
 STOP_KILLS = 0.15
 """So many lives are asked to stop and killed while they do."""
-TELLERS, TELLER_PACE_S, SHOPPER_PACE_S = 4, 0.01, 0.06
+TELLERS, TELLER_PACE_S, SHOPPER_PACE_S = 4, 0.03, 0.3
 LATEST_WRITE_S = 9.0
 """A storefront may apply a write so long after its client gave up."""
 FAULTS = {
@@ -63,7 +61,7 @@ class Options:
 
     kills: int = 100
     seed: int = 1
-    check_every: int = 500
+    check_every: int = 100
     """Kills after which everything is compared and a new world begins."""
     fierce: bool = False
     fresh: bool = False
@@ -148,6 +146,7 @@ class Round:
         result.rounds = 1
         await self._start()
         await here.daemon.wait_ready()  # the first counts come before the first sale: the ledgers' reckoning needs it
+        await here.open_counters()
         await here.misbehave(FIERCE if self.options.fierce else FAULTS)
         lot = max(2, 6 * STOCK // (self.kills // 2 + 20))
         shoppers = here.shoppers(lot=lot, pace_s=SHOPPER_PACE_S)
@@ -323,7 +322,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=1, help="loops side by side, which share the kills")
-    parser.add_argument("--check-every", type=int, default=500, help="kills after which everything is compared")
+    parser.add_argument("--check-every", type=int, default=100, help="kills after which everything is compared")
     parser.add_argument("--fierce", action="store_true", help="storefronts that fail often, and lie")
     parser.add_argument("--fresh", action="store_true", help="start each daemon from nothing, imports and all")
     parser.add_argument("--planted", choices=sorted(PLANTED), default="", help="run with a bug, which must be found")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.kill_loop import HOT, Options, kill_loop
+from tests.acceptance.kill_loop import Options, kill_loop
+from tests.crash.traffic import HOT
 
 pytestmark = pytest.mark.slow
 

@@ -86,6 +86,7 @@ class Matrix:
         here = self.world
         await self._start()
         await here.daemon.wait_ready()
+        await here.open_counters()
         await self.prompter.prepare()
         await here.misbehave(FAULTS)
         people = [*here.shoppers(lot=LOT, pace_s=SHOPPER_PACE_S), *here.tellers(TELLERS, pace_s=TELLER_PACE_S)]

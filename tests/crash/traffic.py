@@ -17,6 +17,11 @@ HOT = 3
 TILL = "till"
 """The channel of the tellers. No storefront is behind it, so nothing heals what it loses."""
 TILL_SECRET = f"secret-{TILL}"
+COUNTERS, COUNTER_STOCK = 4, 1_000_000
+"""SKUs that the tellers sell beside those of the storefronts, and the units of each. No channel lists them, so that
+most of what is told is acknowledged, not pushed: it is acknowledgements that the tellers are after."""
+LISTED = 0.1
+"""So many of their sales are of a listed SKU."""
 PATIENCE_S = 10.0
 CUT_OFF = (OSError, trio.BrokenResourceError, IndexError, ValueError, trio.TooSlowError)
 """What a client meets whose daemon dies before the whole answer has left."""
@@ -25,6 +30,11 @@ CUT_OFF = (OSError, trio.BrokenResourceError, IndexError, ValueError, trio.TooSl
 def sku(number: int) -> str:
     """As the sandbox storefronts name them."""
     return f"SKU-{number:04d}"
+
+
+def counter(number: int) -> str:
+    """A SKU that only tellers sell."""
+    return f"COUNTER-{number}"
 
 
 @define
@@ -140,7 +150,9 @@ class Teller:
         rng = self.rng
         while not self.stopping:
             self.told += 1
-            order, sold = f"{self.name}-{self.told}", sku(rng.randint(HOT + 1, self.skus))
+            listed = rng.random() < LISTED
+            sold = sku(rng.randint(HOT + 1, self.skus)) if listed else counter(rng.randint(1, COUNTERS))
+            order = f"{self.name}-{self.told}"
             body = order_body(order, lines=[(sold, 1)])
             # What was begun is told to its end, so that the books know of every order that may be in the log.
             while await self.post(body, order) != 200:  # noqa: ASYNC110 - another process

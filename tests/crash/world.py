@@ -32,7 +32,7 @@ from tests.acceptance.processes import (
     write_config,
 )
 from tests.crash.accounts import Findings, astray, judge_deliveries, judge_numbers, true_stock
-from tests.crash.traffic import TILL, Books, Shopper, Teller
+from tests.crash.traffic import COUNTER_STOCK, COUNTERS, TILL, Books, Shopper, Teller, counter
 from tests.crash.zygote import Fork, Zygote
 
 NAMES = ("north", "south", "outlet")
@@ -75,6 +75,11 @@ class World:
             for number in range(count)
         ]
 
+    async def open_counters(self) -> None:
+        """Count what the tellers sell beside the storefronts."""
+        for number in range(1, COUNTERS + 1):
+            await self.daemon.tell("/v1/counts", {"sku": counter(number), "quantity": COUNTER_STOCK})
+
     async def misbehave(self, faults: Mapping[str, object]) -> None:
         """Set the faults of every storefront; empty: none."""
         for place, each in enumerate(self.shops.values()):
@@ -115,7 +120,9 @@ class World:
         ledgers = await self.ledgers()
         (self.daemon.folder / "ledgers.json").write_text(json.dumps(ledgers))
         truth = true_stock(ledgers, self.books.sold())
-        judge_numbers(findings, truth, {each: await self.daemon.ask(f"/v1/skus/{each}") for each in truth})
+        sold = self.books.sold()
+        everywhere = truth | {each: COUNTER_STOCK - sold[each] for each in map(counter, range(1, COUNTERS + 1))}
+        judge_numbers(findings, everywhere, {each: await self.daemon.ask(f"/v1/skus/{each}") for each in everywhere})
         findings.problems += astray(ledgers, truth, BUFFERS)
         await self.books.audit(self.daemon)
         events = await self.daemon.events()
