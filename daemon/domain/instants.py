@@ -59,6 +59,14 @@ class Instant:
         return Instant(self.at.hull(other.at), own)
 
 
+def true_when(moment: Span, told: Span | None) -> Span:
+    """When was it true what an answer says that came within `moment`? `told`: as of when it says it is, on our clock.
+
+    Within the moment, unless it says something older: then a lagging copy answered.
+    """
+    return told if told is not None and told.hi < moment.lo else moment
+
+
 def exactly(us: int) -> Instant:
     """A moment of our own clock, known to the microsecond."""
     return Instant(Span(us, us))

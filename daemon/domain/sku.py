@@ -18,6 +18,9 @@ from daemon.domain.policy import Policy, level
 from daemon.domain.slot import PATIENCE_US, Slot
 from daemon.domain.stock import LineKey, Stock, Verdict
 
+LAGGING_US = 10_000_000
+"""A reading that its channel itself dates so much before what we know, or less, is a lagging copy's."""
+
 ListingKey = tuple[str, str]
 """(channel, listing)"""
 
@@ -262,6 +265,9 @@ class Sku:
             case ReadBack():
                 if slot.in_flight:
                     return False
+                if message.level is not None and _outdated(message.at, slot.base_at):
+                    slot.recheck_us = now_us + PATIENCE_US
+                    return True
                 slot.rechecked(message.at.at.lo)
                 if message.level is not None:
                     slot.rebase(message.level, message.at, lines, now_us)
@@ -296,6 +302,16 @@ def _no_raise(slot: Slot, wish: int | None) -> int | None:
         return None
     known = [level for level in (wish, slot.desired, slot.belief) if level is not None]
     return max(0, min(known))
+
+
+def _outdated(read: Instant, base: Instant | None) -> bool:
+    """Did a copy of the channel answer that does not show yet what we know? Its clock alone may have been set back a
+    little, so by that alone only what is a little older counts."""
+    if base is None:
+        return False
+    if read.at.hi < base.at.lo:
+        return True
+    return read.own is not None and base.own is not None and 0 < base.own.lo - read.own.hi < LAGGING_US
 
 
 def _older(one: Instant, than: Instant | None) -> bool:

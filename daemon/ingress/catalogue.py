@@ -194,9 +194,8 @@ class Catalogue:
                 if seen is None or seen.level is None or slot is None or slot.pushed_us or slot.in_flight:
                     self.first_counts.unsure.pop(sku, None)
                     continue
-                parts.append(
-                    first_count(sku, Offer(offer.channel, offer.listing, seen.level, Instant(moment, seen.own)))
-                )
+                at = self.account.true_at(moment, seen.own)
+                parts.append(first_count(sku, Offer(offer.channel, offer.listing, seen.level, at)))
             await self.first_counts.tell(parts)
 
     async def pull(self) -> Pulled:

@@ -8,7 +8,7 @@ from attrs import frozen
 
 from daemon.actors.actor import Part
 from daemon.domain.channel import Facts, LevelSeen, LineSeen, OrderSeen
-from daemon.domain.instants import Instant, Span
+from daemon.domain.instants import Instant, Span, true_when
 from daemon.domain.observations import BadSkuError, LevelReport, OrderLine, check_sku
 from daemon.storage.codec import Cause, EmptyOrder
 from daemon.storage.links import Links
@@ -97,6 +97,10 @@ class Normaliser:
                 return None
         if not sku:
             return None
-        at = self.instant(seen.own) if moment is None and seen.own else Instant(moment or Span(0, 0), seen.own)
+        told = self.instant(seen.own) if seen.own else None
+        if moment is None:
+            at = told or Instant(Span(0, 0))
+        else:
+            at = Instant(true_when(moment, told.at if told else None), seen.own)
         report = LevelReport(self.channel, seen.listing, seen.level, at, sku, seen.version, seen.title)
         return Part(sku, report, Cause(cause.by, self.channel, cause.delivery))

@@ -15,7 +15,7 @@ from attrs import define, evolve, field
 from daemon.domain.breaker import Breaker
 from daemon.domain.channel import Adapter, OrderPage
 from daemon.domain.exchange import Exchange, NoAnswer, Reply, Request, Response
-from daemon.domain.instants import SECOND_US, ClockOffset, Instant, Span
+from daemon.domain.instants import SECOND_US, ClockOffset, Instant, Span, true_when
 from daemon.domain.outcomes import Failure, Outcome
 from daemon.domain.policy import Policy
 from daemon.outbound.budget import Budget
@@ -152,6 +152,10 @@ class Account:
     def instant(self, own: Span) -> Instant:
         """A stamp of the channel's clock, also on ours."""
         return Instant(self.offset.ours(own, self.wall_us()), own)
+
+    def true_at(self, moment: Span, own: Span | None) -> Instant:
+        """When it was true what an answer shows that came within `moment` and says that it is as of `own`."""
+        return Instant(true_when(moment, self.instant(own).at if own else None), own)
 
     def channel_now_us(self) -> int:
         """The channel's clock now, at the earliest it may show."""

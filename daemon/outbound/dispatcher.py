@@ -330,7 +330,7 @@ class Dispatcher:
                 continue
             self._unread.pop(_key(slot), None)
             level = seen.get(slot.listing)
-            at = Instant(Span(asked_us, received_us), level.own if level else None)
+            at = self.account.true_at(Span(asked_us, received_us), level.own if level else None)
             self.watcher.read_back(slot, level)
             messages.append((slot.sku, ReadBack(slot.channel, slot.listing, level.level if level else None, at)))
         await self.deliver(messages, "readback")

@@ -480,3 +480,29 @@ def test_new_rules_wish_anew_and_a_channel_without_rules_keeps_its_wish() -> Non
 def test_a_message_for_a_listing_that_is_not_there_changes_nothing() -> None:
     step = tell(Sku("A"), Confirmed("shop", "L", 1, 5, exactly(NOW)))
     assert (step.verdict, step.log, step.slots) == ("known", False, ())
+
+
+@pytest.mark.parametrize(("read", "believed"), [(Instant(Span(40, 50)), 5), (Instant(Span(90, 90)), 7)])
+def test_what_a_lagging_copy_of_the_channel_shows_is_not_believed(read: Instant, believed: int) -> None:
+    sku = Sku("A")
+    sku.step(LevelReport("shop", "L", 7, Instant(Span(10, 10))), 10, lambda _: Policy())
+    sku.step(StockCount("person", "A", 5, at=Instant(Span(20, 20))), 20, lambda _: Policy())
+    slot = sku.slots["shop", "L"]
+    sku.step(Sent("shop", "L", slot.generation, 5, 7), 55, lambda _: Policy())
+    sku.step(Confirmed("shop", "L", slot.generation, 5, Instant(Span(55, 60))), 60, lambda _: Policy())
+    assert not slot.open()
+    slot.ask_recheck(80)
+    sku.step(ReadBack("shop", "L", 7, read), 95, lambda _: Policy())
+    assert slot.belief == believed
+    assert slot.open()
+    assert bool(slot.recheck_us) is (believed == 5)
+
+
+def test_a_reading_that_the_channel_dates_a_little_before_its_own_answer_is_a_lagging_copys() -> None:
+    for behind_us, believed in ((1, 5), (30_000_000, 7)):
+        sku = Sku("A")
+        own = Span(10**9, 10**9)
+        sku.step(LevelReport("shop", "L", 5, Instant(Span(10, 60), own)), 60, lambda _: Policy())
+        earlier = Span(own.lo - behind_us, own.lo - behind_us)
+        sku.step(ReadBack("shop", "L", 7, Instant(Span(50, 90), earlier)), 95, lambda _: Policy())
+        assert sku.slots["shop", "L"].belief == believed
