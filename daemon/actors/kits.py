@@ -67,7 +67,7 @@ class KitNews:
         return parts
 
     def record(self) -> None:
-        """In one transaction with the events of `at_start`: a kit that the log knows must be known here to end."""
+        """In one transaction with `at_start`: what the log calls a kit must be known to end some day."""
         if self._recorded() != self.kits:
             self.store.put(META, b"kits", pack(dict(self.kits)))
 

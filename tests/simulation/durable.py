@@ -107,7 +107,7 @@ class Durable:
             case Freeze():
                 self.frozen_us.pop(sku, None)
             case Settle():
-                self.stocks[sku].settle(message.horizon_us)
+                self.stocks[sku].settle(message.horizon_us, message.floors or {})
                 self.settled_us[sku] = max(self.settled_us[sku], message.horizon_us)
         if isinstance(message, OrderLine | StockCount | Adjustment):
             self.told[sku].append(message)

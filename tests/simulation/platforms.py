@@ -10,6 +10,7 @@ import msgspec
 from attrs import define, evolve, field
 
 import adapters.sandbox
+from adapters.sandbox_answers import refused
 from adapters.storefront import StoreReply
 from adapters.storefront.reply import answer
 from daemon.domain.channel import Push, Setup, Webhook
@@ -64,7 +65,7 @@ class SubscribingAdapter(adapters.sandbox.SandboxAdapter):
 
 def _hooks(response: Response) -> tuple[Webhook, ...] | Failure:
     if response.status != 200:
-        return Failure(Outcome("transient", f"{response.status}"))
+        return Failure(refused(response, writing=False))
     rows: list[list[Any]] = msgspec.json.decode(response.body)
     return tuple(Webhook(*row) for row in rows)
 
