@@ -147,7 +147,14 @@ class Upkeep:
                 await self.registry.deliver([Part(letter.sku, revive, Cause("retry", letter.channel))])
                 return "the listing is pushed again"
             case "poison":
-                unit = await self.registry.deliver([part_of(letter.content)])
+                part = part_of(letter.content)
+                unit = await self.registry.deliver([part])
+                if isinstance(part.message, OrderLine):
+                    # The order may have struck this line since, and a crash may have made its index forget the line.
+                    self.registry.orders.replayed(part.message)
+                    self.registry.refetches.ask(part.message.channel, part.message.order, self.store.now_us())
+                    if intake is not None:
+                        intake.look()
                 return f"the observation was applied again: {', '.join(unit.verdicts)}"
             case "late":
                 unit = await self.registry.deliver([part_of(letter.content)])

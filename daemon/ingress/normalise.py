@@ -41,8 +41,8 @@ class Normaliser:
 
     def order(self, seen: OrderSeen, cause: Cause, read_us: int = 0) -> tuple[list[Part], list[Unlinked]]:
         """One version of an order: its lines, and a line of nothing for each known line it no longer lists."""
-        at = self.instant(seen.updated)
-        placed = self.instant(seen.placed) if seen.placed else None
+        at = self.orders.moment(self.channel, seen.order, self.instant(seen.updated))
+        placed = self.orders.moment(self.channel, seen.order, self.instant(seen.placed)) if seen.placed else None
         told: list[OrderLine] = []
         unlinked: list[Unlinked] = []
         for line in seen.lines:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 from attrs import define, field, frozen
 
-from daemon.domain.instants import Instant
+from daemon.domain.instants import DRIFT_PPM, Instant, Span
 from daemon.domain.kits import NO_KITS, expand, load_recipe
 from daemon.domain.observations import OrderLine, Recipe
 from daemon.domain.stock import dump_instant, load_instant
@@ -46,6 +46,15 @@ class OrderEntry:
 
     lines: dict[str, Known] = field(factory=dict)
     versions: dict[VersionKey, Instant] = field(factory=dict)
+    placed: Instant | None = None
+
+    def moment(self, read: Instant, now_us: int) -> Instant:
+        """A stamp of this order, just read on our clock: as it was read before, if that is the same moment for all we
+        know of the drift of clocks. Each poll reads it a little differently, and none of that would be news."""
+        more_us = abs(now_us - read.at.lo) * DRIFT_PPM // 1_000_000
+        wide = Span(read.at.lo - more_us, read.at.hi + more_us)
+        known = [*self.versions.values(), *([self.placed] if self.placed else [])]
+        return next((each for each in known if read.own and each.own == read.own and wide.meet(each.at)), read)
 
     def learn(
         self, channel: str, order: str, told: list[OrderLine], version: VersionKey, at: Instant,
@@ -95,16 +104,18 @@ def dump_entry(entry: OrderEntry) -> bytes:
                 for line, known in sorted(entry.lines.items())
             ],
             [(*key, dump_instant(at)) for key, at in sorted(entry.versions.items())],
+            *([dump_instant(entry.placed)] if entry.placed else []),
         )
     )
 
 
 def load_entry(payload: bytes) -> OrderEntry:
     """The inverse of `dump_entry`."""
-    lines, versions = unpack(payload)
+    lines, versions, *placed = unpack(payload)
     return OrderEntry(
         {line: Known(sku, listing, load_recipe(*recipe) if recipe else ()) for line, sku, listing, *recipe in lines},
         {(version, read_us): load_instant(at) for version, read_us, at in versions},
+        load_instant(placed[0]) if placed else None,
     )
 
 
@@ -122,13 +133,20 @@ class OrderIndex:
         key = pair(channel, order)
         entry = self.table.get(key) or OrderEntry()
         known = entry.versions.get(version)
-        before = len(entry.lines)
+        before = len(entry.lines), entry.placed
         lines = entry.learn(channel, order, told, version, at, self.kits)
-        if entry.versions.get(version) != known or len(entry.lines) > before:
+        if told and entry.placed is None:
+            entry.placed = told[0].placed
+        if entry.versions.get(version) != known or (len(entry.lines), entry.placed) != before:
             self.table.set(key, entry)
         if lines or known:
             return list(lines)
         return [EmptyOrder(channel, order, version[0], version[1], at)]
+
+    def moment(self, channel: str, order: str, read: Instant) -> Instant:
+        """See `OrderEntry.moment`."""
+        entry = self.table.get(pair(channel, order))
+        return entry.moment(read, self.table.store.wall_us()) if entry else read
 
     def sku_of(self, channel: str, order: str, line: str) -> str:
         """The SKU that a known line has always had; empty for an unknown line."""
@@ -151,5 +169,6 @@ class OrderIndex:
         entry = self.table.get(key) or OrderEntry()
         if isinstance(seen, OrderLine):
             entry.lines.setdefault(seen.line, Known(seen.kit or seen.sku, seen.listing, seen.recipe))
+            entry.placed = entry.placed or seen.placed
         entry.remember((seen.version, seen.read_us), seen.at)
         self.table.set(key, entry)

@@ -18,7 +18,7 @@ from daemon.storage.cursors import Cursor, Cursors, Refetches
 from daemon.storage.dead_letters import DeadLetters
 from daemon.storage.idempotency import SeenDeliveries, digest
 from daemon.storage.links import Links
-from daemon.storage.orders import VERSIONS_MAX, OrderEntry, OrderIndex
+from daemon.storage.orders import VERSIONS_MAX, OrderEntry, OrderIndex, dump_entry, load_entry
 from daemon.storage.store import Store
 from daemon.storage.tables import DEAD, DELIVERIES, LINKS
 from tests.storage.rooms import count, opened
@@ -268,3 +268,20 @@ async def test_a_refetch_stays_wanted_until_one_that_left_after_it_is_done(tmp_p
         await store.flush()
     async with opened(tmp_path) as store:
         assert sorted(Refetches(store).wanted("shop")) == [("1", 30), ("2", 11)]
+
+
+@pytest.mark.parametrize(
+    ("read", "kept"),
+    [
+        (Instant(Span(1_000_200, 1_000_900), Span(7, 7)), True),  # a little differently, as every poll reads it
+        (Instant(Span(4_000_000, 4_000_000), Span(7, 7)), True),  # an hour later, by a clock that drifts
+        (Instant(Span(61_000_000, 61_000_000), Span(7, 7)), False),  # by a clock that was set
+        (Instant(Span(1_000_200, 1_000_900), Span(8, 8)), False),  # another stamp
+        (Instant(Span(1_000_200, 1_000_900)), False),  # no stamp at all
+    ],
+)
+@pytest.mark.parametrize("again", [False, True])
+def test_a_stamp_of_an_order_is_read_on_our_clock_once(read: Instant, kept: bool, again: bool) -> None:
+    first, hour_us = Instant(Span(1_000_000, 1_000_500), Span(7, 7)), 3_600_000_000
+    entry = OrderEntry(placed=first) if again else OrderEntry(versions={(1, 0): first})
+    assert load_entry(dump_entry(entry)).moment(read, hour_us) == (first if kept else read)
