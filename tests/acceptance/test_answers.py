@@ -171,7 +171,7 @@ async def test_a_store_without_room_is_answered_503_while_strangers_still_get_40
         assert await found.process.terminate(5) == 0
 
 
-async def test_a_daemon_that_stops_answers_503_to_what_comes_in_on_open_connections(tmp_path: Path) -> None:
+async def test_a_daemon_that_stops_still_takes_what_comes_in_on_open_connections(tmp_path: Path) -> None:
     async with served(tmp_path) as found:
         body = order_body("O-1")
         whole = request("POST", "/webhooks/north", body, signed(body, SECRET, delivery="D-1"))
@@ -182,7 +182,7 @@ async def test_a_daemon_that_stops_answers_503_to_what_comes_in_on_open_connecti
             await trio.sleep(0.3)
             await stream.send_all(whole[40:])
             answer = await read_answer(stream)
-        assert (answer.status, "retry-after" in answer.headers) == (503, True)
+        assert answer.status == 200
         assert await found.process.wait(5) == 0
 
 
