@@ -118,15 +118,16 @@ async def test_a_flood_of_connections_leaves_room_for_pushes_the_admin_and_a_bac
             await trio.sleep(1)
             assert target.files() <= 280 - 16  # the reserve is there
 
-            served = 0
-            for number in range(60):
-                body = order_body(f"crowd-{number}")
-                whole = request("POST", HOOK, body, signed(body, SECRET, delivery=f"crowd-{number}"))
-                # Turned away without a word, a channel comes again.
-                with trio.move_on_after(5), suppress(OSError, trio.BrokenResourceError, IndexError):
-                    served += (await exchange(target.port, whole)).status == 200
-                if served >= 5:
-                    break
+            served, number = 0, 0
+            with trio.move_on_after(60):
+                while served < 5:
+                    number += 1
+                    body = order_body(f"crowd-{number}")
+                    whole = request("POST", HOOK, body, signed(body, SECRET, delivery=f"crowd-{number}"))
+                    # Turned away without a word, a channel comes again; answered late, the sale may still count.
+                    with suppress(OSError, trio.BrokenResourceError, IndexError):
+                        served += (await exchange(target.port, whole)).status == 200
+                    await trio.sleep(0.05)
             assert served >= 5
 
             async def pushed() -> bool:
