@@ -209,7 +209,8 @@ class Environment:
             self.in_use.note(self._newest)
 
     def _check_size(self) -> None:
-        if os.lseek(self._size_fd, 0, os.SEEK_END) < self._size:
+        known = self._size  # read first: the writer's thread may commit, and lengthen the file, at any moment
+        if os.lseek(self._size_fd, 0, os.SEEK_END) < known:
             raise self._replaced()
 
     def _file_there(self) -> tuple[int, int]:
