@@ -22,7 +22,7 @@ READS: dict[str, Callable[[Environment], object]] = {
 def test_a_commit_in_the_middle_of_a_look_at_the_size_is_no_alarm(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: Callable[[Environment], object]
 ) -> None:
-    """The writer's thread may commit, and lengthen the file, when the reader has its size but not yet the interpreter."""
+    """The writer's thread may commit, and lengthen the file, when the reader has the size but not yet the lock."""
     env = Environment.open(tmp_path, genesis="g", map_bytes=1 << 24)
     real, during = os.lseek, []
 
