@@ -41,16 +41,18 @@ class Commands:
             raise unknown_channel(channel, list(self.inside.channels))
         return found
 
-    def pause(self, channel: str) -> Json:
-        """Nothing is pushed to the channel any more; everything else goes on."""
+    async def pause(self, channel: str) -> Json:
+        """Nothing is pushed to the channel any more, whatever happens to this process; everything else goes on."""
         control = self.control(channel)
         control.pause()
+        await self.inside.store.flush()
         return channel_view(control.view())
 
-    def resume(self, channel: str) -> Json:
+    async def resume(self, channel: str) -> Json:
         """Pushing goes on, with the newest levels only."""
         control = self.control(channel)
         control.resume()
+        await self.inside.store.flush()
         return channel_view(control.view())
 
     async def reconcile(self, channel: str) -> Json:

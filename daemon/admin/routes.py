@@ -168,11 +168,11 @@ async def _discard(desk: Desk, call: Call) -> Json:
 
 
 async def _pause(desk: Desk, call: Call) -> Json:
-    return desk.commands.pause(call.names[0])
+    return await desk.commands.pause(call.names[0])
 
 
 async def _resume(desk: Desk, call: Call) -> Json:
-    return desk.commands.resume(call.names[0])
+    return await desk.commands.resume(call.names[0])
 
 
 async def _reconcile(desk: Desk, call: Call) -> Json:

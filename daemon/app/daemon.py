@@ -309,7 +309,7 @@ class Daemon:
         self.parts.telemetry.event(Event.STOPPING)
         self.handler.stopping = True
         for channel in self.parts.channels.values():
-            channel.account.paused = True
+            channel.account.ending = True
         await self.public.close_gracefully(STOP_SERVING_S)
         with trio.move_on_after(STOP_CALLS_S):
             for channel in self.parts.channels.values():

@@ -42,6 +42,9 @@ class Account:
     breaker: Breaker = field(factory=Breaker)
     offset: ClockOffset = field(factory=ClockOffset)
     paused: bool = False
+    """A person paused it: nothing is pushed until the same person resumes it."""
+    ending: bool = False
+    """The process ends: nothing more is pushed by it. No matter of the person's, nor of the next start."""
     last_error: str = ""
     calls: int = 0
     notice: Callable[..., None] = _silent

@@ -163,7 +163,7 @@ class Dispatcher:
 
     def _stopped_s(self) -> float:
         """Seconds during which nothing may leave; 0 if all is well."""
-        return IDLE_S if self.account.paused else self.account.wait_s()
+        return IDLE_S if self.account.paused or self.account.ending else self.account.wait_s()
 
     async def _wait(self, due_us: int | None, now_us: int) -> None:
         """Until something changed, something is due, or the channel may be called again."""

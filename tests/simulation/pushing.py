@@ -146,7 +146,8 @@ class Pushing:
             # Also a look that failed: what lowers for certain need not wait until the channel can be read again.
             self.unanswered -= looked
             if isinstance(reply, Response) and reply.status == 200:
-                self.lied -= looked
+                rows = msgspec.json.decode(reply.body)["items"]
+                self.lied -= looked & {(front.name, row["listing"]) for row in rows if row["quantity"] is not None}
         if isinstance(reply, Response) and reply.status in (429, 503) and "retry-after" in reply.headers:
             wait_s = float(reply.headers["retry-after"]) if reply.headers["retry-after"].isdigit() else 0.0
             number, until = self.quiet_until.get(front.name, (0, 0.0))
