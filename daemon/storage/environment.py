@@ -95,6 +95,8 @@ class Environment:
         env, opened = None, None
         try:
             known = markers.read_genesis(directory)
+            if known is None:
+                markers.begin_birth(directory)
             as_left = markers.check_file(directory, new=known is None)
             used_bytes = file_bytes(directory / DATA)
             wanted_bytes = min(max(map_bytes, used_bytes * 2), max(map_max_bytes, used_bytes))
@@ -168,7 +170,7 @@ class Environment:
         puts = {META: [(b"format", pack(FORMAT)), (b"genesis", pack(self.genesis)), (b"checkpoint", pack((0, 0)))]}
         self.write(Batch(Head(), puts))
         sync_directory(self.directory)  # LMDB does not sync the directory that its new file is in
-        markers.write_genesis(self.directory, self.genesis)
+        markers.end_birth(self.directory, self.genesis)
 
     def close(self, *, clean: bool) -> None:
         """Close the file; `clean` says that nothing is left to be repeated or checked at the next start."""

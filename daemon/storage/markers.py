@@ -3,6 +3,7 @@
 initialised    the state's genesis: tells "new" from "lost"
 unclean        there while the state is in use: holds the number of the newest durable transaction
 closed         the SHA-256 of the database at the last orderly stop: any other content is damage
+newborn        there while a new state is being made: until `initialised` is, nobody was told anything
 
 `unclean` is durable before the first write after an opening, and goes only when `closed` is durable: where both are
 there, or neither, the file is taken for one that was left in use, and all of it is checked.
@@ -20,6 +21,7 @@ from daemon.storage.files import StoreError, structural_problems, sync_directory
 INITIALISED = "initialised"
 UNCLEAN = "unclean"
 CLOSED = "closed"
+NEWBORN = "newborn"
 DATA = "data.mdb"
 PART = "data.mdb.part"
 """What a restore copies into until the copy is known to be whole."""
@@ -37,6 +39,24 @@ def read_genesis(directory: Path) -> str | None:
                 f"({name} is there): this is not a whole state directory; restore a backup with `onhand restore`"
             )
     return None
+
+
+def begin_birth(directory: Path) -> None:
+    """Make ready for a new database: one that a power cut left torn, before it was a state, goes."""
+    data, newborn = directory / DATA, directory / NEWBORN
+    if (directory / PART).exists():
+        return  # no birth but half a restore, and nothing is added to that
+    if not data.exists() or not data.stat().st_size:
+        write_synced(newborn, b"")
+        sync_directory(directory)
+    elif newborn.exists() and structural_problems(data):
+        data.unlink()
+
+
+def end_birth(directory: Path, genesis: str) -> None:
+    """The new database is durable: it is a state from now on."""
+    write_genesis(directory, genesis)
+    (directory / NEWBORN).unlink(missing_ok=True)
 
 
 def write_genesis(directory: Path, genesis: str) -> None:

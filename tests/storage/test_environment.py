@@ -197,6 +197,29 @@ def test_a_first_start_that_was_cut_short_is_finished_by_the_next(tmp_path: Path
     assert (tmp_path / "initialised").read_text() == "h"
 
 
+def test_a_database_that_was_torn_before_it_was_a_state_is_made_anew_but_no_other(tmp_path: Path) -> None:
+    torn = b"\0" * 512 + b"half a page"
+    (tmp_path / "newborn").touch()
+    (tmp_path / "data.mdb").write_bytes(torn)
+    Environment.open(tmp_path, genesis="g", map_bytes=1 << 22).close(clean=False)
+    assert not (tmp_path / "newborn").exists()
+
+    strange = tmp_path / "strange"
+    strange.mkdir()
+    (strange / "data.mdb").write_bytes(torn)  # nothing says that it was never more than this
+    for _ in range(2):
+        with pytest.raises(StoreError, match="is damaged"):
+            Environment.open(strange, genesis="g", map_bytes=1 << 22)
+    assert (strange / "data.mdb").read_bytes() == torn
+
+
+def test_a_start_after_half_a_restore_adds_nothing_to_it(tmp_path: Path) -> None:
+    (tmp_path / "data.mdb.part").write_bytes(b"half")
+    with pytest.raises(StoreError, match="was cut short"):
+        Environment.open(tmp_path, genesis="g", map_bytes=1 << 22)
+    assert {each.name for each in tmp_path.iterdir()} == {"data.mdb.part", "onhand.lock"}
+
+
 def test_a_file_as_an_orderly_stop_left_it_is_not_walked_page_by_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

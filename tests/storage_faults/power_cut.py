@@ -39,6 +39,8 @@ from tests.storage_faults.planted import PLANTED
 REPOSITORY = Path(__file__).resolve().parents[2]
 PER_WORKLOAD = 250
 """Images of one workload."""
+AT_BIRTH = 0.1
+"""So many images are of a cut during the first start: a moment only, but with no older state to fall back on."""
 PER_CHILD = 25
 """Images examined by one child; if it dies, the one it was at is named and the rest go to the next child."""
 
@@ -102,6 +104,7 @@ class Workload:
             raise RuntimeError(f"workload {number} itself ended with {died}")
         self.directory_inode = state.stat().st_ino
         self.operations = list(tap.operations(log))
+        self.birth = _until_named(self.operations, b"/initialised")
         shutil.rmtree(folder)
 
     def examined(self, images: Sequence[int]) -> Iterator[Found]:
@@ -112,7 +115,7 @@ class Workload:
     def judge(self, number: int, keep: Path | None = None) -> Found:
         """Make one image and start the daemon on it; `keep`: leave it there."""
         rng = random.Random(f"{self.number}:{number}")
-        cut = rng.randrange(len(self.operations) + 1)
+        cut = rng.randrange((self.birth if rng.random() < AT_BIRTH else len(self.operations)) + 1)
         disk, acknowledged = image(self.operations, cut, self.directory_inode, rng)
         directory = keep or self.folder / "image"
         shutil.rmtree(directory, ignore_errors=True)
@@ -124,6 +127,12 @@ class Workload:
             )
         verdict = examine(directory, [json.loads(each) for each in acknowledged])
         return Found(self.number, number, verdict.refused, tuple(verdict.lost), tuple(verdict.wrong))
+
+
+def _until_named(operations: Sequence[tap.Operation], name: bytes) -> int:
+    """How many operations there are until a file of this name is made."""
+    made = (place for place, each in enumerate(operations) if each.kind == "c" and each.content.endswith(name))
+    return next(made) + 1
 
 
 def run(arguments: argparse.Namespace) -> Tally:
