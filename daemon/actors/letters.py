@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
+
 from daemon.actors.actor import Part
 from daemon.domain.observations import OrderLine
 from daemon.storage.codec import Cause, dump_message, load_message, pack, unpack
@@ -17,6 +19,19 @@ def content_of(part: Part) -> bytes:
         return pack((part.sku, dump_message(part.message), _cause_plain(part.cause)))
     except (ValueError, OverflowError, TypeError):
         return pack(ascii(part.message))
+
+
+def sameness_of(part: Part) -> bytes:
+    """Equal for messages that say the same of the same thing, whenever and by whichever way they came."""
+    message = part.message
+    if isinstance(message, OrderLine):
+        said: object = (
+            message.channel, message.order, message.line, part.sku, message.version, message.ordered,
+            message.cancelled, message.restocked, message.fulfilled, message.kit, message.recipe,
+        )  # fmt: skip
+    else:
+        said = message
+    return blake2b(ascii(said).encode(), digest_size=16).digest()
 
 
 def part_of(content: bytes) -> Part:

@@ -16,11 +16,11 @@ from attrs import define, field, frozen
 
 from daemon.actors.actor import Actor, Part, Unit, dump_actor, load_actor
 from daemon.actors.kits import KitNews
-from daemon.actors.letters import content_of, subject_of
+from daemon.actors.letters import content_of, sameness_of, subject_of
 from daemon.domain.instants import SECOND_US
 from daemon.domain.kits import NO_KITS
 from daemon.domain.observations import LevelReport, OrderLine, Recipe
-from daemon.domain.sku import Doubted, PolicyOf, Reprice, Settle, Sku, Step
+from daemon.domain.sku import Doubted, PolicyOf, PushMessage, Reprice, Settle, Sku, Step
 from daemon.domain.slot import Slot
 from daemon.storage.codec import REMEDY, Cause, DamagedError, EmptyOrder, number
 from daemon.storage.cursors import Refetches
@@ -35,6 +35,8 @@ from daemon.storage.tables import HISTORY, META, OPEN, SKUS
 CRASHES_MAX = 3
 CRASH_WINDOW_US = 60 * SECOND_US
 """So many crashes of one SKU's actor within this window quarantine the SKU."""
+TOLD_AGAIN = LevelReport | Settle | Reprice
+"""What a SKU in quarantine need not be told: it comes again by itself."""
 
 
 class Watcher(Protocol):
@@ -83,6 +85,8 @@ class Registry:
     """What kits are made of at present."""
     actors: dict[str, Actor] = field(factory=dict)
     quarantined: dict[str, str] = field(factory=dict)
+    halted: set[str] = field(factory=set)
+    """SKUs whose actors crashed on what became of a push: nothing is pushed or read back for them."""
     crashes: int = 0
     _queue: deque[Actor] = field(factory=deque)
     _queued: int = 0
@@ -204,8 +208,10 @@ class Registry:
         """Apply one message; returns its actor and its verdict. A crash, also over a message that cannot be
         written down, replaces the actor by one loaded afresh, and the message becomes a letter."""
         now_us = self.store.now_us()
-        if part.sku in self.quarantined:
-            self._bury("poison", part, now_us, self.quarantined[part.sku])
+        # What becomes of pushes is applied also in quarantine: what was sold until then must yet reach the channels.
+        if part.sku in self.quarantined and not isinstance(part.message, PushMessage):
+            if not isinstance(part.message, TOLD_AGAIN):
+                self._bury("poison", part, now_us, self.quarantined[part.sku])
             self._news.mind(part.sku, part.cause)
             return actor, "poison"
         try:
@@ -249,10 +255,13 @@ class Registry:
             self.outbox.refresh(slot, now_us)
 
     def _bury(self, kind: DeadKind, part: Part, now_us: int, cause: str) -> None:
+        same = sameness_of(part)
+        if self.dead_letters.kept(kind, same):
+            return
         letter = self.dead_letters.add(
             kind, now_us, channel=part.cause.channel, sku=part.sku, cause=cause, subject=subject_of(part),
             content=content_of(part),
-            delivery=part.cause.delivery,
+            delivery=part.cause.delivery, same=same,
         )  # fmt: skip
         self.watcher.dead(kind, part, letter.letter)
 
@@ -266,6 +275,8 @@ class Registry:
             self.quarantined[part.sku] = (
                 f"quarantined after {CRASHES_MAX} crashes, the last one: {type(error).__name__}"
             )
+        if isinstance(part.message, PushMessage):
+            self.halted.add(part.sku)
         self._bury("poison", part, now_us, cause)
         self._news.mind(part.sku, part.cause)
         self.watcher.crashed(part, error, quarantined=part.sku in self.quarantined)
@@ -299,6 +310,7 @@ class Registry:
 
     def release(self, sku: str) -> bool:
         """A person says that the SKU may be worked on again; True if it was in quarantine."""
+        self.halted.discard(sku)
         released = self.quarantined.pop(sku, None) is not None
         if released:
             self._news.refresh(sku)
@@ -306,7 +318,12 @@ class Registry:
         return released
 
     def _eased(self, sku: str) -> None:
-        """A poison letter of the SKU is gone: in the same transaction its kits may trust its number again."""
+        """A poison letter of the SKU is gone: its listings may be raised again, and in the same transaction its kits
+        may trust its number."""
+        actor = self.actors.get(sku)
+        now_us = self.store.now_us()
+        for slot in actor.state.slots.values() if actor else ():
+            self._offer(slot, now_us)
         self._news.mind(sku, Cause("retry"))
         self.drain()
 

@@ -132,6 +132,8 @@ def _halted(inside: Inside, state: Sku) -> list[str]:
         said.append(f"frozen by {state.freeze.by}{why}: its listings keep what they should show until it is unfrozen")
     if state.sku in inside.registry.quarantined:
         said.append(f"nothing is applied to it: {inside.registry.quarantined[state.sku]}")
+    if state.sku in inside.registry.halted:
+        said.append("what became of a push could not be applied: nothing is pushed until its dead letter is retried")
     return said
 
 
@@ -190,7 +192,9 @@ def _waits(slot: Slot, channels: Channels, now_us: int) -> list[str]:
         said.append(f"the channel is paused: see `onhand channels resume {slot.channel}`")
     elif view.state in ("down", "throttled"):
         said.append(f"the channel is {view.state}" + (f": {view.last_error}" if view.last_error else ""))
-    if slot.open() and channels.raise_waits(slot):
+    if slot.open() and (letter := channels.raise_stuck(slot)):
+        said.append(f"it is not raised until {letter} is retried or discarded: that may be a sale not yet applied")
+    elif slot.open() and channels.raise_waits(slot):
         said.append(
             "raising waits until every order of the channel up to now has been read "
             f"(so far up to {when(view.watermark_us) or 'none'}): a sale not yet seen must not be sold twice"

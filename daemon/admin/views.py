@@ -50,6 +50,10 @@ class Channels:
             return False
         return slot.raises() and view.watermark_us < slot.wanted_us
 
+    def raise_stuck(self, slot: Slot) -> str:
+        """The dead letter because of which the listing is not raised: the sale it may hold is not applied yet."""
+        return self.inside.dead_letters.poison(slot.sku) if slot.raises() else ""
+
 
 def slot_state(slot: Slot, *, frozen: bool, channels: Channels) -> SlotState:
     """The one word for a listing's state, the most pressing first."""
@@ -65,7 +69,7 @@ def slot_state(slot: Slot, *, frozen: bool, channels: Channels) -> SlotState:
         return "paused"
     # Nobody counted, or the channel manages no quantity: what is there is held until somebody says more.
     unknown = slot.desired is None or slot.belief is None
-    if unknown or channels.raise_waits(slot):
+    if unknown or channels.raise_waits(slot) or channels.raise_stuck(slot):
         return "held"
     return "pending"
 

@@ -130,7 +130,7 @@ def _channel(
     )  # fmt: skip
     dispatcher = Dispatcher(
         account, parts.outbox, parts.store, parts.dead_letters, poller, deliver, parts.watch, parts.ports.rng,
-        registry.shares,
+        registry.shares, registry.halted.__contains__,
     )  # fmt: skip
     catalogue = Catalogue(account, intake, parts.receiver, first_counts, failed=say(Event.POLL_FAILED))
     url = f"{parts.config.public_url}/webhooks/{name}" if parts.config.public_url else ""

@@ -132,44 +132,53 @@ class Upkeep:
             raise LookupError(f"there is no dead letter {letter}")
         if self.registry.release(found.sku):
             self.telemetry.event(Event.SKU_RELEASED, sku=found.sku)
-        said = await self._again(found)
-        self.receiver.dead_letters.remove(letter)
-        self.receiver.forget(found.channel, found.subject)
-        await self.store.flush()
+        over, said = await self._again(found)
+        if over:
+            self.receiver.dead_letters.remove(letter)
+            self.receiver.forget(found.channel, found.subject)
+            await self.store.flush()
         self.telemetry.event(Event.DEAD_LETTER_RETRIED, channel=found.channel or None, letter=letter, result=said)
         return said
 
-    async def _again(self, letter: DeadLetter) -> str:
+    async def _again(self, letter: DeadLetter) -> tuple[bool, str]:
+        """Is the letter done with? And what came of it, as a sentence."""
         intake = self.intakes.get(letter.channel)
         match letter.kind:
             case "push":
                 revive = Revive(letter.channel, letter.content.decode())
                 await self.registry.deliver([Part(letter.sku, revive, Cause("retry", letter.channel))])
-                return "the listing is pushed again"
+                return True, "the listing is pushed again"
             case "poison":
-                part = part_of(letter.content)
-                unit = await self.registry.deliver([part])
-                if isinstance(part.message, OrderLine):
-                    # The order may have struck this line since, and a crash may have made its index forget the line.
-                    self.registry.orders.replayed(part.message)
-                    self.registry.refetches.ask(part.message.channel, part.message.order, self.store.now_us())
-                    if intake is not None:
-                        intake.look()
-                return f"the observation was applied again: {', '.join(unit.verdicts)}"
+                return await self._crashed_before(letter, intake)
             case "late":
                 unit = await self.registry.deliver([part_of(letter.content)])
-                return f"the observation was told again: {', '.join(unit.verdicts)}"
+                if "late" in unit.verdicts:
+                    return False, "it is still older than what has been settled, so the letter stays"
+                return True, f"the observation was told again: {', '.join(unit.verdicts)}"
             case "unlinked":
                 order, _ = unpack(letter.content)
                 self.registry.refetches.ask(letter.channel, order, self.store.now_us())
                 if intake is not None:
                     intake.look()
-                return f"order {order} is fetched again"
+                return True, f"order {order} is fetched again"
             case "puzzle":
                 if intake is None or not letter.content:
-                    return "there is nothing to read again; the order feed tells what it was about"
+                    return True, "there is nothing to read again; the order feed tells what it was about"
                 facts = intake.adapter.parse(Delivery({}, letter.content))
                 if facts.puzzle:
-                    return f"still not understood: {facts.puzzle}"
+                    return False, f"still not understood, so the letter stays: {facts.puzzle}"
                 await self.receiver.absorb(intake, facts.orders, "retry")
-                return "understood now, and applied"
+                return True, "understood now, and applied"
+
+    async def _crashed_before(self, letter: DeadLetter, intake: Intake | None) -> tuple[bool, str]:
+        part = part_of(letter.content)
+        unit = await self.registry.deliver([part])
+        if "poison" in unit.verdicts:
+            return False, "its actor crashed on it again, so the letter stays"
+        if isinstance(part.message, OrderLine):
+            # The order may have struck this line since, and a crash may have made its index forget the line.
+            self.registry.orders.replayed(part.message)
+            self.registry.refetches.ask(part.message.channel, part.message.order, self.store.now_us())
+            if intake is not None:
+                intake.look()
+        return True, f"the observation was applied again: {', '.join(unit.verdicts)}"

@@ -87,6 +87,8 @@ class Dispatcher:
     rng: random.Random
     shares: Callable[[str], bool] = lambda sku: False  # noqa: ARG005 - a silent default
     """Is this SKU a kit, or a component of one?"""
+    halted: Callable[[str], bool] = lambda sku: False  # noqa: ARG005 - a silent default
+    """May nothing be called for this SKU, because what comes of it cannot be applied?"""
     request_life_us: int = field(init=False)
     _busy: set[SlotKey] = field(factory=set)
     _calls: trio.Semaphore = field(init=False)
@@ -144,7 +146,9 @@ class Dispatcher:
         return taken
 
     def _wanted(self, slot: Slot, work: Work) -> bool:
-        if _key(slot) in self._busy:
+        if _key(slot) in self._busy or self.halted(slot.sku):
+            return False
+        if work == "push" and self.raise_stuck(slot):
             return False
         if work == "push" and self.raise_waits(slot):
             self._waiting_raise = True
@@ -160,6 +164,10 @@ class Dispatcher:
         if self.account.adapter.traits.compare_and_set and not self.shares(slot.sku):
             return False
         return slot.raises() and self.feed.watermark_us() < slot.wanted_us
+
+    def raise_stuck(self, slot: Slot) -> bool:
+        """Would this push raise the listing, while a fact about its SKU, a sale maybe, lies in a dead letter?"""
+        return slot.raises() and bool(self.dead_letters.poison(slot.sku))
 
     def _stopped_s(self) -> float:
         """Seconds during which nothing may leave; 0 if all is well."""
@@ -226,19 +234,23 @@ class Dispatcher:
 
     def _may_leave(self, slot: Slot) -> bool:
         """Is the push still wanted, and nothing in its way?"""
-        free = not slot.in_flight and not slot.dead_letter
-        return free and slot.needs_push() and not slot.raises_blindly() and not self.raise_waits(slot)
+        free = not slot.in_flight and not slot.dead_letter and not self.halted(slot.sku)
+        waits = slot.raises_blindly() or self.raise_waits(slot) or self.raise_stuck(slot)
+        return free and slot.needs_push() and not waits
 
     async def _still_wanted(self, claims: list[Claim]) -> list[Claim]:
-        """Claims whose level is what is wanted now, after the wait for our turn; the others are given back."""
+        """Claims that say what they would say now, after the wait for our turn; the others are given back.
+
+        Also those that believe what is known better by now: a listing sold back to an old number would take them.
+        """
         lane, wanted, messages = self.outbox.lane(self.account.name), [], []
         for claim in claims:
             sent = claim.sent
             current = lane.slots.get(_key(claim.slot), claim.slot)
-            if current.desired == sent.level:
+            if (current.desired, current.belief) == (sent.level, sent.believed):
                 wanted.append(claim)
             else:
-                error = f"not sent: by its turn a newer level was wanted than {sent.level}"
+                error = f"not sent: by its turn more was known than when {sent.level} was to be pushed"
                 failed = Failed(sent.channel, sent.listing, sent.generation, error, self.store.now_us())
                 messages.append((claim.slot.sku, failed))
         if messages:

@@ -39,6 +39,8 @@ class DeadLetter:
     content: bytes
     topic: str = ""
     delivery: int = 0
+    same: bytes = b""
+    """Equal for what need not be kept twice: a poll tells what it told before. Empty: nothing is equal to it."""
 
     @property
     def next_action(self) -> str:
@@ -55,13 +57,14 @@ class DeadLetters:
         """Told a SKU when a poison letter of it is gone."""
         self._pushes: dict[tuple[str, str], int] = {}
         self._poison: dict[str, dict[int, str]] = {}
+        self._kept: dict[tuple[DeadKind, bytes], int] = {}
+        """Letters by what makes them the same."""
         after = 0
         while page := self.page(after):
             after = page[-1].letter
             self._pushes.update({_listing(letter): letter.letter for letter in page if letter.kind == "push"})
             for letter in page:
-                if letter.kind == "poison":
-                    self._poison.setdefault(letter.sku, {})[letter.letter] = letter.subject
+                self._index(letter)
 
     @property
     def count(self) -> int:
@@ -70,19 +73,28 @@ class DeadLetters:
 
     def add(
         self, kind: DeadKind, at_us: int, *, channel: str, sku: str, cause: str, subject: str,
-        content: bytes, topic: str = "", delivery: int = 0,
+        content: bytes, topic: str = "", delivery: int = 0, same: bytes = b"",
     ) -> DeadLetter:  # fmt: skip
         """Keep a letter with the next commit."""
         letter = DeadLetter(
-            self.store.next_dead_id(), kind, at_us, channel, sku, cause, subject, content, topic, delivery
+            self.store.next_dead_id(), kind, at_us, channel, sku, cause, subject, content, topic, delivery, same
         )
         self.store.put(DEAD, number(letter.letter), _dump(letter))
         if kind == "push":
             self.pushed(*_listing(letter))
             self._pushes[_listing(letter)] = letter.letter
-        elif kind == "poison":
-            self._poison.setdefault(sku, {})[letter.letter] = subject
+        self._index(letter)
         return letter
+
+    def kept(self, kind: DeadKind, same: bytes) -> bool:
+        """Is there a letter of this kind already that says the same?"""
+        return (kind, same) in self._kept
+
+    def _index(self, letter: DeadLetter) -> None:
+        if letter.kind == "poison":
+            self._poison.setdefault(letter.sku, {})[letter.letter] = letter.subject
+        if letter.same:
+            self._kept[letter.kind, letter.same] = letter.letter
 
     def pushed(self, channel: str, listing: str) -> None:
         """This listing took a level, or has a newer letter: what an older letter says of it is over."""
@@ -98,6 +110,7 @@ class DeadLetters:
     def remove(self, letter: int) -> None:
         """It was retried or discarded."""
         self.store.delete(DEAD, number(letter))
+        self._kept = {key: other for key, other in self._kept.items() if other != letter}
         for sku, letters in list(self._poison.items()):
             if letters.pop(letter, None) is not None:
                 if not letters:
@@ -123,7 +136,7 @@ def _dump(letter: DeadLetter) -> bytes:
     return pack(
         (
             letter.kind, letter.at_us, letter.channel, letter.sku, letter.cause, letter.subject, letter.content,
-            letter.topic, letter.delivery,
+            letter.topic, letter.delivery, letter.same,
         )
     )  # fmt: skip
 

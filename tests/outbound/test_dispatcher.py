@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 import trio
+from attrs import evolve
 from trio.testing import MockClock
 
 from daemon.actors.actor import Part
 from daemon.domain.breaker import FAILURES_MAX
 from daemon.domain.exchange import NoAnswer
 from daemon.domain.instants import exactly
-from daemon.domain.observations import LevelReport
-from daemon.domain.sku import Revive
+from daemon.domain.observations import Adjustment, LevelReport, OrderLine
+from daemon.domain.sku import ReadBack, Revive, Sku
 from daemon.storage.codec import Cause
 from tests.outbound.twin import wall_us, world
 
@@ -218,6 +219,58 @@ async def test_a_raise_waits_for_the_order_feed_and_a_cut_does_not(tmp_path: Pat
         w.dispatcher.wake()
         await w.quiet()
         assert w.channel.levels == {"A": 8, "B": 2}
+
+
+@pytest.mark.parametrize("compare_and_set", [False, True])
+async def test_no_raise_while_a_fact_about_the_sku_lies_in_a_dead_letter(
+    tmp_path: Path, autojump_clock: MockClock, compare_and_set: bool
+) -> None:
+    async with world(tmp_path, compare_and_set=compare_and_set) as w:
+        await w.listed(A=5, B=5)
+        w.letters.add(
+            "poison", wall_us(), channel="shop", sku="A", cause="a crash", subject="order 7 line 1", content=b""
+        )
+        await w.counted(A=8, B=8)
+        await trio.sleep(100)
+        assert w.channel.levels == {"A": 5, "B": 8}
+        assert w.feed.pokes == 0 or not compare_and_set  # nobody reads the feed for what no feed will mend
+        await w.sold_elsewhere("A", 5)  # what lowers waits for nobody
+        await trio.sleep(10)
+        assert w.channel.levels == {"A": 3, "B": 8}
+        await w.counted(A=6)
+        (letter,) = w.letters.page()
+        w.letters.remove(letter.letter)
+        await trio.sleep(1)
+        assert w.channel.levels == {"A": 6, "B": 8}
+
+
+async def test_a_sku_whose_push_answers_cannot_be_applied_is_called_for_no_more(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = Sku.step
+
+    def exploding(self: Sku, message: Any, now_us: int, policy_of: Any) -> Any:
+        if isinstance(message, ReadBack) and self.sku == "A":
+            raise RuntimeError("a bug of ours")
+        return step(self, message, now_us, policy_of)
+
+    async with world(tmp_path) as w:
+        await w.listed(A=5, B=5)
+        monkeypatch.setattr(Sku, "step", exploding)
+        await w.registry.deliver([Part("A", Revive("shop", "A", anyway=True), Cause("admin"))])
+        await trio.sleep(1_000)
+        assert len(w.channel.reads) == 1
+        assert w.registry.halted == {"A"}
+        assert w.letters.count == 1
+        await w.counted(A=2, B=2)
+        await trio.sleep(100)
+        assert w.channel.levels == {"A": 5, "B": 2}
+        monkeypatch.setattr(Sku, "step", step)
+        w.registry.release("A")
+        (letter,) = w.letters.page()
+        w.letters.remove(letter.letter)
+        await w.quiet()
+        assert w.channel.levels == {"A": 2, "B": 2}
 
 
 async def test_with_compare_and_set_a_raise_needs_no_feed_and_never_covers_an_unseen_sale(
@@ -467,3 +520,23 @@ async def test_an_edit_in_the_channels_own_admin_is_put_right_without_a_sale(
         await w.quiet()
         assert w.channel.levels["A"] == 5
         assert trio.current_time() - began < 10
+
+
+async def test_a_push_whose_belief_was_overtaken_while_it_waited_is_planned_anew(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with world(tmp_path, compare_and_set=True, rate_per_s=0.1, burst=1) as w:
+        await w.listed(A=5, B=5)
+        await w.counted(B=3)
+        await w.quiet()  # the only call that may leave for a while
+        line = OrderLine("shop", "7", "1", "A", 2, listing="A", version=1, at=await w.moment())
+        await w.tell(line)
+        await w.counted(A=5)  # 3 are believed, 5 are wanted: a raise that waits for its turn
+        await trio.sleep(1)
+        assert w.slot("A").in_flight
+        back = evolve(line, restocked=1, version=2, at=await w.moment())
+        await w.tell(back, Adjustment("person", "r", "A", -1, at=await w.moment()))
+        w.channel.levels["A"] = 3  # sold 2, one came back, one more sold: the old number, and not the old state
+        await w.quiet()
+        believed = [row[2] for _, rows in w.channel.pushes for row in rows if row[0] == "A"]
+        assert believed[0] == 4

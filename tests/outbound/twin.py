@@ -229,7 +229,16 @@ async def world(
             await registry.deliver([Part(sku, message, Cause(by, "shop")) for sku, message in messages])
 
         dispatcher = Dispatcher(
-            account, outbox, store, letters, feed, deliver, told, random.Random(7), registry.shares
+            account,
+            outbox,
+            store,
+            letters,
+            feed,
+            deliver,
+            told,
+            random.Random(7),
+            registry.shares,
+            registry.halted.__contains__,
         )
         async with trio.open_nursery() as nursery:
             await nursery.start(store.run)

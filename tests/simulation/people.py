@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
@@ -180,9 +181,16 @@ class Mender:
         self.world = world
 
     async def look(self) -> None:
-        """Once over the first letters. What is not answered is looked at the next time."""
-        status, answer = await self.world.ask_admin("/v1/dead-letters", method="GET")
-        for letter in json.loads(answer)["dead_letters"] if status == 200 else ():
+        """Once over all letters. What is not answered is looked at the next time."""
+        after: str | None = "0"
+        while after is not None:
+            status, answer = await self.world.ask_admin(f"/v1/dead-letters?after={after}", method="GET")
+            page = json.loads(answer) if status == 200 else {"dead_letters": (), "next": None}
+            after = page["next"]
+            await self._mend(page["dead_letters"])
+
+    async def _mend(self, letters: Iterable[dict[str, Any]]) -> None:
+        for letter in letters:
             front = self.world.fronts.get(letter["channel"])
             if letter["kind"] == "push" and front is not None:
                 if any(gone in letter["subject"] for gone in front.removed):

@@ -124,10 +124,9 @@ class Pushing:
             known = state.stock.lines.get((slot.channel, line.order, line.name))
             newest = max((seen.version for seen in known.sightings), default=0) if known else 0
             taken = known.now().taken if known else 0
-            poison = self.is_poison(slot.channel, line.order)
             if line.versions[0].at_us < self.oracle.durable.settled_us[state.sku]:
                 continue  # folded: known, and not as a line any more
-            if then is not None and newest < then.number and then.taken() > taken and not poison:
+            if then is not None and newest < then.number and then.taken() > taken:
                 self.oracle.fail(
                     "I5",
                     f"{slot.channel}: {state.sku} is raised to {slot.desired} over order {line.order} v{then.number}",
@@ -176,7 +175,7 @@ class Pushing:
             self.oracle.fail("I6", f"{front.name}: written without compare-and-set: {write}")
         sku = front.store.shop.listings[write.listing].sku
         honest = self.edited_us[front.name, write.listing] < 0 and front.host.moods.snapshot is None
-        if write.after <= write.before or not honest or self.crashed[sku] or write.key not in self.known:
+        if write.after <= write.before or not honest or write.key not in self.known:
             return
         known = self.known[write.key][write.listing]
         unseen = 0

@@ -73,14 +73,27 @@ PUSHES: Final = (
         "level_carried_in_a_queue",
         "What was wanted when a push was planned is sent when its turn comes.",
         "I6",
-        (Patch(f"{_DISPATCHER}._still_wanted", "if current.desired == sent.level:",
+        (Patch(f"{_DISPATCHER}._still_wanted", "if (current.desired, current.belief) == (sent.level, sent.believed):",
                "if current.desired is not None:"),),
+    ),
+    Mutant(
+        "belief_carried_in_a_queue",
+        "A push goes with what was believed when it was planned, as long as its level is still wanted.",
+        "I5",
+        (Patch(f"{_DISPATCHER}._still_wanted", "if (current.desired, current.belief) == (sent.level, sent.believed):",
+               "if current.desired == sent.level:"),),
     ),
     Mutant(
         "push_leaves_before_its_mark_is_durable",
         "A push leaves at once; that it left is written meanwhile.",
         "I6",
         (Patch(f"{_DISPATCHER}._push", "await self.store.flush()", "pass"),),
+    ),
+    Mutant(
+        "raise_over_a_dead_letter",
+        "A listing is raised while an order line of its SKU lies in a dead letter.",
+        "I5",
+        (Patch(f"{_DISPATCHER}.raise_stuck", "return slot.raises() and", "return slot.dead_letter > 0 and"),),
     ),
     Mutant(
         "ignore_retry_after",
