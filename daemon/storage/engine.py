@@ -8,9 +8,12 @@ from typing import Any
 
 import lmdb
 
-from daemon.storage.codec import unseal
+from daemon.storage.codec import REMEDY, pack, seal, unpack, unseal
 from daemon.storage.files import StoreError
-from daemon.storage.tables import TABLES
+from daemon.storage.tables import META, TABLES
+
+TRANSACTION = b"transaction"
+"""The row of META in which each transaction leaves its own number."""
 
 
 def open_engine(directory: Path, map_bytes: int) -> Any:
@@ -27,8 +30,42 @@ def open_engine(directory: Path, map_bytes: int) -> Any:
 
 
 def open_tables(env: Any) -> dict[str, Any]:
-    """The handle of each table; makes what is not there yet."""
-    return {name: env.open_db(name.encode()) for name in TABLES}
+    """The handle of each table; makes what is not there yet, all of it in one transaction."""
+    with env.begin(write=True) as txn:
+        there = txn.stat()["entries"]
+        tables = {name: env.open_db(name.encode(), txn=txn) for name in TABLES}
+        if there and txn.stat()["entries"] > there and txn.get(TRANSACTION, db=tables[META]):
+            sign(txn, tables)
+    return tables
+
+
+def sign(txn: Any, tables: dict[str, Any]) -> None:
+    """Leave the number of a transaction in what it writes."""
+    txn.put(TRANSACTION, seal(TRANSACTION, pack(txn.id())), db=tables[META])
+
+
+def signed(env: Any, tables: dict[str, Any]) -> int | None:
+    """The number that the newest transaction left; None where it left none. Raises `DamagedError`."""
+    with env.begin(db=tables[META]) as txn:
+        value = txn.get(TRANSACTION)
+        if value is None:
+            check_absence(txn, TRANSACTION, META)
+            return None
+        return int(unpack(unseal(TRANSACTION, value, META)))
+
+
+def check_signature(env: Any, tables: dict[str, Any], newest: int) -> None:
+    """Raise `StoreError` unless it was transaction `newest` that wrote what the database shows.
+
+    LMDB believes the meta page with the larger number, which nothing protects: a flipped bit there brings back the
+    state before the last transaction.
+    """
+    left = signed(env, tables)
+    if left not in (None, newest):
+        raise StoreError(
+            f"the database is damaged (a meta page names transaction {newest}, but what it shows is of {left}); "
+            f"{REMEDY}"
+        )
 
 
 def rows(cursor: Any, start: bytes, *, reverse: bool) -> Iterator[tuple[bytes, bytes]]:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import lmdb
 from attrs import define, field, frozen
 
-from daemon.storage import markers
+from daemon.storage import engine, markers
 from daemon.storage.codec import REMEDY, DamagedError, pack, seal, unpack, unseal
 from daemon.storage.engine import check_absence, check_rows, open_engine, open_tables, rows
 from daemon.storage.files import StoreError, file_bytes, sync_directory, sync_file, take_lock
@@ -97,14 +97,17 @@ class Environment:
             known = markers.read_genesis(directory)
             if known is None:
                 markers.begin_birth(directory)
-            as_left = markers.check_file(directory, new=known is None)
-            used_bytes = file_bytes(directory / DATA)
+            as_left, used_bytes = markers.check_file(directory, new=known is None), file_bytes(directory / DATA)
             wanted_bytes = min(max(map_bytes, used_bytes * 2), max(map_max_bytes, used_bytes))
             env = open_engine(directory, wanted_bytes)
             opened = cls(directory, env, open_tables(env), lock_fd, known or genesis, map_max_bytes)
             opened._meet(new=known is None)
             if not as_left:
                 check_rows(env, opened.tables)
+            if (
+                engine.signed(env, opened.tables) != opened._newest
+            ):  # a copy, in which LMDB counts anew, or an older version
+                opened.write(Batch(opened.head()))
             opened.in_use = InUse(directory)
             opened.in_use.note(opened._newest)
         except BaseException as error:
@@ -157,6 +160,8 @@ class Environment:
                 f"the event log of {self.directory} ends at {last} with {events} events but should end at {head.seq} "
                 "with as many: the file is damaged; restore a backup with `onhand restore`"
             )
+        if markers.in_use(self.directory):
+            engine.check_signature(self.env, self.tables, self._newest)
 
     def _be_born(self) -> None:
         """A state without its marker is new, or its birth was cut short before anything could be told it."""
@@ -190,7 +195,8 @@ class Environment:
         Raises `lmdb.Error`, and `StoreError` where the file is not the one that was opened any more.
         """
         self._check_size()
-        head = pack((*_head_plain(batch.head),))
+        at = batch.head
+        head = pack((at.seq, at.chain, at.delivery, at.dead, at.hlc_us, at.records))
         with self.env.begin(write=True) as txn:
             if self.env.info()["last_txnid"] != self._newest:
                 raise self._replaced()
@@ -202,6 +208,7 @@ class Environment:
                 for key in keys:
                     txn.delete(key, db=self.tables[table])
             txn.put(b"head", seal(b"head", head), db=self.tables[META])
+            engine.sign(txn, self.tables)
         # What is durable in a file that nobody will find again must not be acknowledged.
         if self._file_there() != self._identity:
             raise self._replaced()
@@ -344,7 +351,3 @@ class OpenEnvironment(Protocol):
     def __call__(self, directory: Path, /, *, genesis: str, map_max_bytes: int) -> Environment:
         """See `Environment.open`."""
         ...
-
-
-def _head_plain(head: Head) -> tuple[object, ...]:
-    return (head.seq, head.chain, head.delivery, head.dead, head.hlc_us, head.records)

@@ -120,6 +120,11 @@ def close(directory: Path) -> None:
         pass  # `unclean` is still there
 
 
+def in_use(directory: Path) -> bool:
+    """Whether a daemon left the state without an orderly stop; a copy that was just restored never was in use."""
+    return (directory / UNCLEAN).exists()
+
+
 class InUse:
     """The marker `unclean`: from its opening on, the file is not as it was left."""
 

@@ -12,8 +12,8 @@ from tests.crash.traffic import HOT
 pytestmark = pytest.mark.slow
 
 
-async def test_no_acknowledged_delivery_is_lost_or_counted_twice_over_sixty_kills(tmp_path: Path) -> None:
-    result = await kill_loop(tmp_path, Options(kills=60, seed=7, long_lives=0.05))
+async def test_no_acknowledged_delivery_is_lost_or_counted_twice_over_forty_kills(tmp_path: Path) -> None:
+    result = await kill_loop(tmp_path, Options(kills=40, seed=7, long_lives=0.05))
 
     assert result.problems == []
     assert (result.lost, result.twice, result.refused, result.miscounted) == (0, 0, 0, 0)

@@ -28,6 +28,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import trio._core._run as trio_run
 from attrs import define, field, frozen
 
 from tests.storage_faults import damage
@@ -71,6 +72,8 @@ def made(folder: Path, seed: int) -> list[State]:
 
     def work(tell: Any) -> None:
         acknowledged: list[Any] = []
+        trio_run._ALLOW_DETERMINISTIC_SCHEDULING = True
+        trio_run._r.seed(seed)  # the same states again for a replay
         rng = random.Random(f"{seed}:states")
         for number in range(STATES):
             directory = folder / f"state-{number}"
