@@ -14,7 +14,8 @@ HALF = b"POST /webhooks/site HTTP/1.1\r\nhost: onhand\r\ncontent-length: 9\r\n\r
 
 
 class Paused(World):
-    """A quiet world in which somebody pauses `site`, and asks `again` while the daemon ends."""
+    """A quiet world in which somebody pauses `site`; then the daemon ends, by a `crash` or a stop. While it stops,
+    the channels `named` are told `again` to pause or resume."""
 
     crash = True
     again = ""
