@@ -50,11 +50,18 @@ class OrderEntry:
 
     def moment(self, read: Instant, now_us: int) -> Instant:
         """A stamp of this order, just read on our clock: as it was read before, if that is the same moment for all we
-        know of the drift of clocks. Each poll reads it a little differently, and none of that would be news."""
+        know of the drift of clocks. Each poll reads it a little differently, and none of that would be news.
+
+        Where it was read quite differently before, a clock was set since, or before that: nobody knows which reading
+        is right, so it may be either."""
         more_us = abs(now_us - read.at.lo) * DRIFT_PPM // 1_000_000
         wide = Span(read.at.lo - more_us, read.at.hi + more_us)
         known = [*self.versions.values(), *([self.placed] if self.placed else [])]
-        return next((each for each in known if read.own and each.own == read.own and wide.meet(each.at)), read)
+        same = [each for each in known if read.own and each.own == read.own]
+        either = next((each for each in same if wide.meet(each.at)), read)
+        for each in same:
+            either = either.hull(each)
+        return either
 
     def learn(
         self, channel: str, order: str, told: list[OrderLine], version: VersionKey, at: Instant,
@@ -74,13 +81,15 @@ class OrderEntry:
                 out += [
                     _nothing(channel, order, line.line, known, other, when) for other, when in self.versions.items()
                 ]
-        self.remember(version, at)
+        self.remember(version, at, told[0].placed if told else None)
         if not any(known.recipe for known in self.lines.values()):
             return out
         return [part for line in out for part in expand(line, self.lines[line.line].recipe)]
 
-    def remember(self, version: VersionKey, at: Instant) -> None:
-        """This version of the order has been seen."""
+    def remember(self, version: VersionKey, at: Instant, placed: Instant | None = None) -> None:
+        """This version of the order has been seen; and, where it says so, when the order was placed."""
+        if placed:
+            self.placed = self.placed.hull(placed) if self.placed else placed
         self.versions[version] = self.versions[version].hull(at) if version in self.versions else at
         if len(self.versions) > VERSIONS_MAX:
             del self.versions[min(self.versions)]
@@ -135,8 +144,6 @@ class OrderIndex:
         known = entry.versions.get(version)
         before = len(entry.lines), entry.placed
         lines = entry.learn(channel, order, told, version, at, self.kits)
-        if told and entry.placed is None:
-            entry.placed = told[0].placed
         if entry.versions.get(version) != known or (len(entry.lines), entry.placed) != before:
             self.table.set(key, entry)
         if lines or known:
@@ -169,6 +176,5 @@ class OrderIndex:
         entry = self.table.get(key) or OrderEntry()
         if isinstance(seen, OrderLine):
             entry.lines.setdefault(seen.line, Known(seen.kit or seen.sku, seen.listing, seen.recipe))
-            entry.placed = entry.placed or seen.placed
-        entry.remember((seen.version, seen.read_us), seen.at)
+        entry.remember((seen.version, seen.read_us), seen.at, seen.placed if isinstance(seen, OrderLine) else None)
         self.table.set(key, entry)

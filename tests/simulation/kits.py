@@ -46,7 +46,7 @@ def scaled(line: Any, units: int) -> Any:
     versions = [
         type(each)(
             each.number, each.at_us, each.own_us, each.ordered * units, each.cancelled * units,
-            each.restocked * units, each.fulfilled * units,
+            each.restocked * units, each.fulfilled * units, each.struck,
         )
         for each in line.versions
     ]  # fmt: skip

@@ -35,6 +35,8 @@ class Version:
     cancelled: int = 0
     restocked: int = 0
     fulfilled: int = 0
+    struck: bool = False
+    """From this version on the order does not list the line."""
 
     def taken(self) -> int:
         return max(0, self.ordered - self.cancelled - self.restocked)
@@ -201,6 +203,8 @@ def _never_seen(line: TrueLine, then: Version | None, basis: Basis, front: Front
     last = front.last[line.order]
     if then is None or not known.isdisjoint(line.numbers(then, last)):
         return []
+    if not known and line.versions[-1].struck:
+        return [-then.held_by(basis.count.kind)]  # no version that anybody can still fetch lists it
     earlier = [each for each in line.versions if each.number < then.number]
     earlier = [each for each in earlier if not known.isdisjoint(line.numbers(each, last))] or line.versions[:1]
     return [earlier[-1].held_by(basis.count.kind) - then.held_by(basis.count.kind)]
@@ -241,6 +245,7 @@ def _next(line: TrueLine, number: int, name: str, change: Any) -> Version:
     match change.kind:
         case "cancelled" | "removed":
             after.cancelled += units
+            after.struck = change.kind == "removed"
         case "fulfilled":
             after.fulfilled += units
         case "refunded" if change.restock:

@@ -9,7 +9,7 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.domain.instants import Instant, Span
+from daemon.domain.instants import Instant, Span, exactly
 from daemon.domain.observations import OrderLine
 from daemon.domain.stock import Stock, dump
 from daemon.storage.behind import BehindTable
@@ -270,18 +270,34 @@ async def test_a_refetch_stays_wanted_until_one_that_left_after_it_is_done(tmp_p
         assert sorted(Refetches(store).wanted("shop")) == [("1", 30), ("2", 11)]
 
 
+FIRST = Instant(Span(1_000_000, 1_000_500), Span(7, 7))
+
+
 @pytest.mark.parametrize(
-    ("read", "kept"),
+    ("read", "taken"),
     [
-        (Instant(Span(1_000_200, 1_000_900), Span(7, 7)), True),  # a little differently, as every poll reads it
-        (Instant(Span(4_000_000, 4_000_000), Span(7, 7)), True),  # an hour later, by a clock that drifts
-        (Instant(Span(61_000_000, 61_000_000), Span(7, 7)), False),  # by a clock that was set
-        (Instant(Span(1_000_200, 1_000_900), Span(8, 8)), False),  # another stamp
-        (Instant(Span(1_000_200, 1_000_900)), False),  # no stamp at all
+        (Instant(Span(1_000_200, 1_000_900), Span(7, 7)), FIRST),  # a little differently, as every poll reads it
+        (Instant(Span(4_000_000, 4_000_000), Span(7, 7)), FIRST),  # an hour later, by a clock that drifts
+        (Instant(Span(61_000_000, 61_000_000), Span(7, 7)), Instant(Span(1_000_000, 61_000_000), Span(7, 7))),  # set
+        (Instant(Span(1_000_200, 1_000_900), Span(8, 8)), None),  # another stamp
+        (Instant(Span(1_000_200, 1_000_900)), None),  # no stamp at all
     ],
 )
 @pytest.mark.parametrize("again", [False, True])
-def test_a_stamp_of_an_order_is_read_on_our_clock_once(read: Instant, kept: bool, again: bool) -> None:
-    first, hour_us = Instant(Span(1_000_000, 1_000_500), Span(7, 7)), 3_600_000_000
-    entry = OrderEntry(placed=first) if again else OrderEntry(versions={(1, 0): first})
-    assert load_entry(dump_entry(entry)).moment(read, hour_us) == (first if kept else read)
+def test_a_stamp_of_an_order_is_read_on_our_clock_once_or_is_either(
+    read: Instant, taken: Instant | None, again: bool
+) -> None:
+    hour_us = 3_600_000_000
+    entry = OrderEntry(placed=FIRST) if again else OrderEntry(versions={(1, 0): FIRST})
+    assert load_entry(dump_entry(entry)).moment(read, hour_us) == (taken or read)
+
+
+def test_a_stamp_that_was_read_in_two_ways_is_no_news_at_the_next_poll() -> None:
+    entry, hour_us = OrderEntry(placed=FIRST), 3_600_000_000
+    told = []
+    for drift in (0, 300, 900):
+        placed = entry.moment(Instant(Span(61_000_000 + drift, 61_000_500 + drift), Span(7, 7)), hour_us)
+        line = OrderLine("shop", "1", "1", "A", 1, version=2, at=exactly(70_000_000), placed=placed)
+        entry.learn("shop", "1", [line], (2, 0), line.at)
+        told.append(placed)
+    assert told == [Instant(Span(1_000_000, 61_000_500), Span(7, 7))] * 3
