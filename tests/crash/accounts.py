@@ -89,9 +89,14 @@ def judge_deliveries(
     for name, ledger in ledgers.items():
         for order, version, lines, acked_us in acknowledged(ledger):
             findings.acked += 1
-            if any(at.get((name, order, line, version), acked_us + 1) > acked_us for line in lines):
+            entries = [at.get((name, order, line, version)) for line in lines]
+            if any(entry is None or entry > acked_us for entry in entries):
                 findings.lost += 1
-                findings.problems.append(f"{name}: order {order} version {version} was acknowledged, and lost")
+                late = [None if entry is None else entry - acked_us for entry in entries]
+                findings.problems.append(
+                    f"{name}: order {order} version {version} was acknowledged, and lost: in the log its lines are "
+                    f"{late} us after the answer at {acked_us} (None: not there)"
+                )
 
 
 def acknowledged(ledger: dict[str, Any]) -> Iterator[tuple[str, int, list[str], int]]:

@@ -141,6 +141,9 @@ class DyingEnvironment:
         txn = self._env.begin(*args, **options)
         return DyingTransaction(txn, self._fuse, self.kinds) if options.get("write") else txn
 
+    def open_db(self, key: bytes, txn: Any = None) -> Any:
+        return self._env.open_db(key, txn=txn._txn if isinstance(txn, DyingTransaction) else txn)
+
     def copy(self, directory: str, **options: Any) -> None:
         self._fuse("backup.begun")
         if self._fuse.point == "backup.copying":
