@@ -104,6 +104,8 @@ class Environment:
             opened._meet(new=known is None)
             if not as_left:
                 check_rows(env, opened.tables)
+                if markers.in_use(directory):
+                    engine.check_signature(env, opened.tables, opened._newest)
             if (
                 engine.signed(env, opened.tables) != opened._newest
             ):  # a copy, in which LMDB counts anew, or an older version
@@ -160,8 +162,6 @@ class Environment:
                 f"the event log of {self.directory} ends at {last} with {events} events but should end at {head.seq} "
                 "with as many: the file is damaged; restore a backup with `onhand restore`"
             )
-        if markers.in_use(self.directory):
-            engine.check_signature(self.env, self.tables, self._newest)
 
     def _be_born(self) -> None:
         """A state without its marker is new, or its birth was cut short before anything could be told it."""

@@ -8,6 +8,7 @@ import lmdb
 import pytest
 
 from daemon.storage import tables
+from daemon.storage.codec import seal
 from daemon.storage.environment import Batch, Environment, Head
 from daemon.storage.files import StoreError
 from daemon.storage.restore import restore
@@ -50,7 +51,7 @@ def test_a_bit_in_the_number_of_a_meta_page_loses_nothing_silently(tmp_path: Pat
 def test_the_sentence_says_what_to_do(tmp_path: Path) -> None:
     env = opened(tmp_path)
     with env.env.begin(write=True) as txn:
-        txn.put(b"k", b"", db=env.tables[LINKS])  # by somebody who leaves no number
+        txn.put(b"k", seal(b"k", b""), db=env.tables[LINKS])  # by somebody who leaves no number
     env.close(clean=False)
     with pytest.raises(StoreError, match=r"a meta page names transaction \d+, but .* restore a backup"):
         opened(tmp_path)
