@@ -17,7 +17,7 @@ async def test_no_acknowledged_delivery_is_lost_or_counted_twice_over_forty_kill
 
     assert result.problems == []
     assert (result.lost, result.twice, result.refused, result.miscounted) == (0, 0, 0, 0)
-    assert result.kills == 60
+    assert result.kills == 40
     assert 0 < result.kills_during_start < result.kills
     assert result.audits >= 2
     assert result.acked > 100
