@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import deque
 from heapq import heappop, heappush
+from math import inf
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -56,6 +57,8 @@ class Front:
     host: MoodyHost = field(init=False)
     subscriptions: Desk = field(init=False)
     _stowed: int = 0
+    _late: trio.Event = field(factory=trio.Event)
+    """Something was kept back, or the world is calm."""
 
     def __attrs_post_init__(self) -> None:
         self.store.shop.clock = self.clock
@@ -110,6 +113,7 @@ class Front:
         self.cut(on=False)
         self.muted = False
         self.host.moods = Moods()
+        self._late.set()
 
     def cut(self, *, on: bool) -> None:
         self.cut_off = on
@@ -149,16 +153,21 @@ class Front:
         self._stowed += 1
         late_s = self.rng.choice((0.01, 30.0, 3600.0, 90_000.0)) * (0.1 + self.rng.random())
         heappush(self.attic, (trio.current_time() + late_s, self._stowed, hook))
+        self._late.set()
 
     async def late_news(self) -> None:
         """Deliver what was kept back, when its time has come; once the world is calm, soon."""
         while True:
-            await trio.sleep(5.0)
-            while self.attic and (self.attic[0][0] <= trio.current_time() or not self.world.stormy):
-                _, number, hook = heappop(self.attic)
-                if await self.deliver(self.signed_again(hook)) != 200:
-                    heappush(self.attic, (trio.current_time() + 10.0, number, hook))
-                    break
+            due = self.attic[0][0] if self.attic else inf
+            if due > trio.current_time() and (self.world.stormy or not self.attic):
+                self._late = trio.Event()
+                with trio.move_on_at(due):
+                    await self._late.wait()
+                continue
+            _, number, hook = heappop(self.attic)
+            if await self.deliver(self.signed_again(hook)) != 200:
+                heappush(self.attic, (trio.current_time() + 10.0, number, hook))
+                await trio.sleep(5.0)
 
     def signed_again(self, hook: Hook) -> Hook:
         """The same message as it leaves now."""

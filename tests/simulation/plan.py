@@ -14,9 +14,9 @@ KINDS = (
 )  # fmt: skip
 """Kinds of weather; a world has about half of them, so that none hides what another would show."""
 
-LONG_EVERY = 40
-LONG_STRETCH = 56.0
-"""A world of three hours lives a week then."""
+LONG_EVERY = 64
+LONG_STRETCH = 800.0
+"""A world of twelve minutes lives a week then."""
 
 
 ODDITIES = ("alias", "struck lines", "nulls", "nonsense", "poison")
@@ -65,7 +65,7 @@ class Plan:
     """One channel's webhooks must be subscribed, and may be switched off."""
     settlement_days: int = 30
     stretch: float = 1.0
-    """So many times longer than asked for it lives."""
+    """So many times longer than asked for it lives, a week and a half at most."""
     kinds: frozenset[str] = frozenset()
     """Which kinds of weather there are, beside the ordinary."""
     oddities: frozenset[str] = frozenset()
@@ -109,7 +109,7 @@ class Plan:
             catalogue_s=rng.choice((600.0, 3600.0)),
             operator_s=rng.choice((300.0, 1200.0)),
             weather_s=rng.choice((120.0, 600.0, 3000.0)),
-            crash_s=rng.choice((200.0, 900.0, 4000.0)),
+            crash_s=rng.choice((15.0, 200.0, 2000.0)),
             bolts=rng.choice((0.0, 0.0005, 0.005)),
             drops=not lazy,
             staff=rng.random() < 0.3,
@@ -118,7 +118,7 @@ class Plan:
             blind=rng.random() < 0.35,
             fair=rng.random() < 0.15,
             reforms=rng.choice((0.0, 0.0, 0.3)),
-            stumbles=rng.choice((0.0, 0.3, 0.7)),
+            stumbles=rng.choice((0.0, 0.4, 0.8)),
             eio=rng.choice((0.0, 0.0, 0.01)),
             tears=rng.choice((0.0, 0.001, 0.005)),
             late=rng.choice((0.0, 0.02, 0.2)),

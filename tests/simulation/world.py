@@ -52,6 +52,8 @@ STEPS_MAX = 20_000
 TRACE_LINES = 400
 HANG_S = 120
 """Real seconds after which a run of a pool is taken to hang."""
+LONG_HOURS = 240.0
+"""So long at most the worlds live that live longer than others."""
 WALL_OFF_MAX_S = 250.0
 LATE_NEWS_S = 300.0
 """How long the world is watched further once it has come to rest."""
@@ -335,7 +337,7 @@ class World:
 
     async def _days(self) -> None:
         rng = self.dice("days")
-        hours = self.hours * self.plan.stretch
+        hours = min(self.hours * self.plan.stretch, max(self.hours, LONG_HOURS))
         if self.plan.stretch > 1:
             self.count("worlds that live for weeks")
         parts = max(2, min(8, round(hours / 6))) if hours > 2 else 2
