@@ -16,7 +16,7 @@ from daemon.app.maintenance import Upkeep
 from daemon.app.watching import CounterView
 from daemon.config import Config
 from daemon.domain.channel import Platform
-from daemon.domain.instants import SECOND_US, ClockOffset, Span
+from daemon.domain.instants import SECOND_US, ClockOffset, FormerOffset, Span
 from daemon.events import Event
 from daemon.ingress.http_types import Limits
 from daemon.ingress.server import FAREWELLS_MAX, HttpServer
@@ -193,16 +193,23 @@ class Daemon:
     def _recall_clocks(self) -> None:
         """What was known of the channels' clocks, a little wider: without it a webhook that comes before a channel's
         first answer could not be told from one of five minutes earlier."""
-        for name, (lo, hi, samples, *at_us) in unpack(self.parts.store.env.get(META, b"clocks") or pack({})).items():
+        for name, (lo, hi, samples, *more) in unpack(self.parts.store.env.get(META, b"clocks") or pack({})).items():
             if name in self.parts.channels:
                 span = Span(lo - CLOCK_DRIFT_US, hi + CLOCK_DRIFT_US)
-                known_us = at_us[0] if at_us else self.parts.store.head.hlc_us
-                self.parts.channels[name].account.offset = ClockOffset(span, samples, known_us)
+                known_us = more[0] if more else self.parts.store.head.hlc_us
+                formers = tuple(FormerOffset(Span(lo, hi), first, last) for lo, hi, first, last in more[1:])
+                self.parts.channels[name].account.offset = ClockOffset(span, samples, known_us, formers)
 
     def _note_clocks(self) -> None:
         offsets = {name: each.account.offset for name, each in self.parts.channels.items()}
         known = {
-            name: (each.span.lo, each.span.hi, each.samples, each.at_us)
+            name: (
+                each.span.lo,
+                each.span.hi,
+                each.samples,
+                each.at_us,
+                *((old.span.lo, old.span.hi, old.first_us, old.last_us) for old in each.formers),
+            )
             for name, each in offsets.items()
             if each.samples
         }

@@ -7,6 +7,7 @@ clock, exactly as far as its resolution allows; everything else compares on ours
 from __future__ import annotations
 
 from enum import Enum
+from functools import reduce
 
 from attrs import evolve, frozen
 
@@ -103,6 +104,25 @@ def tick(last_us: int, wall_us: int) -> int:
     return max(last_us + 1, wall_us)
 
 
+FORMERS_MAX = 4
+"""Offsets remembered from before clocks were set."""
+
+
+@frozen
+class FormerOffset:
+    """What was known of a channel's clock until it was set, or ours was. On the channel's clock: no stamp before
+    `first_us` was made after that, none after `last_us` before it; in between, either may be."""
+
+    span: Span
+    first_us: int
+    last_us: int
+
+    def spread(self, own_us: int) -> Span:
+        """How far it may have run ahead of ours when it showed `own_us`."""
+        more = abs(self.first_us - own_us) * DRIFT_PPM // 1_000_000
+        return Span(self.span.lo - more, self.span.hi + more)
+
+
 @frozen
 class ClockOffset:
     """What we know of a channel's clock: how far it runs ahead of ours, as an interval, in microseconds.
@@ -110,12 +130,17 @@ class ClockOffset:
     Each answer with a `Date` header narrows it by interval intersection; an answer that contradicts what we
     believed (the channel's clock was set, or ours was) starts it anew. Before the first answer it is as wide
     as a careless shop's clock; after the last one it widens by what clocks may drift.
+
+    What was told before a clock was set is read as it was read then. What was told in between, when nobody can say
+    on which side of that it lies, may be either.
     """
 
     span: Span = Span(-300 * SECOND_US, 300 * SECOND_US)
     samples: int = 0
     at_us: int = 0
     """When the newest answer came."""
+    formers: tuple[FormerOffset, ...] = ()
+    """The newest first."""
 
     def spread(self, now_us: int) -> Span:
         """How far it may run ahead of ours by now."""
@@ -126,8 +151,21 @@ class ClockOffset:
         """One answer: it says `channel_date` and was made somewhere between `sent_us` and `received_us`."""
         seen = Span(channel_date.lo - max(received_us, sent_us), channel_date.hi - sent_us)
         met = self.spread(received_us).meet(seen) if self.samples else None
-        return evolve(self, span=met or seen, samples=self.samples + 1 if met else 1, at_us=received_us)
+        if met is not None or not self.samples:
+            return evolve(self, span=met or seen, samples=self.samples + 1, at_us=received_us)
+        # Whose clock was set is not known. If it was ours, the channel's went on between the two answers; else ours.
+        first_us = self.at_us + min(self.span.lo, seen.lo)
+        last_us = max(channel_date.hi, received_us + self.spread(received_us).hi)
+        former = FormerOffset(self.span, first_us, max(first_us, last_us))
+        return ClockOffset(seen, 1, received_us, (former, *self.formers)[:FORMERS_MAX])
 
     def ours(self, own: Span, now_us: int) -> Span:
         """A stamp of the channel's clock, on ours, as far as that is known now."""
-        return own.shift(self.spread(now_us))
+        readings, offset, last_us = [], self.spread(now_us), own.lo
+        for former in self.formers:
+            if own.hi >= former.first_us and own.lo <= last_us:
+                readings.append(own.shift(offset))
+            offset, last_us = former.spread(own.lo), former.last_us
+        if own.lo <= last_us:
+            readings.append(own.shift(offset))
+        return reduce(Span.hull, readings)

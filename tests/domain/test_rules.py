@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from daemon.domain.breaker import FAILURES_MAX, FIRST_OPEN_US, MOST_OPEN_US, PROBE_PATIENCE_US, Breaker
 from daemon.domain.instants import (
     DRIFT_PPM,
+    FORMERS_MAX,
     SECOND_US,
     ClockOffset,
     Instant,
@@ -165,6 +166,45 @@ def test_a_clock_that_jumped_is_learned_anew(true_us: int, jump: int, answers: l
     offset, now_us = learned(offset, true_us + jump, answers[:1], now_us)
     assert offset.samples == 1
     assert offset.span.lo <= true_us + jump <= offset.span.hi
+
+
+@POWER
+@given(
+    st.integers(-(10**9), 10**9),
+    st.lists(st.tuples(st.integers(5 * 10**6, 10**9), st.sampled_from((-1, 1)), answers), max_size=FORMERS_MAX),
+    st.data(),
+)
+def test_a_stamp_from_before_a_clock_was_set_is_read_as_it_was_then(
+    ahead_us: int, jumps: list[tuple[int, int, list[tuple[int, int]]]], data: st.DataObject
+) -> None:
+    """Channel time and our own both go on; the difference is set now and then, by the channel or by us. A stamp made
+    while any difference was in force is read to hold our moment of then, whichever differences came later. (A
+    step smaller than what is not known anyway is not noticed.)"""
+    offset, now_us = learned(ClockOffset(), ahead_us, [(0, 900_000)], 10**12)
+    told = []
+    for jump, way, then in [(0, 1, [(0, 900_000)]), *jumps]:
+        ahead_us += jump * way
+        # Before the first answer after a clock was set, and after it.
+        for part in (then[:1], then[1:]):
+            told.append((now_us + 1, Span(now_us + 1 + ahead_us, now_us + 1 + ahead_us)))
+            offset, now_us = learned(offset, ahead_us, part, now_us + 2)
+    moment_us, own = data.draw(st.sampled_from(told))
+    read = offset.ours(own, now_us)
+    assert read.lo <= moment_us <= read.hi
+
+
+def test_after_a_clock_was_set_only_what_was_told_around_that_is_read_widely() -> None:
+    offset, now_us = learned(ClockOffset(), 0, [(0, 900_000)] * 5, 10**12)
+    set_at = now_us
+    offset, now_us = learned(offset, 60 * SECOND_US, [(10 * SECOND_US, 900_000)] * 5, now_us)
+
+    def width(own_us: int) -> float:
+        read = offset.ours(Span(own_us, own_us), now_us)
+        return (read.hi - read.lo) / SECOND_US
+
+    assert width(set_at - 10 * SECOND_US) < 2
+    assert width(set_at + 30 * SECOND_US) > 60
+    assert width(now_us + 60 * SECOND_US) < 2
 
 
 def test_before_the_first_answer_a_clock_may_be_minutes_off() -> None:
