@@ -22,6 +22,7 @@ from daemon.domain.kits import NO_KITS
 from daemon.domain.observations import LevelReport, OrderLine, Recipe
 from daemon.domain.sku import Doubted, PolicyOf, PushMessage, Reprice, Settle, Sku, Step
 from daemon.domain.slot import Slot
+from daemon.domain.stock import LineKey
 from daemon.storage.codec import REMEDY, Cause, DamagedError, EmptyOrder, number
 from daemon.storage.cursors import Refetches
 from daemon.storage.dead_letters import DeadKind, DeadLetters
@@ -106,6 +107,11 @@ class Registry:
         """The SKU's present state, without waking an actor; None for a SKU nobody told of."""
         actor = self.actors.get(sku) or self._stored(sku)
         return actor.state if actor else None
+
+    def counts(self, sku: str, line: LineKey) -> bool:
+        """Does this order line still count in the SKU's stock, not folded into its anchor?"""
+        state = self.peek(sku)
+        return state is not None and line in state.stock.lines
 
     def skus(self, prefix: str = "", after: str = "", limit: int = 100) -> list[str]:
         """Known SKUs in order, beginning with `prefix`, behind `after`."""

@@ -306,7 +306,7 @@ class Daemon:
         order, more = b"", True
         while more:
             # Orders outlive the settlement of their lines by as long again: late news still finds its line.
-            order = parts.registry.orders.prune(order, horizon_us - settings.settlement_us)
+            order = parts.registry.orders.prune(order, horizon_us - settings.settlement_us, parts.registry.counts)
             more = bool(order)
             await trio.sleep(PAGE_PAUSE_S)
 

@@ -11,18 +11,18 @@ line of zero units is told. The result does not depend on the order of arrival.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from attrs import define, field, frozen
 
 from daemon.domain.instants import DRIFT_PPM, Instant, Span
 from daemon.domain.kits import NO_KITS, expand, load_recipe
 from daemon.domain.observations import OrderLine, Recipe
-from daemon.domain.stock import dump_instant, load_instant
+from daemon.domain.stock import LineKey, dump_instant, load_instant
 from daemon.storage.behind import BehindTable
 from daemon.storage.codec import EmptyOrder, pack, unpack
 from daemon.storage.store import Store
-from daemon.storage.tables import ORDERS, pair
+from daemon.storage.tables import ORDERS, pair, unpair
 
 VERSIONS_MAX = 64
 """Versions remembered of one order; the newest stay."""
@@ -161,12 +161,26 @@ class OrderIndex:
         known = entry.lines.get(line) if entry else None
         return known.sku if known else ""
 
-    def prune(self, after: bytes, horizon_us: int, limit: int = 500) -> bytes:
+    def prune(
+        self, after: bytes, horizon_us: int, counted: Callable[[str, LineKey], bool], limit: int = 500
+    ) -> bytes:
         """Forget orders whose newest version is older than `horizon_us` in the next `limit` rows behind `after`;
-        returns the last key seen, or nothing behind the last row of all."""
+        returns the last key seen, or nothing behind the last row of all.
+
+        Not those with a line that still counts in the stock of a SKU, as `counted` says: a version that does not list
+        that line any more must find it, however old the order is by then."""
         rows = self.table.store.env.scan(ORDERS, after + b"\0" if after else b"", limit=limit)
         for key, payload in rows:
-            if all(at.at.hi < horizon_us for at in load_entry(payload).versions.values()):
+            entry = load_entry(payload)
+            if any(at.at.hi >= horizon_us for at in entry.versions.values()):
+                continue
+            channel, order = unpair(key) or ("", "")
+            lines = (
+                (sku, (channel, order, line))
+                for line, known in entry.lines.items()
+                for sku in (known.sku, *(component for component, _ in known.recipe))
+            )
+            if not any(counted(sku, line) for sku, line in lines):
                 self.table.forget(key)
         return rows[-1][0] if len(rows) == limit else b""
 

@@ -48,12 +48,24 @@ CHAIN_EVERY = 256
 """Events between two stored links of the hash chain."""
 
 
+PAIR_BYTES_MAX = 500
+CUT_BYTES = 492
+
+
 def pair(left: str, right: str) -> bytes:
     """The key of (channel, name): NUL cannot be part of a channel's name.
 
     A name too long for an LMDB key (511 bytes) is cut and told apart by its length and checksum.
     """
     key = f"{left}\0{right}".encode("utf-8", "surrogatepass")
-    if len(key) <= 500:
+    if len(key) <= PAIR_BYTES_MAX:
         return key
     return key[:480] + zlib.crc32(key).to_bytes(4, "big") + len(key).to_bytes(8, "big")
+
+
+def unpair(key: bytes) -> tuple[str, str] | None:
+    """The inverse of `pair`; None for a key that may have been cut."""
+    if len(key) == CUT_BYTES:
+        return None
+    left, _, right = key.decode("utf-8", "surrogatepass").partition("\0")
+    return left, right

@@ -54,6 +54,8 @@ class Front:
     recent: deque[Hook] = field(factory=lambda: deque(maxlen=RECENT_MAX))
     attic: list[tuple[float, int, Hook]] = field(factory=list)
     """Webhooks that come hours or days late: (when, number, hook)."""
+    carrying: bool = False
+    """One of them is on its way now."""
     host: MoodyHost = field(init=False)
     subscriptions: Desk = field(init=False)
     _stowed: int = 0
@@ -165,7 +167,10 @@ class Front:
                     await self._late.wait()
                 continue
             _, number, hook = heappop(self.attic)
-            if await self.deliver(self.signed_again(hook)) != 200:
+            self.carrying = True
+            done = await self.deliver(self.signed_again(hook)) == 200
+            self.carrying = False
+            if not done:
                 heappush(self.attic, (trio.current_time() + 10.0, number, hook))
                 await trio.sleep(5.0)
 

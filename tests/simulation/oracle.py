@@ -196,7 +196,8 @@ class Oracle:
 
     def _work_left(self, parts: Parts) -> str:
         for front in self.world.front_list:
-            if front.attic or front.host.statistics()["webhooks_on_the_way"] or front.store.next_due_us() is not None:
+            late = front.attic or front.carrying
+            if late or front.host.statistics()["webhooks_on_the_way"] or front.store.next_due_us() is not None:
                 return f"{front.name} has webhooks or late writes on their way"
         for name, lane in parts.outbox.lanes.items():
             if waiting := [slot for slot in lane.slots.values() if not self._given_up(slot)]:

@@ -109,7 +109,7 @@ class Plan:
             catalogue_s=rng.choice((600.0, 3600.0)),
             operator_s=rng.choice((300.0, 1200.0)),
             weather_s=rng.choice((120.0, 600.0, 3000.0)),
-            crash_s=rng.choice((15.0, 200.0, 2000.0)),
+            crash_s=rng.choice((25.0, 200.0, 2000.0)),
             bolts=rng.choice((0.0, 0.0005, 0.005)),
             drops=not lazy,
             staff=rng.random() < 0.3,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from daemon.domain.instants import Instant, Span, exactly
 from daemon.domain.observations import OrderLine
-from daemon.domain.stock import Stock, dump
+from daemon.domain.stock import LineKey, Stock, dump
 from daemon.storage.behind import BehindTable
 from daemon.storage.codec import EmptyOrder, pack
 from daemon.storage.cursors import Cursor, Cursors, Refetches
@@ -20,7 +20,7 @@ from daemon.storage.idempotency import SeenDeliveries, digest
 from daemon.storage.links import Links
 from daemon.storage.orders import VERSIONS_MAX, OrderEntry, OrderIndex, dump_entry, load_entry
 from daemon.storage.store import Store
-from daemon.storage.tables import DEAD, DELIVERIES, LINKS
+from daemon.storage.tables import DEAD, DELIVERIES, LINKS, ORDERS
 from tests.storage.rooms import count, opened
 
 # --- written behind ------------------------------------------------------------------------------------------
@@ -172,6 +172,26 @@ async def test_a_version_told_again_by_another_clock_is_remembered_as_wide_as_bo
         entry = orders.table.get(b"shop\x001")
         assert entry is not None
         assert entry.versions[1, 0] == Instant(Span(1, 6))
+
+
+async def test_an_old_order_is_forgotten_when_none_of_its_lines_counts_any_more(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        orders = OrderIndex(store, {"sku-kit": (("sku-cup", 1), ("sku-plate", 2))})
+        orders.learn("shop", "plain", [line("a"), line("b")], (1, 0), AT)
+        orders.learn("shop", "of a kit", [line("kit")], (1, 0), AT)
+        orders.learn("shop", "with an endless name" * 30, [line("a")], (1, 0), AT)
+
+        async def left(horizon_us: int, *counted: tuple[str, LineKey]) -> set[str]:
+            await store.checkpoint()
+            assert orders.prune(b"", horizon_us, lambda sku, line: (sku, line) in counted) == b""
+            await store.checkpoint()
+            return {key.decode(errors="replace").split("\0")[1] for key, _ in store.env.scan(ORDERS, b"", limit=9)}
+
+        assert len(await left(6)) == 3  # none is older than that
+        held = ("sku-b", ("shop", "plain", "b")), ("sku-plate", ("shop", "of a kit", "kit"))
+        assert await left(7, *held) == {"plain", "of a kit"}
+        assert await left(7, held[1]) == {"of a kit"}
+        assert await left(7) == set()
 
 
 # --- deliveries, letters, cursors, refetches -----------------------------------------------------------------
