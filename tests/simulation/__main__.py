@@ -59,7 +59,10 @@ def _parser() -> argparse.ArgumentParser:
         "--budget", type=float, default=float("inf"), metavar="S", help="begin no seed after S seconds"
     )
     parser.add_argument("--shrink", type=float, default=60.0, metavar="S", help="seconds to make a failure smaller")
-    parser.add_argument("--again", type=int, default=0, metavar="K", help="with --seed: K times in fresh processes")
+    parser.add_argument(
+        "--again", type=int, default=0, metavar="K", help="with --seed: K times, over LMDB and in memory"
+    )
+    parser.add_argument("--in-memory", action="store_true", help="with --seed: keep the rows in memory, not in LMDB")
     parser.add_argument("--story", action="store_true", help="with --seed: tell what happened")
     parser.add_argument("--trace", type=int, default=0, metavar="LINES", help="with --seed: its last log lines")
     parser.add_argument(
@@ -75,7 +78,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _one(asked: argparse.Namespace) -> int:
     loud = asked.story or asked.trace > 0
-    world = World(asked.seed, asked.hours, changed(Plan.of(asked.seed), asked.plan), loud=loud)
+    plan = changed(Plan.of(asked.seed), asked.plan)
+    world = World(asked.seed, asked.hours, plan, loud=loud, in_memory=asked.in_memory)
     result = world.run()
     if asked.json:
         print(json.dumps(_identity(result)))
@@ -104,14 +108,17 @@ def _said(result: Result) -> str:
 
 
 def _again(asked: argparse.Namespace) -> int:
-    """The same seed in fresh processes, each under another seed of Python's hashes."""
-    command = [*replay(asked.seed, asked.hours, asked.plan, asked.mutant), "--json"]
+    """The same seed in fresh processes, under other seeds of Python's hashes; every second one over a store in memory."""
     found = []
-    for number in range(asked.again):
-        environ = os.environ | {"PYTHONHASHSEED": HASH_SEEDS[number % len(HASH_SEEDS)], "PYTHONPATH": str(ROOT)}
+    for number in range(asked.again * 2):
+        command = [*replay(asked.seed, asked.hours, asked.plan, asked.mutant), "--json"]
+        command += ["--in-memory"] if number % 2 else []
+        hash_seed = HASH_SEEDS[number // 2 % len(HASH_SEEDS)]
+        environ = os.environ | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)}
         done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=True)
         found.append(json.loads(done.stdout))
-        print(f"hash seed {environ['PYTHONHASHSEED']}: {done.stdout.strip()[:400]}")
+        store = "memory" if number % 2 else "LMDB"
+        print(f"hash seed {hash_seed:>5}, {store:6}: {done.stdout.strip()[:400]}")
     same = sum(each == found[0] for each in found)
     print(f"{same} of {len(found)} the same")
     return 0 if same == len(found) else 1

@@ -1,20 +1,21 @@
-"""The disk of a world: real LMDB, and what a disk does to it now and then.
+"""The disk of a world: real LMDB, or a store in memory, and what a disk does to it now and then.
 
 A commit can fail, the disk can be full, and the power can go while a commit is on its way to the disk: then the
-process has seen it written, and after the crash the file is as it was before.
+process has seen it written, and after the crash all is as it was before.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import lmdb
 
 from daemon.storage.environment import MIB, Batch, Environment
 from daemon.storage.markers import CLOSED, DATA, INITIALISED, UNCLEAN
 from daemon.storage.tables import CURSORS, DEAD, DELIVERIES, LOG, REFETCH
+from tests.simulation.memory import MemoryEnvironment
 
 if TYPE_CHECKING:
     from tests.simulation.ports import Life
@@ -37,12 +38,15 @@ def kind_of(batch: Batch) -> str:
     return next((name for table, name in KINDS if batch.puts.get(table)), "rows behind")
 
 
-def opener(life: Life) -> Callable[..., Environment]:
+def opener(life: Life) -> Any:
     """`Environment.open` for one life of the daemon."""
     world = life.world
+    base: Any = Environment if world.memory is None else MemoryEnvironment
 
-    class SimulatedEnvironment(Environment):
-        """The real one; before, in and after each commit something may happen."""
+    class SimulatedEnvironment(base):
+        """Before, in and after each commit something may happen."""
+
+        memory = world.memory
 
         def write(self, batch: Batch) -> None:
             life.commit = kind_of(batch)
@@ -54,7 +58,7 @@ def opener(life: Life) -> Callable[..., Environment]:
                 world.fault("commit fails with EIO")
                 raise lmdb.Error("mdb_txn_commit: Input/output error")
             if world.stormy and world.rng_disk.random() < world.plan.tears:
-                life.torn = {name: _content(self.directory / name) for name in FILES}
+                life.torn = _undoing(self.directory) if self.memory is None else self.memory.undoing()
             super().write(batch)
 
         def free_disk_bytes(self) -> int:
@@ -63,14 +67,16 @@ def opener(life: Life) -> Callable[..., Environment]:
     return SimulatedEnvironment.open
 
 
-def undo(life: Life, directory: Path) -> None:
-    """After the end of a life whose last commit the power cut took away: the files as they were before."""
-    for name, content in life.torn.items():
-        if content is None:
-            (directory / name).unlink(missing_ok=True)
-        else:
-            (directory / name).write_bytes(content)
+def _undoing(directory: Path) -> Callable[[], None]:
+    """What makes the files be again as they are now."""
+    paths = [directory / name for name in FILES]
+    before = {path: path.read_bytes() if path.exists() else None for path in paths}
 
+    def undo() -> None:
+        for path, content in before.items():
+            if content is None:
+                path.unlink(missing_ok=True)
+            else:
+                path.write_bytes(content)
 
-def _content(path: Path) -> bytes | None:
-    return path.read_bytes() if path.exists() else None
+    return undo

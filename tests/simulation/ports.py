@@ -92,8 +92,8 @@ class Life:
     ended: trio.Event = field(factory=trio.Event)
     commit: str = ""
     """What the last commit was of."""
-    torn: dict[str, bytes | None] = field(factory=dict)
-    """The files as they were before a commit that is not on the disk yet: the power goes before it is."""
+    torn: Callable[[], None] | None = None
+    """Undoes a commit that is not on the disk yet: the power goes before it is."""
 
     def check(self) -> None:
         if not self.up:

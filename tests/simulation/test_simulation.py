@@ -85,6 +85,14 @@ def test_the_seed_alone_decides_the_order_in_which_tasks_run() -> None:
     assert order(1) != order(2)
 
 
+def test_a_world_is_the_same_over_a_store_in_memory() -> None:
+    plan = attrs.evolve(Plan.of(33), tears=0.02, eio=0.01, kinds=Plan.of(33).kinds | {"full disk"}, fair=False)
+    on_disk, in_memory = (World(33, 0.2, plan, in_memory=kept).run() for kept in (False, True))
+    assert on_disk.counts["fault: crash in a commit, which is lost"]
+    assert not on_disk.failures, on_disk.failures
+    assert (in_memory.log_hash, in_memory.trace_hash) == (on_disk.log_hash, on_disk.trace_hash)
+
+
 @pytest.mark.slow
 def test_some_hours_of_a_day_give_the_same_log_in_another_process_with_other_hashes() -> None:
     environ = os.environ | {"PYTHONHASHSEED": "4711", "PYTHONPATH": str(ROOT)}

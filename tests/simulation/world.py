@@ -33,9 +33,10 @@ from daemon.notify import Notifier
 from daemon.storage.files import StoreError
 from daemon.storage.tables import LOG
 from tests.simulation.clock import JumpingClock
-from tests.simulation.disk import opener, undo
+from tests.simulation.disk import opener
 from tests.simulation.fronts import Front
 from tests.simulation.invariants import broken
+from tests.simulation.memory import Memory
 from tests.simulation.oddities import Oddities
 from tests.simulation.oracle import Oracle
 from tests.simulation.people import Critic, Mender, Operator, Shoppers
@@ -114,7 +115,9 @@ class Result:
 class World:
     """Build it, `run` it once, look at the result."""
 
-    def __init__(self, seed: int, hours: float, plan: Plan | None = None, *, loud: bool = False) -> None:
+    def __init__(
+        self, seed: int, hours: float, plan: Plan | None = None, *, loud: bool = False, in_memory: bool = False
+    ) -> None:
         self.seed = seed
         self.hours = hours
         self.plan = plan or Plan.of(seed)
@@ -150,6 +153,7 @@ class World:
         self.oracle = Oracle(self)
         self.oddities = Oddities(self)
         self.directory = Path()
+        self.memory = Memory() if in_memory else None
 
     def dice(self, stream: str) -> random.Random:
         return random.Random(f"{self.seed}:{stream}")
@@ -466,7 +470,8 @@ class World:
                 raise rest from None  # without what is fenced: where the world ends with this life, that is all
             self.count("ends of a life by an error" if life.up else "ends of a life by a crash")
         finally:
-            undo(life, self.directory / "state")
+            if life.torn is not None:
+                life.torn()
 
     def _config(self) -> Config:
         channels = {
