@@ -108,7 +108,7 @@ def _said(result: Result) -> str:
 
 
 def _again(asked: argparse.Namespace) -> int:
-    """The same seed in fresh processes, under other seeds of Python's hashes; every second one over a store in memory."""
+    """The same seed in fresh processes, under other hash seeds of Python; every second one over a store in memory."""
     found = []
     for number in range(asked.again * 2):
         command = [*replay(asked.seed, asked.hours, asked.plan, asked.mutant), "--json"]

@@ -86,7 +86,9 @@ def test_the_seed_alone_decides_the_order_in_which_tasks_run() -> None:
 
 
 def test_a_world_is_the_same_over_a_store_in_memory() -> None:
-    plan = attrs.evolve(Plan.of(33), tears=0.02, eio=0.01, kinds=Plan.of(33).kinds | {"full disk"}, fair=False)
+    plan = attrs.evolve(
+        Plan.of(33), tears=0.05, eio=0.02, visits_s=1 / 20, kinds=Plan.of(33).kinds | {"full disk"}, fair=False
+    )
     on_disk, in_memory = (World(33, 0.2, plan, in_memory=kept).run() for kept in (False, True))
     assert on_disk.counts["fault: crash in a commit, which is lost"]
     assert not on_disk.failures, on_disk.failures
