@@ -21,13 +21,20 @@ STEP_MAX_US: Final = 300 * SECOND_US
 
 
 class SteadyClock:
-    """Reads like `Ports.wall_us`, µs since 1970, and never goes back by less than `STEP_MAX_US`."""
+    """Reads like `Ports.wall_us`, µs since 1970, and never goes back by less than `STEP_MAX_US`.
+
+    It is ahead of the wall only where the wall was set back, and by no more than it was. The wall is always read
+    before the time that has passed: a process that is held up between the two is behind by that long, and catches up;
+    the other way round it would stamp what happens now with a moment to come.
+    """
 
     def __init__(self, wall_us: Callable[[], int], passed_s: Callable[[], float] = trio.current_time) -> None:
         self._wall_us = wall_us
         self._passed_s = passed_s
-        self._read_s = passed_s()
         self._now_us = wall_us()
+        self._read_s = passed_s()
+        self._slew = 0
+        """Millionths of a microsecond by which the clock may yet be moved: less than one microsecond."""
 
     def not_before(self, us: int) -> None:
         """It has read `us` before, in an earlier life; does nothing where that is too far from the wall."""
@@ -35,15 +42,18 @@ class SteadyClock:
             self._now_us = us
 
     def __call__(self) -> int:
-        now_s, wall_us = self._passed_s(), self._wall_us()
+        wall_us, now_s = self._wall_us(), self._passed_s()
         passed_us = round((now_s - self._read_s) * SECOND_US)
         if passed_us > 0:
-            self._read_s = now_s
+            # Not `now_s`: what is rounded off stays for the next reading. Read every few microseconds, the clock
+            # would else be wrong by several in a hundred.
+            self._read_s += passed_us / SECOND_US
             self._now_us += passed_us
+            self._slew += passed_us * SLEW_PPM
         behind_us = wall_us - self._now_us
         if abs(behind_us) > STEP_MAX_US:
             self._now_us = wall_us
         else:
-            most_us = passed_us * SLEW_PPM // 1_000_000
+            most_us, self._slew = divmod(self._slew, 1_000_000)
             self._now_us += max(-most_us, min(most_us, behind_us))
         return self._now_us

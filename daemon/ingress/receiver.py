@@ -120,8 +120,9 @@ class Receiver:
         with trio.move_on_after(ANSWER_S):
             if key in self.under_way:
                 await self.under_way[key].wait()
+            known = self.seen.known(key)  # asked first: what is applied only while we wait is not durable by then
             await self.store.flush()
-            return self.seen.known(key)
+            return known
         return 0
 
     async def _accept(self, intake: Intake, delivery: Delivery, facts: Facts, key: bytes) -> Answer:

@@ -18,7 +18,6 @@ import json
 import random
 import statistics
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -27,7 +26,9 @@ import trio
 from attrs import asdict, define, field
 
 from tests.acceptance.processes import onhand
+from tests.crash.kept import clear, workplace
 from tests.crash.planted import PLANTED
+from tests.crash.tally import Result
 from tests.crash.traffic import busy
 from tests.crash.world import CALM_S, NAMES, STOCK, World, world
 from tests.crash.zygote import Zygote, daemon_command
@@ -68,61 +69,9 @@ class Options:
     """Start each life from nothing, not as a fork of a process that has imported everything."""
     planted: str = ""
     long_lives: float = LONG_LIVES
+    keep: bool = False
+    """Leave all worlds there, not only those with problems."""
 
-
-@define
-class Result:
-    """What came of it; `problems` empty means that all is well."""
-
-    kills: int = 0
-    seed: int = 0
-    rounds: int = 0
-    kills_during_start: int = 0
-    kills_during_stop: int = 0
-    starts: int = 0
-    start_to_ready_ms: float = 0.0
-    slowest_start_ms: float = 0.0
-    orders: int = 0
-    changes: int = 0
-    posts: int = 0
-    """By the tellers, repeats included."""
-    audits: int = 0
-    """Restarts after which the log was read and held everything acknowledged until then."""
-    acked: int = 0
-    lost: int = 0
-    twice: int = 0
-    refused: int = 0
-    miscounted: int = 0
-    units_miscounted: int = 0
-    oversold_skus: int = 0
-    oversold_units: int = 0
-    converged_s: float = 0.0
-    """The slowest round."""
-    events: int = 0
-    seconds: float = 0.0
-    kills_per_minute: float = 0.0
-    problems: list[str] = field(factory=list)
-
-    def add(self, other: Result) -> None:
-        """Take in what another round, or another loop at the same time, found. Seconds are the caller's."""
-        for name in _SUMMED:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        for name in _WORST:
-            setattr(self, name, max(getattr(self, name), getattr(other, name)))
-        self.problems += other.problems
-
-    def timed(self, seconds: float) -> None:
-        """How long it took in all."""
-        self.seconds = round(seconds, 1)
-        self.kills_per_minute = round(self.kills * 60 / seconds, 1)
-
-
-_SUMMED = (
-    "kills", "rounds", "kills_during_start", "kills_during_stop", "starts", "orders", "changes", "posts", "audits",
-    "acked", "lost", "twice", "refused", "miscounted", "units_miscounted", "oversold_skus", "oversold_units",
-    "events",
-)  # fmt: skip
-_WORST = ("start_to_ready_ms", "slowest_start_ms", "converged_s")
 
 Progress = Callable[[int, Sequence[float]], None]
 """Told the kills so far and the starts of this round, seconds."""
@@ -236,7 +185,7 @@ class Round:
 
 
 async def kill_loop(folder: Path, options: Options, progress: Progress | None = None) -> Result:
-    """Run it in `folder`; what is left there shows what happened."""
+    """Run it in `folder`; the worlds with problems stay there."""
     result = Result(seed=options.seed)
     began = trio.current_time()
     with contextlib.ExitStack() as stack:
@@ -269,7 +218,9 @@ async def _round(
             progress(done + number, starts_s)
 
     async with world(place, seed, zygote=zygote, command=command, fresh=fresh) as here:
-        return await Round(here, options, kills, random.Random(f"{seed} kills"), progress=told).run()
+        result = await Round(here, options, kills, random.Random(f"{seed} kills"), progress=told).run()
+    clear(place, options.keep or result.problems)
+    return result
 
 
 # -- the command --
@@ -290,7 +241,7 @@ def _print_table(result: Result) -> None:
     print("every unit is accounted for" if not result.problems else f"{len(result.problems)} problems")
 
 
-async def _side_by_side(options: Options, jobs: int, folder: Path) -> Result:
+async def _side_by_side(options: Options, jobs: int, where: Sequence[str], keep: Path | None) -> Result:
     """So many loops at the same time, each a process with worlds of its own."""
     whole = Result(seed=options.seed)
     began = trio.current_time()
@@ -300,7 +251,7 @@ async def _side_by_side(options: Options, jobs: int, folder: Path) -> Result:
         command = [
             onhand()[0], "-m", "tests.acceptance.kill_loop", "--json", "--kills", str(kills),
             "--seed", str(options.seed * 100 + number), "--check-every", str(options.check_every),
-            "--keep", str(folder / f"job-{number}"),
+            *(["--keep", str(keep / f"job-{number}")] if keep else where),
         ]  # fmt: skip
         command += [f"--{name}" for name in ("fierce", "fresh") if getattr(options, name)]
         command += ["--planted", options.planted] if options.planted else []
@@ -328,15 +279,17 @@ def main() -> int:
     parser.add_argument("--planted", choices=sorted(PLANTED), default="", help="run with a bug, which must be found")
     parser.add_argument("--dir", type=Path, help="work in this directory: /dev/shm, or one on the disk to be tried")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--keep", type=Path, help="leave the state, the logs and the ledgers in this folder")
+    parser.add_argument("--keep", type=Path, help="leave all in this folder; else only rounds with problems stay")
     given = parser.parse_args()
-    options = Options(given.kills, given.seed, given.check_every, given.fierce, given.fresh, given.planted)
-    with tempfile.TemporaryDirectory(dir=given.dir) as temporary:
-        folder = given.keep or Path(temporary)
-        folder.mkdir(parents=True, exist_ok=True)
-        if given.jobs > 1:
-            result = trio.run(_side_by_side, options, given.jobs, folder)
-        else:
+    keep: Path | None = given.keep
+    options = Options(
+        given.kills, given.seed, given.check_every, given.fierce, given.fresh, given.planted, keep=keep is not None
+    )
+    if given.jobs > 1:
+        where = ["--dir", str(given.dir)] if given.dir else []
+        result = trio.run(_side_by_side, options, given.jobs, where, keep)
+    else:
+        with workplace(given.dir, keep) as folder:
             result = trio.run(kill_loop, folder, options, _print_progress)
     if given.json:
         print(json.dumps(asdict(result)))

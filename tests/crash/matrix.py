@@ -17,7 +17,6 @@ import json
 import random
 import signal
 import sys
-import tempfile
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -26,6 +25,7 @@ import trio
 from attrs import asdict, define, field
 
 from tests.acceptance.processes import onhand
+from tests.crash.kept import clear, workplace
 from tests.crash.planted import PLANTED
 from tests.crash.points import POINTS, Need, Point
 from tests.crash.prompters import Prompter
@@ -171,9 +171,11 @@ def _say(row: Row) -> None:
 
 
 async def matrix(
-    folder: Path, points: Sequence[Point], *, seed: int, times: int, each: bool = True, planted: str = ""
-) -> list[Row]:
-    """Kill at all these points; a row for each. `planted`: with a bug, which must be found."""
+    folder: Path, points: Sequence[Point], *, seed: int, times: int, each: bool = True, planted: str = "",
+    keep: bool = False,
+) -> list[Row]:  # fmt: skip
+    """Kill at all these points; a row for each. `planted`: with a bug, which must be found; `keep`: leave all worlds,
+    not only those with problems."""
     rng = random.Random(f"{seed} matrix")
     together = [point for point in points if point.needs not in SOLITARY]
     rng.shuffle(together)
@@ -184,7 +186,9 @@ async def matrix(
             place.mkdir()
             async with world(place, seed * 100 + number, zygote=zygote, command=command) as here:
                 run = Matrix(here, Prompter(here), rng, times, each, planted)
-                rows += await run.run(together[start : start + PER_WORLD])
+                found = await run.run(together[start : start + PER_WORLD])
+            clear(place, keep or [row for row in found if row.problems])
+            rows += found
         for point in points:
             if point.needs in SOLITARY:
                 row = Row(point.name)
@@ -192,6 +196,7 @@ async def matrix(
                     place = folder / f"{point.name}-{time}"
                     place.mkdir()
                     killed, problems = await die_alone(place, point, zygote, seed + time)
+                    clear(place, keep or problems)
                     row.killed += killed
                     row.problems += problems
                 rows.append(row)
@@ -199,13 +204,14 @@ async def matrix(
     return rows
 
 
-async def side_by_side(folder: Path, points: Sequence[Point], jobs: int, arguments: Sequence[str]) -> list[Row]:
+async def side_by_side(keep: Path | None, points: Sequence[Point], jobs: int, arguments: Sequence[str]) -> list[Row]:
     """The same, as so many processes with worlds of their own."""
     rows: list[Row] = []
 
     async def job(number: int) -> None:
         names = [point.name for point in points[number::jobs]]
-        module = [onhand()[0], "-m", "tests.crash.matrix", "--json", "--keep", str(folder / f"job-{number}")]
+        module = [onhand()[0], "-m", "tests.crash.matrix", "--json"]
+        module += ["--keep", str(keep / f"job-{number}")] if keep else []
         done = await trio.run_process([*module, *arguments, "--points", *names], capture_stdout=True, check=False)
         if done.returncode not in (0, 1) or not done.stdout:
             raise RuntimeError(f"job {number} ended with {done.returncode}; what it said is on stderr")
@@ -248,7 +254,7 @@ def main() -> int:
     parser.add_argument("--planted", choices=sorted(PLANTED), default="", help="run with a bug, which must be found")
     parser.add_argument("--dir", type=Path, help="work in this directory: /dev/shm, or one on the disk to be tried")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--keep", type=Path, help="leave the states, the logs and the ledgers in this folder")
+    parser.add_argument("--keep", type=Path, help="leave all in this folder; else only worlds with problems stay")
     options = parser.parse_args()
     try:
         points = chosen(options.points)
@@ -258,16 +264,16 @@ def main() -> int:
         for point in points:
             print(f"{point.name:<32} {point.needs:<14} {point.says}")
         return 0
-    with tempfile.TemporaryDirectory(dir=options.dir) as temporary:
-        folder = options.keep or Path(temporary)
-        folder.mkdir(parents=True, exist_ok=True)
-        if options.jobs > 1:
-            arguments = ["--seed", str(options.seed), "--times", str(options.times)]
-            arguments += ["--planted", options.planted] if options.planted else []
-            rows = trio.run(side_by_side, folder, points, options.jobs, arguments)
-        else:
+    keep: Path | None = options.keep
+    if options.jobs > 1:
+        arguments = ["--seed", str(options.seed), "--times", str(options.times)]
+        arguments += ["--planted", options.planted] if options.planted else []
+        arguments += ["--dir", str(options.dir)] if options.dir else []
+        rows = trio.run(side_by_side, keep, points, options.jobs, arguments)
+    else:
+        with workplace(options.dir, keep) as folder:
             run = partial(matrix, folder, points, seed=options.seed, times=options.times, planted=options.planted)
-            rows = trio.run(run)
+            rows = trio.run(partial(run, keep=keep is not None))
     if options.json:
         print(json.dumps([asdict(row) for row in rows]))
     else:

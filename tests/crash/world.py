@@ -33,6 +33,7 @@ from tests.acceptance.processes import (
 )
 from tests.crash.accounts import Findings, astray, judge_deliveries, judge_numbers, true_stock
 from tests.crash.traffic import COUNTER_STOCK, COUNTERS, TILL, Books, Shopper, Teller, counter
+from tests.crash.wall import Wall
 from tests.crash.zygote import Fork, Zygote
 
 NAMES = ("north", "south", "outlet")
@@ -44,6 +45,9 @@ CALM_S = 90.0
 """Most that everything may take to converge once input has stopped."""
 STOP_S = 10.0
 """Most that an orderly stop may take."""
+
+BUGS = ("sku.crashed",)
+"""A warning, because the daemon goes on; but what an actor crashed on is answered 2xx and becomes no event."""
 
 Command = Callable[[Path], Sequence[str]]
 """The command of a `Fork`, from the folder with config.yaml in it."""
@@ -58,6 +62,7 @@ class World:
     port: int
     seed: int
     books: Books = field(factory=Books)
+    wall: Wall = field(factory=Wall)
     contradicted: set[tuple[str, str]] = field(factory=set)
     """(storefront, order) of orders about which somebody told a lie."""
 
@@ -100,6 +105,7 @@ class World:
             except httpx.TransportError:
                 await trio.sleep(0.002)  # the one that took it was killed
             else:
+                self.wall.look()
                 return
 
     async def converge(self, within_s: float = CALM_S, every_s: float = 0.1) -> float:
@@ -129,6 +135,7 @@ class World:
         (self.daemon.folder / "events.json").write_text(json.dumps(events))
         judge_deliveries(findings, ledgers, events, self.contradicted)
         self._judge_tellers(findings)
+        findings.problems += self.wall.problems()
         verified = await self.daemon.tell("/v1/rebuild", {"verify": True})
         if not verified["ok"]:
             findings.problems.append(f"the state is not the fold of the log: {verified}")
@@ -154,7 +161,7 @@ class World:
             problems.append(f"the orderly stop ended with {code}")
         if complaints := process.complaints():
             problems.append(f"the daemon wrote to stderr: {complaints[-2000:]}")
-        errors = [record for record in process.records() if record["severity"] == "error"]
+        errors = [each for each in process.records() if each["severity"] == "error" or each["event"] in BUGS]
         return problems + [f"the daemon logged {json.dumps(record)[:1000]}" for record in errors[:10]]
 
 
