@@ -219,5 +219,5 @@ class Critic:
         await trio.sleep(60.0)
         while True:
             await trio.sleep(self.rng.uniform(1.0, 30.0))
-            if trio.current_time() - world.touched_at > self.PROMPT_S and (why := world.oracle.unrest()):
+            if trio.current_time() - world.touched_at > self.PROMPT_S and (why := world.oracle.unrest.why()):
                 world.fail(broken("I7", f"in fair weather, {self.PROMPT_S:g} s after the last change: {why}"))

@@ -14,35 +14,25 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
 
-import attrs
 import msgspec
 import trio
 import trio._core._run as trio_run
 from attrs import frozen
 
-import adapters.sandbox
 from adapters.storefront import Storefront
 from adapters.storefront.faults import Faults
-from daemon.app.daemon import serve
-from daemon.config import Config, StorageSettings
-from daemon.config_channels import ChannelConfig
-from daemon.credentials import Secret, SecretRef
-from daemon.domain.channel import Platform
 from daemon.domain.policy import Policy
-from daemon.notify import Notifier
-from daemon.storage.files import StoreError
 from daemon.storage.tables import LOG
 from tests.simulation.clock import JumpingClock
-from tests.simulation.disk import opener
 from tests.simulation.fronts import Front
 from tests.simulation.invariants import broken
+from tests.simulation.lives import WALL_OFF_MAX_S, Lives
 from tests.simulation.memory import Memory
 from tests.simulation.oddities import Oddities
 from tests.simulation.oracle import Oracle
 from tests.simulation.people import Critic, Mender, Operator, Shoppers
 from tests.simulation.plan import Plan
-from tests.simulation.platforms import PUBLIC_URL, blind, subscribing
-from tests.simulation.ports import FencedError, Life, Witness
+from tests.simulation.ports import Life
 from tests.simulation.shop_clock import ShopClock
 from tests.simulation.strangers import Strangers
 from tests.simulation.weather import Lightning, Weather
@@ -55,7 +45,6 @@ HANG_S = 120
 """Real seconds after which a run of a pool is taken to hang."""
 LONG_HOURS = 240.0
 """So long at most the worlds live that live longer than others."""
-WALL_OFF_MAX_S = 250.0
 LATE_NEWS_S = 300.0
 """How long the world is watched further once it has come to rest."""
 
@@ -334,7 +323,7 @@ class World:
                 for front in self.front_list:
                     self.nursery.start_soon(front.host.run, front.send)
                     self.nursery.start_soon(front.late_news)
-                self.nursery.start_soon(self._lives)
+                self.nursery.start_soon(Lives(self).run)
                 self.nursery.start_soon(self.oracle.watch)
                 await self._days()
                 self.nursery.cancel_scope.cancel()
@@ -379,7 +368,7 @@ class World:
         # A letter about a push that nobody wants any more stays until a person has seen it.
         await Mender(self).look()
         await self._quiet(began + bound_s, "stay at")
-        await self.oracle.check()
+        await self.oracle.at_rest.check()
         if not self.plan.fair:
             await Strangers(self).siege()
         await trio.sleep(LATE_NEWS_S)
@@ -389,15 +378,15 @@ class World:
         await self._quiet(trio.current_time() + bound_s, "stay at")
         await Mender(self).look()
         await self._quiet(trio.current_time() + bound_s, "stay at")
-        await self.oracle.check()
+        await self.oracle.at_rest.check()
 
     async def _quiet(self, until: float, how: str) -> None:
         """Wait until all is at rest; now and then somebody looks after the dead letters."""
         looks = 0
-        while why := self.oracle.unrest():
+        while why := self.oracle.unrest.why():
             looks += 1
             if trio.current_time() > until:
-                self.fail(self.oracle.restless(how, why))
+                self.fail(self.oracle.unrest.restless(how, why))
                 await trio.sleep(1)
             if looks % 20 == 0:
                 await Mender(self).look()
@@ -422,79 +411,6 @@ class World:
         del self.counts["fault: as_usual"]
         life.daemon.stop()
         await life.ended.wait()
-
-    # -- the daemon's lives --
-
-    async def _lives(self) -> None:
-        rng = self.dice("lives")
-        while not self.over:
-            self.lives += 1
-            if self.stormy and rng.random() < self.plan.reforms:
-                front = rng.choice(self.front_list)
-                front.policy = attrs.evolve(front.policy, buffer=rng.choice((0, 1, 3)), cap=rng.choice((None, 2, 7)))
-                self.fault("restart with another policy")
-            if self.stormy and rng.random() < self.plan.stumbles:
-                self.fault("crash again soon after a start")
-                self.bolt = rng.randrange(1, 30)
-            for front in self.front_list if self.wall_set else ():
-                front.clock.unsettle(WALL_OFF_MAX_S, self.now_us())
-            life = self.life = Life(self, self.lives)
-            await self._live(life)
-            life.up = False
-            life.public.cut()
-            life.admin.cut()
-            life.ended.set()
-            with trio.move_on_after(rng.choice((0.0, 0.1, 2.0, 30.0, 600.0)) * rng.random()):
-                await self.calm.wait()
-
-    async def _live(self, life: Life) -> None:
-        try:
-            with life.scope:
-                async with trio.open_nursery() as nursery:
-                    life.daemon = await nursery.start(
-                        serve,
-                        self._config(),
-                        self._platforms(),
-                        life.ports(),
-                        Witness(life),
-                        Notifier({}),
-                        opener(life),
-                    )
-                    await life.daemon.serving.wait()
-                    self.oracle.started(life)
-                    self.reached("a start")
-        except BaseExceptionGroup as group:
-            _, rest = group.split(FencedError)
-            _, rest = rest.split(StoreError) if rest is not None and self.disk_sick() else (None, rest)
-            if rest is not None:
-                raise rest from None  # without what is fenced: where the world ends with this life, that is all
-            self.count("ends of a life by an error" if life.up else "ends of a life by a crash")
-        finally:
-            if life.torn is not None:
-                life.torn()
-
-    def _config(self) -> Config:
-        channels = {
-            front.name: ChannelConfig(
-                front.name, front.platform, f"http://{front.name}.test",
-                (SecretRef("inline", inline=Secret(f"secret-{front.name}")),), front.policy, allow_private=True,
-                overrides={"poll_interval_s": self.plan.poll_s, "catalogue_interval_s": self.plan.catalogue_s},
-            )
-            for front in self.front_list
-        }  # fmt: skip
-        return Config(
-            str(self.directory / "state"), str(self.directory / "admin.sock"), channels,
-            public_url=PUBLIC_URL, storage=StorageSettings(map_max_gb=1, settlement_days=self.plan.settlement_days),
-            kits=self.plan.kits,
-        )  # fmt: skip
-
-    def _platforms(self) -> dict[str, Platform]:
-        sandbox = adapters.sandbox.PLATFORM
-        return {
-            "sandbox": sandbox,
-            "blind": attrs.evolve(sandbox, name="blind", build=blind),
-            "subscribing": attrs.evolve(sandbox, name="subscribing", build=subscribing),
-        }
 
 
 def _in_words(error: BaseException) -> str:
