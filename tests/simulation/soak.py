@@ -5,11 +5,13 @@ from __future__ import annotations
 import faulthandler
 import json
 import multiprocessing
+import signal
 import subprocess
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,8 @@ from tests.simulation.world import HANG_S, Result, World
 CHUNK = 100
 """Seeds of one line of a record."""
 PROGRESS_S = 10.0
+SILENCE_S = 1_800.0
+"""Real seconds without any result after which a pool is given up."""
 ROOT = Path(__file__).parent.parent.parent
 
 Task = tuple[int, float]
@@ -63,13 +67,21 @@ class Sums:
 
 
 def run_task(task: Task) -> Result:
-    """One seed, for a pool of processes. A run that hangs shows where, and dies."""
+    """One seed, for a pool of processes."""
     seed, hours = task
-    faulthandler.dump_traceback_later(HANG_S, exit=True)
-    try:
+    with no_hang():
         return World(seed, hours).run()
+
+
+@contextmanager
+def no_hang() -> Iterator[None]:
+    """A process that works longer than `HANG_S` at what is done here says where it is, and dies of it."""
+    faulthandler.register(signal.SIGPROF, chain=True)
+    signal.setitimer(signal.ITIMER_PROF, HANG_S)
+    try:
+        yield
     finally:
-        faulthandler.cancel_dump_traceback_later()
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def results(tasks: Iterable[Task], jobs: int, until: float = float("inf")) -> Iterator[Result]:
@@ -92,7 +104,7 @@ def results(tasks: Iterable[Task], jobs: int, until: float = float("inf")) -> It
         try:
             while True:
                 try:
-                    result = found.next(timeout=HANG_S * 2.0)
+                    result = found.next(timeout=SILENCE_S)
                 except StopIteration:
                     return
                 gate.release()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import faulthandler
-
 import attrs
 from attrs import frozen
 
@@ -11,7 +9,8 @@ from tests.simulation.invariants import invariant_of
 from tests.simulation.mutants.listed import MUTANTS
 from tests.simulation.mutants.planting import Mutant, MutantError, planted
 from tests.simulation.plan import Plan
-from tests.simulation.world import HANG_S, World
+from tests.simulation.soak import no_hang
+from tests.simulation.world import World
 
 CLEAN = Mutant("(none)", "The daemon as it is.", "-", ())
 
@@ -36,12 +35,9 @@ class Trial:
 
 def failures_of(seed: int, hours: float) -> tuple[tuple[str, ...], float]:
     """What a world of this seed fails, and the hours it lived."""
-    faulthandler.dump_traceback_later(HANG_S, exit=True)
-    try:
+    with no_hang():
         # A world that lives for weeks shows no more of a bug than sixty short ones, and takes longer.
         result = World(seed, hours, attrs.evolve(Plan.of(seed), stretch=1.0)).run()
-    finally:
-        faulthandler.cancel_dump_traceback_later()
     return result.failures, result.hours
 
 
