@@ -55,7 +55,15 @@ class Connection:
         self._set_deadline(shared.limits.header_timeout_s)
 
     def expire(self) -> None:
-        """The deadline has passed: end the conversation where it stands."""
+        """The deadline has passed: end the conversation where it stands, unless its next request is there already:
+        then it is we who are late."""
+        idle = self._waits_for is _REQUEST or (self._waits_for is _FIRST_REQUEST and self._shared.stopping)
+        if idle and not self._gives_way and isinstance(self._stream, DirectStream):
+            if self._stream.readable():
+                self._waits_for = _HEAD
+                self._set_deadline(self._shared.limits.header_timeout_s)
+                return
+            self._stream.hang_up()  # not a turn later: in that one the next request could come
         self.deadline = math.inf
         self._overdue = True
         self._scope.cancel()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+from contextlib import suppress
 from typing import Final
 
 import trio
@@ -47,6 +49,15 @@ class DirectStream(trio.abc.HalfCloseableStream):
             raise trio.BrokenResourceError from exc
         if sent < len(data):
             await self._stream.send_all(memoryview(data)[sent:])
+
+    def readable(self) -> bool:
+        """Is something there to be received, or the end?"""
+        return self._stream.socket.is_readable()
+
+    def hang_up(self) -> None:
+        """Let the peer see the end at once; the stream is yet to be closed."""
+        with suppress(OSError):  # it hung up first
+            self._stream.socket.shutdown(socket.SHUT_RDWR)
 
     async def wait_send_all_might_not_block(self) -> None:
         """As Trio's."""

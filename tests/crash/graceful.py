@@ -5,6 +5,10 @@
 Clients post signed webhooks all the time, some over a connection of their own for each, some over one they keep.
 The daemon gets SIGTERM, drains, ends with 0 and is started again; the listening socket is held meanwhile, as systemd
 holds it. Every single request must be answered 200, none refused, cut off or put off, and each must be in the log.
+
+Whoever keeps a connection looks, like any HTTP client, whether the daemon has closed it meanwhile, before sending the
+next request on it: a stop closes those that are idle for longer than a moment, and how long that is for a client on a
+crowded machine, nobody knows.
 """
 
 from __future__ import annotations
@@ -51,6 +55,8 @@ class Result:
     refused: int = 0
     failed: int = 0
     """Requests that were not answered 200, whatever the reason."""
+    parted: int = 0
+    """Kept connections that a stop closed while they were idle; seen before anything was sent on them."""
     missing: int = 0
     """Acknowledged and not in the log."""
     twice: int = 0
@@ -113,8 +119,12 @@ class Client:
             async with await connect(self.port) as stream:
                 await stream.send_all(sent)
                 return (await read_answer(stream)).status
-        stream = self._kept or await connect(self.port)
-        self._kept = None
+        kept, self._kept = self._kept, None
+        if kept is not None and kept.socket.is_readable():  # its end: nothing else comes unasked
+            await trio.aclose_forcefully(kept)
+            kept = None
+            self.result.parted += 1
+        stream = kept or await connect(self.port)
         await stream.send_all(sent.replace(b"Connection: close\r\n", b""))
         head = b""
         while not head.endswith(b"\n") or b"\r\n\r\n" not in head:

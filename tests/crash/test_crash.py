@@ -45,6 +45,12 @@ async def test_the_matrix_sees_an_acknowledgement_that_came_too_early(tmp_path: 
     assert rows[0].lost > 0
 
 
+async def test_the_matrix_sees_what_counts_each_time_it_is_told(tmp_path: Path) -> None:
+    rows = await matrix(tmp_path, [POINTS["webhook.answered"]], seed=1, times=1, planted="no-dedup")
+    assert rows[0].twice > 0
+    assert any("in truth" in problem for problem in rows[0].problems)
+
+
 async def test_nobody_who_posts_notices_a_gentle_restart(tmp_path: Path) -> None:
     result = await graceful(tmp_path, restarts=3)
 
