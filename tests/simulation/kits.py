@@ -51,3 +51,10 @@ def scaled(line: Any, units: int) -> Any:
         for each in line.versions
     ]  # fmt: skip
     return type(line)(line.channel, line.order, line.name, line.sku, versions)
+
+
+def related(sku: str, kits: Recipes) -> list[str]:
+    """The SKU, and those whose sales take units of it, or of what it is made of."""
+    shelf = {part for part, _ in shares(sku, kits)}
+    holders = {kit for kit, recipe in kits.items() if any(part in shelf for part, _ in recipe)}
+    return sorted({sku} | holders | (shelf if sku in kits else set()))

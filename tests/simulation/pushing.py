@@ -13,6 +13,7 @@ from daemon.domain.exchange import NoAnswer, Reply, Request, Response
 from daemon.domain.instants import SECOND_US
 from daemon.domain.sku import Sku
 from daemon.domain.slot import Slot
+from tests.simulation.kits import related
 
 if TYPE_CHECKING:
     from daemon.app.assembly import Parts
@@ -93,8 +94,10 @@ class Pushing:
             self._check_prompt(slot)
             if not slot.alive_until_us and not slot.recheck_us:
                 self.check_slot(slot, state, leaving=True)
-            if front.blind and slot.raises() and not self.oracle.world.wall_set:
-                self._check_raise(slot, state)
+            kin = related(sku, self.oracle.world.plan.kits)
+            if (front.blind or len(kin) > 1) and slot.raises() and not self.oracle.world.wall_set:
+                for each in kin:
+                    self._check_raise(slot, each, parts.registry.peek(each))
             known[item["listing"]] = {
                 (key[1], key[2]): line.now().taken
                 for key, line in state.stock.lines.items()
@@ -116,20 +119,21 @@ class Pushing:
         if self.oracle.world.plan.fair and slot.attempt == 1 and not slot.touched and waited_s > PROMPT_S:
             self.oracle.fail("I7", f"a wish waited {waited_s:.3f} s in fair weather: {slot}")
 
-    def _check_raise(self, slot: Slot, state: Sku) -> None:
-        """A channel without compare-and-set: every sale there before the wish must be known."""
+    def _check_raise(self, slot: Slot, sold: str, state: Sku | None) -> None:
+        """Without compare-and-set, and where kits share units: every sale there before the wish must be known, of the
+        SKU itself and of `sold`, which takes or gives the same units."""
         truth = self.oracle.fronts[slot.channel]
-        for line in truth.by_sku[state.sku]:
+        for line in truth.by_sku[sold]:
             then = line.as_of(slot.wanted_us - 1, None)
-            known = state.stock.lines.get((slot.channel, line.order, line.name))
+            known = state.stock.lines.get((slot.channel, line.order, line.name)) if state else None
             newest = max((seen.version for seen in known.sightings), default=0) if known else 0
             taken = known.now().taken if known else 0
-            if line.versions[0].at_us < self.oracle.durable.settled_us[state.sku]:
+            if line.versions[0].at_us < self.oracle.durable.settled_us[sold]:
                 continue  # folded: known, and not as a line any more
             if then is not None and newest < then.number and then.taken() > taken:
                 self.oracle.fail(
                     "I5",
-                    f"{slot.channel}: {state.sku} is raised to {slot.desired} over order {line.order} v{then.number}",
+                    f"{slot.channel}: {slot.sku} is raised to {slot.desired} over order {line.order} v{then.number}",
                 )
 
     def replied(self, life: Life, front: Front, request: Request, reply: Reply) -> None:

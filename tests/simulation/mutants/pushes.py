@@ -90,6 +90,14 @@ PUSHES: Final = (
         (Patch(f"{_DISPATCHER}._push", "await self.store.flush()", "pass"),),
     ),
     Mutant(
+        "raise_of_kits_without_watermark",
+        "With compare-and-set a kit, or a component, is raised over a sale of the other that nobody knows of.",
+        "I5",
+        (Patch(f"{_DISPATCHER}.raise_waits",
+               "if self.account.adapter.traits.compare_and_set and not self.shares(slot.sku):",
+               "if self.account.adapter.traits.compare_and_set:"),),
+    ),
+    Mutant(
         "raise_over_a_dead_letter",
         "A listing is raised while an order line of its SKU lies in a dead letter.",
         "I5",
