@@ -83,11 +83,14 @@ class Lives:
 
     def _config(self) -> Config:
         world, plan = self.world, self.world.plan
+        overrides: dict[str, float] = {"poll_interval_s": plan.poll_s, "catalogue_interval_s": plan.catalogue_s}
+        if plan.narrow and not plan.fair:
+            overrides |= {"rate_per_s": 0.5, "burst": 3}
         channels = {
             front.name: ChannelConfig(
                 front.name, front.platform, f"http://{front.name}.test",
                 (SecretRef("inline", inline=Secret(f"secret-{front.name}")),), front.policy, allow_private=True,
-                overrides={"poll_interval_s": plan.poll_s, "catalogue_interval_s": plan.catalogue_s},
+                overrides=overrides,
             )
             for front in world.front_list
         }  # fmt: skip

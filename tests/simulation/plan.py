@@ -71,6 +71,8 @@ class Plan:
     oddities: frozenset[str] = frozenset()
     """Which odd things happen (`oddities.KINDS`)."""
     channels: tuple[str, ...] = ("eu", "site", "outlet")
+    narrow: bool = False
+    """Channels allow a call every two seconds: what is to be pushed waits for its turn."""
     tears: float = 0.0
     """How often the power goes while a commit is on its way to the disk."""
     kits: Recipes = NO_KITS
@@ -128,4 +130,5 @@ class Plan:
             kinds=frozenset(kind for kind in KINDS if rng.random() < 0.4),
             lies=rng.random() < 0.25,
             oddities=frozenset(kind for kind in ODDITIES if rng.random() < 0.4),
+            narrow=rng.random() < 0.25,
         )  # fmt: skip

@@ -87,6 +87,8 @@ class Pushing:
                 fail("I6", f"{where}: the mark of push {slot.in_flight} is not durable, and it leaves")
             if item["quantity"] != slot.desired:
                 fail("I6", f"{where}: {item['quantity']} leaves, {slot.desired} is wanted")
+            if item.get("if_quantity", slot.belief) != slot.belief:
+                fail("I6", f"{where}: {item['if_quantity']} is believed in the push, {slot.belief} by then")
             if where in self.unanswered:
                 fail("I6", f"{where}: pushed again, and nobody looked since a push that was not answered")
             self.unanswered.add(where)

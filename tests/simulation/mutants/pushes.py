@@ -79,7 +79,7 @@ PUSHES: Final = (
     Mutant(
         "belief_carried_in_a_queue",
         "A push goes with what was believed when it was planned, as long as its level is still wanted.",
-        "I5",
+        "I6",
         (Patch(f"{_DISPATCHER}._still_wanted", "if (current.desired, current.belief) == (sent.level, sent.believed):",
                "if current.desired == sent.level:"),),
     ),
