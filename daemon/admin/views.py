@@ -46,9 +46,10 @@ class Channels:
     def raise_waits(self, slot: Slot) -> bool:
         """Would the next push raise the level, while orders of that channel may still be unseen?"""
         view = self.view(slot.channel)
-        if view is None or (view.compare_and_set and not self.inside.registry.shares(slot.sku)):
+        if view is None or not slot.raises():
             return False
-        return slot.raises() and view.watermark_us < slot.wanted_us
+        compares = view.compare_and_set and not self.inside.registry.shares(slot.sku)
+        return view.watermark_us < slot.raise_needs_us(compares=compares)
 
     def raise_stuck(self, slot: Slot) -> str:
         """The dead letter because of which the listing is not raised: the sale it may hold is not applied yet."""

@@ -146,6 +146,15 @@ class Slot:
             return False
         return self.base_at is None or self.base_at.at.lo <= self.sent_us
 
+    def raise_needs_us(self, *, compares: bool) -> int:
+        """Up to when the channel's orders must have been read before a raise may leave.
+
+        Up to the wish; where the channel `compares` it with our belief, sales since the evidence show by themselves.
+        But a catalogue shows a level whose sales nobody may have told us of yet: until a listing was pushed once, its
+        channel's orders must be read up to the evidence."""
+        shown_us = self.base_at.at.hi if self.base_at is not None and not self.pushed_us else 0
+        return shown_us if compares else max(self.wanted_us, shown_us)
+
     def open(self) -> bool:
         """Is there anything left to do for this slot: a push, an answer, or a reading back?"""
         return not self.dead_letter and bool(

@@ -159,11 +159,10 @@ class Dispatcher:
         """Would this push raise the listing over sales that the channel may not have told us yet?
 
         Compare-and-set closes that hole by itself, but not where the sale of another listing takes units of this one:
-        of a kit, or of a component. Elsewhere the order feed must have been read since the wish.
+        of a kit, or of a component.
         """
-        if self.account.adapter.traits.compare_and_set and not self.shares(slot.sku):
-            return False
-        return slot.raises() and self.feed.watermark_us() < slot.wanted_us
+        compares = self.account.adapter.traits.compare_and_set and not self.shares(slot.sku)
+        return slot.raises() and self.feed.watermark_us() < slot.raise_needs_us(compares=compares)
 
     def raise_stuck(self, slot: Slot) -> bool:
         """Would this push raise the listing, while a fact about its SKU, a sale maybe, lies in a dead letter?"""

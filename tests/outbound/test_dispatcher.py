@@ -278,6 +278,11 @@ async def test_with_compare_and_set_a_raise_needs_no_feed_and_never_covers_an_un
 ) -> None:
     async with world(tmp_path, compare_and_set=True) as w:
         await w.listed(A=5)
+        await w.counted(A=4)
+        await w.quiet()
+        await w.counted(A=5)
+        await w.quiet()
+        w.told.answers.clear()
         w.feed.standing_us = 1
         w.channel.levels["A"] = 4  # a sale we do not know of
         await w.counted(A=8)
@@ -287,6 +292,25 @@ async def test_with_compare_and_set_a_raise_needs_no_feed_and_never_covers_an_un
         assert w.told.answers[0] == ("A", "conflict")
         assert w.channel.reads
         assert w.channel.levels["A"] == w.slot("A").belief == 8
+
+
+async def test_a_listing_that_was_never_pushed_is_not_raised_over_what_its_catalogue_hid(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with world(tmp_path, compare_and_set=True) as w:
+        w.feed.standing_us = wall_us()
+        await trio.sleep(1)
+        await w.listed(A=5)  # shown after a sale that nobody has told us of
+        await w.counted(A=8)
+        await trio.sleep(10)
+        assert w.channel.levels["A"] == 5
+        assert w.feed.pokes
+        await w.counted(A=3)
+        await trio.sleep(1)
+        assert w.channel.levels["A"] == 3  # what lowers waits for nothing
+        await w.counted(A=7)
+        await trio.sleep(1)
+        assert w.channel.levels["A"] == 7  # it is ours since the last push: a sale since then would show
 
 
 async def test_a_raise_of_a_kit_or_a_component_waits_for_the_feed_also_with_compare_and_set(

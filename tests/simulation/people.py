@@ -113,7 +113,7 @@ class Operator:
                 world.oracle.adjusting(body["reference"], sku, units)
                 await self._ask("/v1/adjustments", body)
                 world.count("adjustments")
-            elif kind < 0.9:
+            elif kind < 0.86:
                 body = {
                     "sku": sku, "quantity": rng.randrange(25), "kind": rng.choice(("available", "on_hand")),
                     "reference": f"C{trio.current_time():.3f}-{number}",
@@ -121,7 +121,7 @@ class Operator:
                 world.oracle.counting(body["reference"], sku, body["quantity"], body["kind"])
                 await self._ask("/v1/counts", body)
                 world.count("counts")
-            elif kind < 0.94:
+            elif kind < 0.89:
                 await self._ask(f"/v1/skus/{sku}/{rng.choice(('push', 'pull'))}", {})
                 world.count("push or pull")
             elif kind < 0.97 and not world.plan.fair:

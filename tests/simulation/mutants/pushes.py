@@ -43,7 +43,8 @@ PUSHES: Final = (
         "A level is raised although the channel's order feed has not been read since the wish.",
         "I5",
         (Patch(f"{_DISPATCHER}.raise_waits",
-               "return slot.raises() and self.feed.watermark_us() < slot.wanted_us", "return False"),),
+               "return slot.raises() and self.feed.watermark_us() < slot.raise_needs_us(compares=compares)",
+               "return False"),),
     ),
     Mutant(
         "unknown_outcome_taken_as_failure",
@@ -94,8 +95,8 @@ PUSHES: Final = (
         "With compare-and-set a kit, or a component, is raised over a sale of the other that nobody knows of.",
         "I5",
         (Patch(f"{_DISPATCHER}.raise_waits",
-               "if self.account.adapter.traits.compare_and_set and not self.shares(slot.sku):",
-               "if self.account.adapter.traits.compare_and_set:"),),
+               "self.account.adapter.traits.compare_and_set and not self.shares(slot.sku)",
+               "self.account.adapter.traits.compare_and_set"),),
     ),
     Mutant(
         "raise_over_a_dead_letter",
