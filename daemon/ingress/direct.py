@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import socket
 from contextlib import suppress
 from typing import Final
 
 import trio
 
 RECEIVE_BYTES: Final = 64 << 10
+BOTH_WAYS: Final = 2
+"""SHUT_RDWR, the same on every POSIX system; nothing here may import what opens sockets."""
 LOST: Final = (trio.BrokenResourceError, trio.ClosedResourceError)
 """What a stream says when the client is gone."""
 
@@ -57,7 +58,7 @@ class DirectStream(trio.abc.HalfCloseableStream):
     def hang_up(self) -> None:
         """Let the peer see the end at once; the stream is yet to be closed."""
         with suppress(OSError):  # it hung up first
-            self._stream.socket.shutdown(socket.SHUT_RDWR)
+            self._stream.socket.shutdown(BOTH_WAYS)
 
     async def wait_send_all_might_not_block(self) -> None:
         """As Trio's."""

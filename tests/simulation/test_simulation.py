@@ -18,12 +18,12 @@ from daemon.domain.slot import Slot
 from tests.simulation.invariants import invariant_of
 from tests.simulation.mutants import MUTANTS, Mutant, MutantError, Patch, planted
 from tests.simulation.mutants.trial import try_mutant
-from tests.simulation.oracle import Oracle
 from tests.simulation.plan import Plan
 from tests.simulation.shrink import changed, fails, shrink
 from tests.simulation.soak import soak, total
 from tests.simulation.story import story
 from tests.simulation.truth import shown
+from tests.simulation.unrest import Unrest
 from tests.simulation.world import Result, World
 
 HERE = Path(__file__).parent
@@ -152,15 +152,15 @@ def test_a_planted_bug_is_found(name: str) -> None:
 
 @pytest.mark.slow
 def test_the_oracle_notices_a_daemon_that_is_one_unit_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    truths = Oracle.truths
+    truths = Unrest.truths
 
-    def off(self: Oracle, life: object) -> object:
+    def off(self: Unrest, life: object) -> object:
         found = truths(self, life)  # type: ignore[arg-type]  # passed on as it is
         for truth in found.values():
             truth.available -= 1
         return found
 
-    monkeypatch.setattr(Oracle, "truths", off)
+    monkeypatch.setattr(Unrest, "truths", off)
     result = World(3, 0.1, attrs.evolve(Plan.of(3), early=False)).run()
     assert any("I4 units are conserved" in failure for failure in result.failures)
 
