@@ -47,8 +47,8 @@ class Front:
     cut_off: bool = False
     muted: bool = False
     """It has stopped sending webhooks and told nobody."""
-    removed: set[str] = field(factory=set)
-    """Listings that are gone."""
+    removed: dict[str, int] = field(factory=dict)
+    """Listings that are gone, and since when, µs."""
     added_us: dict[str, int] = field(factory=dict)
     """SKUs listed only since then."""
     recent: deque[Hook] = field(factory=lambda: deque(maxlen=RECENT_MAX))
@@ -83,7 +83,10 @@ class Front:
 
     def lists(self, sku: str, at_us: int) -> bool:
         """Was the SKU listed here then?"""
-        return sku in self.store.shop.by_sku and self.added_us.get(sku, 0) <= at_us
+        listing = self.store.shop.by_sku.get(sku)
+        if listing is None or self.added_us.get(sku, 0) > at_us:
+            return False
+        return self.removed.get(listing.id, at_us) >= at_us
 
     def call(self, method: str, path: str, body: object) -> StoreReply:
         """A call of a shopper."""

@@ -110,7 +110,7 @@ class Weather:
             case "new listings":
                 self._new_listing(front)
             case "gone listings" if len(front.listed()) > LISTINGS_MIN:
-                front.removed.add(rng.choice(front.listed()).id)
+                front.removed[rng.choice(front.listed()).id] = world.now_us()
                 world.fault("listing removed")
             case "full disk":
                 world.full_until = trio.current_time() + rng.choice((1.0, 20.0, 200.0)) * rng.random()
