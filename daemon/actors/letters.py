@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import blake2b
 
 from daemon.actors.actor import Part
-from daemon.domain.observations import OrderLine
+from daemon.domain.observations import Observation, OrderLine
 from daemon.storage.codec import Cause, dump_message, load_message, pack, unpack
 
 
@@ -22,8 +22,11 @@ def content_of(part: Part) -> bytes:
 
 
 def sameness_of(part: Part) -> bytes:
-    """Equal for messages that say the same of the same thing, whenever and by whichever way they came."""
+    """Equal for observations that say the same of the same thing, whenever and by whichever way they came; empty for
+    everything else: a SKU that is frozen, thawed and frozen again was told three things."""
     message = part.message
+    if not isinstance(message, Observation):
+        return b""
     if isinstance(message, OrderLine):
         said: object = (
             message.channel, message.order, message.line, part.sku, message.version, message.ordered,

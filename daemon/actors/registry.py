@@ -20,7 +20,7 @@ from daemon.actors.letters import content_of, sameness_of, subject_of
 from daemon.domain.instants import SECOND_US
 from daemon.domain.kits import NO_KITS
 from daemon.domain.observations import LevelReport, OrderLine, Recipe
-from daemon.domain.sku import Doubted, PolicyOf, PushMessage, Reprice, Settle, Sku, Step
+from daemon.domain.sku import Doubted, Freeze, PolicyOf, PushMessage, Reprice, Settle, Sku, Step
 from daemon.domain.slot import Slot
 from daemon.domain.stock import LineKey
 from daemon.storage.codec import REMEDY, Cause, DamagedError, EmptyOrder, number
@@ -215,7 +215,8 @@ class Registry:
         written down, replaces the actor by one loaded afresh, and the message becomes a letter."""
         now_us = self.store.now_us()
         # What becomes of pushes is applied also in quarantine: what was sold until then must yet reach the channels.
-        if part.sku in self.quarantined and not isinstance(part.message, PushMessage):
+        # And a person may freeze it.
+        if part.sku in self.quarantined and not isinstance(part.message, PushMessage | Freeze):
             if not isinstance(part.message, TOLD_AGAIN):
                 self._bury("poison", part, now_us, self.quarantined[part.sku])
             self._news.mind(part.sku, part.cause)
@@ -297,6 +298,7 @@ class Registry:
                 actor.state.step(record.message, record.at_us, self.policy_of)
                 actor.seq = record.seq
         now_us = self.store.now_us()
+        actor.state.step(Reprice(), now_us, self.policy_of)  # its row may be from before the present rules
         for slot in actor.state.slots.values():
             self._offer(slot, now_us)
         self._changed(actor)

@@ -157,18 +157,18 @@ class Facts:
             )  # fmt: skip
         return sku
 
-    def _welcome(self, sku: str) -> None:
-        """Refuse what cannot be taken now, before anything is written."""
+    def _welcome(self, sku: str, *, quarantined: bool = False) -> None:
+        """Refuse what cannot be taken now, before anything is written; in quarantine nothing can, unless `quarantined`."""
         if reason := self.inside.store.refuses() or self.inside.registry.refuses([sku]):
             raise unavailable(reason)
-        if reason := self.inside.registry.quarantined.get(sku, ""):
+        if not quarantined and (reason := self.inside.registry.quarantined.get(sku, "")):
             raise ApiError(
                 409, "quarantined", f"nothing can be applied to {sku!r}: {reason}",
                 "see `onhand dead-letters`; retrying its letters takes it up again",
             )  # fmt: skip
 
     async def _tell(self, sku: str, message: Message, by: str) -> Json:
-        self._welcome(sku)
+        self._welcome(sku, quarantined=isinstance(message, Freeze))
         unit = await self.inside.registry.deliver([Part(sku, message, Cause(by))])
         verdict = unit.verdicts[0]
         state = find_sku(self.inside, sku)

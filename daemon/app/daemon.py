@@ -199,6 +199,8 @@ class Daemon:
                 known_us = more[0] if more else self.parts.store.head.hlc_us
                 formers = tuple(FormerOffset(Span(lo, hi), first, last) for lo, hi, first, last in more[1:])
                 self.parts.channels[name].account.offset = ClockOffset(span, samples, known_us, formers)
+        for channel in self.parts.channels.values():
+            channel.account.clock_learned = self._note_clocks
 
     def _note_clocks(self) -> None:
         offsets = {name: each.account.offset for name, each in self.parts.channels.items()}

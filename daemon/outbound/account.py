@@ -49,6 +49,9 @@ class Account:
     calls: int = 0
     notice: Callable[..., None] = _silent
     """Told `(event, **fields)`: breaker_opened, breaker_closed, throttled, clock_jumped."""
+    clock_learned: Callable[[], None] = lambda: None
+    """Told when the channel's clock is read for the first time, or quite differently than before: what is counted by
+    it must find it so after a crash."""
     redacted: Callable[[str], str] = str
     """Makes a channel's words fit to be kept: it may repeat to us the very secrets that we sent it."""
 
@@ -149,8 +152,10 @@ class Account:
             return
         before = self.offset
         self.offset = before.learn(span, response.sent_us, response.received_us)
-        if before.samples > 1 and self.offset.samples == 1:
-            self.notice("clock_jumped", offset_s=round(self.offset.span.lo / SECOND_US, 3))
+        if self.offset.samples == 1:
+            self.clock_learned()
+            if before.samples > 1:
+                self.notice("clock_jumped", offset_s=round(self.offset.span.lo / SECOND_US, 3))
 
     def instant(self, own: Span) -> Instant:
         """A stamp of the channel's clock, also on ours."""

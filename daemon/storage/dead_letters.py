@@ -88,7 +88,7 @@ class DeadLetters:
 
     def kept(self, kind: DeadKind, same: bytes) -> bool:
         """Is there a letter of this kind already that says the same?"""
-        return (kind, same) in self._kept
+        return bool(same) and (kind, same) in self._kept
 
     def _index(self, letter: DeadLetter) -> None:
         if letter.kind == "poison":

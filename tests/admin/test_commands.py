@@ -148,6 +148,8 @@ async def test_a_quarantined_sku_takes_no_facts_and_says_why(house: House, admin
     answer = await admin.post("/v1/counts", {"sku": "A", "quantity": 1})
     assert (answer.status, answer.code) == (409, "quarantined")
     assert (await admin.get("/v1/skus/A")).json()["quarantined"] == "quarantined after 3 crashes"
+    assert (await admin.post("/v1/skus/A/freeze", {"reason": "wait"})).json()["verdict"] == "frozen"
+    assert (await admin.post("/v1/skus/A/unfreeze")).json()["verdict"] == "thawed"
     assert house.dead_letters.count == 0
 
 
