@@ -158,7 +158,7 @@ class Facts:
         return sku
 
     def _welcome(self, sku: str, *, quarantined: bool = False) -> None:
-        """Refuse what cannot be taken now, before anything is written; in quarantine nothing can, unless `quarantined`."""
+        """Refuse what cannot be taken now, before anything is written; `quarantined`: in quarantine it can."""
         if reason := self.inside.store.refuses() or self.inside.registry.refuses([sku]):
             raise unavailable(reason)
         if not quarantined and (reason := self.inside.registry.quarantined.get(sku, "")):
