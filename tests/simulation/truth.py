@@ -178,7 +178,11 @@ def truth_of(fronts: dict[str, FrontTruth], sku: str, basis: Basis) -> Truth:
     count = basis.count
     own_us = count.at.own.lo if count.at.own else None
     truth = Truth(count.quantity)
-    truth.available += sum(each.quantity for each in basis.applied if each.at.at.lo > count.at.at.hi)
+    for each in basis.applied:
+        if each.at.at.lo > count.at.at.hi:
+            truth.available += each.quantity
+        elif each.at.at.hi > count.at.at.lo:
+            truth.available += min(0, each.quantity)  # while it was counted: the lower number holds
     least = most = 0
     for front in fronts.values():
         for line in front.takers(sku):
