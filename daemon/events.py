@@ -91,6 +91,10 @@ class Event(Enum):
     WEBHOOK_DISABLED = "webhook.disabled", _WARNING, "the channel switched a subscription off; polling covers for it"
     WEBHOOK_FAILED = "webhook.failed", _WARNING, "a subscription could not be made or checked (once)"
 
+    # --- alarms ---
+    ALARM_RAISED = "alarm.raised", _ERROR, "a condition that wants a person began; `onhand status` shows it (once)"
+    ALARM_CLEARED = "alarm.cleared", _INFO, "a condition that wanted a person is over (once)"
+
     # --- storage ---
     STORAGE_FULL = "storage.full", _ERROR, "disk or map is at its floor; webhooks get 503 (once)"
     STORAGE_HEALED = "storage.healed", _INFO, "there is room again (once)"

@@ -24,6 +24,7 @@ from daemon.domain.policy import Policy
 from daemon.ingress.listeners import unix_listener
 from daemon.ingress.server import HttpServer
 from daemon.ports import WriterThread
+from daemon.storage.alarms import Alarms
 from daemon.storage.codec import Cause
 from daemon.storage.cursors import Refetches
 from daemon.storage.dead_letters import DeadLetters
@@ -140,6 +141,7 @@ class House:
     registry: Registry
     outbox: Outbox
     dead_letters: DeadLetters
+    alarms: Alarms
     channels: dict[str, TwinChannel]
     maintenance: TwinMaintenance
     clock: Clock
@@ -149,8 +151,8 @@ class House:
     def inside(self) -> Inside:
         return Inside(
             store=self.store, registry=self.registry, outbox=self.outbox, dead_letters=self.dead_letters,
-            channels=self.channels, maintenance=self.maintenance, counters=self.counters, since_us=START_US,
-            not_ready=lambda: self.unready,
+            alarms=self.alarms, channels=self.channels, maintenance=self.maintenance, counters=self.counters,
+            since_us=START_US, not_ready=lambda: self.unready,
         )  # fmt: skip
 
     # -- facts, as the rooms below would deliver them --
@@ -213,7 +215,8 @@ async def housed(
             if kits:
                 registry.resume(lambda _: 0, b"")
             await nursery.start(registry.run)
-            yield House(store, registry, outbox, letters, twins, TwinMaintenance(store, letters), clock)
+            alarms = Alarms(store, lambda _: None, lambda _: None)
+            yield House(store, registry, outbox, letters, alarms, twins, TwinMaintenance(store, letters), clock)
             store.stop()
             await store.flush()
             nursery.cancel_scope.cancel()

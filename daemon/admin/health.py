@@ -8,6 +8,7 @@ from daemon.admin.answers import Json
 from daemon.admin.inside import ChannelView, Inside, Lag, RebuildReport, ReconcileReport
 from daemon.admin.views import counts
 from daemon.admin.words import when
+from daemon.storage.alarms import Alarm
 
 COUNTED = ("acked", "duplicates", "rejected")
 """Counters that `status` always names at its top; the others follow in `counters`."""
@@ -23,6 +24,7 @@ def status_view(inside: Inside) -> Json:
         "not_ready": why_not or None,
         "since": when(inside.since_us),
         "now": when(inside.store.wall_us()),
+        "alarms": [alarm_view(alarm) for alarm in inside.alarms.open()],
         "events": store.events,
         **counts(inside.counters, *COUNTED),
         "counters": dict(sorted(inside.counters.items())),
@@ -41,6 +43,20 @@ def status_view(inside: Inside) -> Json:
             "readers": store.readers,
             "trouble": store.trouble or None,
         },
+    }
+
+
+def alarm_view(alarm: Alarm) -> Json:
+    """One open alarm, with what a person should do."""
+    return {
+        "condition": alarm.condition,
+        "channel": alarm.channel or None,
+        "subject": alarm.subject or None,
+        "text": alarm.text,
+        "since": when(alarm.since_us),
+        "last": when(alarm.last_us),
+        "count": alarm.count,
+        "what_to_do": alarm.runbook,
     }
 
 

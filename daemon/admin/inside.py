@@ -11,6 +11,7 @@ from attrs import frozen
 from daemon.actors.registry import Registry
 from daemon.domain.channel import Webhook
 from daemon.domain.policy import Policy
+from daemon.storage.alarms import Alarms
 from daemon.storage.dead_letters import DeadLetters
 from daemon.storage.outbox import Outbox
 from daemon.storage.store import Store
@@ -134,6 +135,7 @@ class Inside:
     registry: Registry
     outbox: Outbox
     dead_letters: DeadLetters
+    alarms: Alarms
     channels: Mapping[str, ChannelControl]
     maintenance: Maintenance
     counters: Mapping[str, int]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from prometheus_client import CollectorRegistry
@@ -13,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from daemon.admin.inside import ChannelView, Inside, Lag
 from daemon.ingress.http_types import HttpResponse
+from daemon.storage.alarms import Alarm
 
 OPEN_METRICS: Final[str] = CONTENT_TYPE_LATEST
 STATES: Final = ("live", "paused", "down", "throttled")
@@ -55,6 +57,7 @@ class _Inside(Collector):
         for name, count in sorted(inside.counters.items()):
             counters.add_metric([name], count)
         yield counters
+        yield _alarms(inside.alarms.open())
         yield from self._work()
         yield from self._storage()
         yield from _channels([control.view() for control in inside.channels.values()])
@@ -89,6 +92,15 @@ def _gauge(name: str, help_text: str, value: float) -> Metric:
 
 def _counter(name: str, help_text: str, value: float) -> Metric:
     return CounterMetricFamily(f"onhand_{name}", help_text, value=float(value))
+
+
+def _alarms(alarms: Sequence[Alarm]) -> Metric:
+    family = GaugeMetricFamily(
+        "onhand_alarms", "Open alarms; none of a condition where it has no sample.", labels=["condition", "channel"]
+    )
+    for (condition, channel), count in sorted(Counter((each.condition, each.channel) for each in alarms).items()):
+        family.add_metric([condition, channel], count)
+    return family
 
 
 def _channels(views: list[ChannelView]) -> Iterator[Metric]:

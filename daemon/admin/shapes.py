@@ -11,6 +11,7 @@ from typing import Literal
 from msgspec import UNSET, Struct, UnsetType
 
 from daemon.domain.slot import SlotState
+from daemon.storage.alarms import Condition
 from daemon.storage.dead_letters import DeadKind
 
 Units = int | None
@@ -284,6 +285,19 @@ class StorageFigures(Shape, frozen=True):
     trouble: str | None
 
 
+class AlarmState(Shape, frozen=True):
+    """An open alarm: a condition that wants a person. `count`: how often it was found since it began."""
+
+    condition: Condition
+    channel: str | None
+    subject: str | None
+    text: str
+    since: Moment
+    last: Moment
+    count: int
+    what_to_do: str
+
+
 class Status(Shape, frozen=True):
     """How the daemon is."""
 
@@ -291,6 +305,7 @@ class Status(Shape, frozen=True):
     not_ready: str | None
     since: Moment
     now: Moment
+    alarms: list[AlarmState]
     events: int
     acked: int
     duplicates: int

@@ -28,6 +28,7 @@ from daemon.ingress.subscriptions import Subscriptions
 from daemon.outbound.account import Account
 from daemon.outbound.dispatcher import Dispatcher
 from daemon.ports import HttpPort, HttpTarget, Ports
+from daemon.storage.alarms import Alarms
 from daemon.storage.codec import Cause, pack
 from daemon.storage.cursors import Cursors, Refetches
 from daemon.storage.dead_letters import DeadLetters
@@ -54,6 +55,7 @@ class Parts:
     receiver: Receiver
     seen: SeenDeliveries
     dead_letters: DeadLetters
+    alarms: Alarms
     cursors: Cursors
     channels: dict[str, Channel]
     watch: Watch
@@ -78,6 +80,7 @@ def assemble(
     letters, seen = DeadLetters(store), SeenDeliveries(store)
     cursors, refetches = Cursors(store), Refetches(store)
     watch = Watch(telemetry, ports.wall_us)
+    alarms = Alarms(store, watch.alarm_began, watch.alarm_ended)
     policies = {name: channel.policy for name, channel in config.channels.items()}
     limits = config.limits
     registry = Registry(
@@ -88,7 +91,7 @@ def assemble(
     ranks = _ranks(config)
     first_counts = FirstCounts(registry, ranks, watch.first_count)
     parts = Parts(
-        config, ports, telemetry, store, outbox, registry, receiver, seen, letters, cursors, {}, watch,
+        config, ports, telemetry, store, outbox, registry, receiver, seen, letters, alarms, cursors, {}, watch,
         pack({name: repr(asdict(policy)) for name, policy in policies.items()}),
     )  # fmt: skip
     for name, (channel, keys) in setups.items():

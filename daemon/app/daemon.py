@@ -12,11 +12,13 @@ from daemon.admin.answers import refuse
 from daemon.admin.api import AdminHandler
 from daemon.admin.inside import Inside
 from daemon.app.assembly import Parts, assemble
+from daemon.app.clocks import Clocks
 from daemon.app.maintenance import Upkeep
+from daemon.app.sentinel import Sentinel
 from daemon.app.watching import CounterView
 from daemon.config import Config
 from daemon.domain.channel import Platform
-from daemon.domain.instants import SECOND_US, ClockOffset, FormerOffset, Span
+from daemon.domain.instants import SECOND_US
 from daemon.events import Event
 from daemon.ingress.http_types import Limits
 from daemon.ingress.server import FAREWELLS_MAX, HttpServer
@@ -34,8 +36,6 @@ REPEATED_MAX = 1_000
 within `CHECKPOINT_S` would start more slowly each time."""
 CHECKPOINT_S = 2.0
 """Seconds between two checkpoints; what lies between is repeated from the log after a kill."""
-CLOCK_DRIFT_US = SECOND_US
-"""How far a channel's clock may have drifted from ours while nobody looked; more shows as a contradiction."""
 EXPIRE_S = 3600.0
 PAGE_PAUSE_S = 0.01
 """Between two pages of housekeeping, so that it never holds up a sale."""
@@ -67,6 +67,7 @@ class Daemon:
     admin: HttpServer = field(init=False)
     handler: PublicHandler = field(init=False)
     inside: Inside = field(init=False)
+    clocks: Clocks = field(init=False)
     serving: trio.Event = field(factory=trio.Event)
     """Set when state is complete and webhooks are answered."""
     ended: trio.Event = field(factory=trio.Event)
@@ -75,6 +76,7 @@ class Daemon:
 
     def __attrs_post_init__(self) -> None:
         parts = self.parts
+        self.clocks = Clocks(parts.store, parts.channels)
         intakes = {name: channel.intake for name, channel in parts.channels.items()}
         limits = parts.config.limits
         self.handler = PublicHandler(
@@ -87,7 +89,7 @@ class Daemon:
         self.public = HttpServer(self.handler, http_limits, on_error=self._request_failed, wall_clock=self._wall_s)
         upkeep = Upkeep(parts.store, parts.registry, parts.receiver, intakes, parts.telemetry, self.checkpoint)
         self.inside = Inside(
-            parts.store, parts.registry, parts.outbox, parts.dead_letters, parts.channels, upkeep,
+            parts.store, parts.registry, parts.outbox, parts.dead_letters, parts.alarms, parts.channels, upkeep,
             CounterView(parts.telemetry.counters), parts.ports.wall_us(), self.not_ready,
         )  # fmt: skip
         admin = AdminHandler(self.inside, new_id=parts.ports.new_id, forget=self._discarded, witness=self._commanded)
@@ -184,44 +186,18 @@ class Daemon:
         for name in unpack(parts.store.env.get(META, b"paused") or pack([])):
             if name in parts.channels:
                 parts.channels[name].account.paused = True
-        self._recall_clocks()
+        self.clocks.recall()
         unfinished = parts.registry.resume(life_us, parts.policies)
         parts.telemetry.event(Event.STARTED, events=parts.store.head.seq, repeated=repeated, unfinished=unfinished)
         if repeated > REPEATED_MAX:
             await self.checkpoint()
 
-    def _recall_clocks(self) -> None:
-        """What was known of the channels' clocks, a little wider: without it a webhook that comes before a channel's
-        first answer could not be told from one of five minutes earlier."""
-        for name, (lo, hi, samples, *more) in unpack(self.parts.store.env.get(META, b"clocks") or pack({})).items():
-            if name in self.parts.channels:
-                span = Span(lo - CLOCK_DRIFT_US, hi + CLOCK_DRIFT_US)
-                known_us = more[0] if more else self.parts.store.head.hlc_us
-                formers = tuple(FormerOffset(Span(lo, hi), first, last) for lo, hi, first, last in more[1:])
-                self.parts.channels[name].account.offset = ClockOffset(span, samples, known_us, formers)
-        for channel in self.parts.channels.values():
-            channel.account.clock_learned = self._note_clocks
-
-    def _note_clocks(self) -> None:
-        offsets = {name: each.account.offset for name, each in self.parts.channels.items()}
-        known = {
-            name: (
-                each.span.lo,
-                each.span.hi,
-                each.samples,
-                each.at_us,
-                *((old.span.lo, old.span.hi, old.first_us, old.last_us) for old in each.formers),
-            )
-            for name, each in offsets.items()
-            if each.samples
-        }
-        if known:
-            self.parts.store.put(META, b"clocks", pack(known))
-
     async def _start(self, rooms: trio.Nursery, public: Listeners, admin: Listeners) -> None:
         parts = self.parts
         await rooms.start(parts.registry.run)
         rooms.start_soon(self._checkpoints)
+        sentinel = Sentinel(parts.alarms, parts.dead_letters, parts.channels, parts.ports.wall_us)
+        rooms.start_soon(self._supervise, "sentinel", sentinel.run)
         for name, channel in parts.channels.items():
             for what, task in {
                 "poller": channel.poller.run,
@@ -270,7 +246,7 @@ class Daemon:
             parts.cursors.catch_up()
             rows = await parts.store.checkpoint() if parts.store.behind else 0
             if rows:
-                self._note_clocks()
+                self.clocks.note()
                 parts.seen.checkpointed()
                 gone = parts.registry.checkpointed()
                 parts.telemetry.event(Event.CHECKPOINT, rows=rows, seq=parts.store.head.seq, passivated=gone)

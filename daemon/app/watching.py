@@ -20,6 +20,7 @@ from daemon.ingress.catalogue import Offer
 from daemon.ingress.normalise import Unlinked
 from daemon.ingress.receiver import Answer
 from daemon.ingress.signature import Finding
+from daemon.storage.alarms import Alarm
 from daemon.storage.codec import Cause
 from daemon.storage.dead_letters import DeadKind
 from daemon.telemetry import Counters, Telemetry
@@ -86,6 +87,23 @@ class Watch:
         if channel not in self.figures:
             self.figures[channel] = ChannelFigures()
         return self.figures[channel]
+
+    # -- alarms --
+
+    def alarm_began(self, alarm: Alarm) -> None:
+        """A condition that wants a person."""
+        self.telemetry.event(
+            Event.ALARM_RAISED, channel=alarm.channel or None, condition=alarm.condition, text=alarm.text,
+            what_to_do=alarm.runbook, **_about(alarm),
+        )  # fmt: skip
+
+    def alarm_ended(self, alarm: Alarm) -> None:
+        """It is over."""
+        lasted_s = round((self.wall_us() - alarm.since_us) / 1e6, 3)
+        self.telemetry.event(
+            Event.ALARM_CLEARED, channel=alarm.channel or None, condition=alarm.condition, lasted_s=lasted_s,
+            found=alarm.count, **_about(alarm),
+        )  # fmt: skip
 
     # -- actors --
 
@@ -228,6 +246,10 @@ class Watch:
             Event.READ_BACK, channel=slot.channel, sku=slot.sku, listing=slot.listing, shown=shown,
             believed=slot.belief, wanted=slot.desired,
         )  # fmt: skip
+
+
+def _about(alarm: Alarm) -> dict[str, Any]:
+    return {"subject": alarm.subject} if alarm.subject else {}
 
 
 def _source(cause: Cause) -> str:

@@ -46,6 +46,8 @@ class Account:
     ending: bool = False
     """The process ends: nothing more is pushed by it. No matter of the person's, nor of the next start."""
     last_error: str = ""
+    answered: bool = False
+    """It did something as it should since this process began."""
     calls: int = 0
     notice: Callable[..., None] = _silent
     """Told `(event, **fields)`: breaker_opened, breaker_closed, throttled, clock_jumped."""
@@ -127,6 +129,7 @@ class Account:
             self._failed(judged[0].reason)
             return
         self.last_error = throttles[0].reason if throttles else ""
+        self.answered = True
         if self.breaker.succeeded():
             self.notice("breaker_closed")
 

@@ -101,6 +101,11 @@ class Dispatcher:
         self.request_life_us = int(traits.request_life_s * SECOND_US)
         self._calls = trio.Semaphore(max(1, traits.concurrency))
 
+    @property
+    def holds_raises(self) -> bool:
+        """Did a raise wait for the order feed when slots were looked through last?"""
+        return self._waiting_raise
+
     # -- choosing --
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:

@@ -102,6 +102,10 @@ class DeadLetters:
         if letter:
             self.store.delete(DEAD, number(letter))
 
+    def pushes(self, channel: str) -> int:
+        """How many listings of this channel have a letter about a level that was refused."""
+        return sum(1 for owner, _ in self._pushes if owner == channel)
+
     def get(self, letter: int) -> DeadLetter | None:
         """One durable letter."""
         payload = self.store.env.get(DEAD, number(letter))
@@ -111,6 +115,7 @@ class DeadLetters:
         """It was retried or discarded."""
         self.store.delete(DEAD, number(letter))
         self._kept = {key: other for key, other in self._kept.items() if other != letter}
+        self._pushes = {key: other for key, other in self._pushes.items() if other != letter}
         for sku, letters in list(self._poison.items()):
             if letters.pop(letter, None) is not None:
                 if not letters:

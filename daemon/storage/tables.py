@@ -18,6 +18,7 @@ orders       channel NUL order behind   ([[line, sku, listing, recipe if any] ..
 history      sku NUL seq    behind      empty: which events concern a SKU
 dedup        digest         behind      delivery number
 open         sku            behind      empty: SKUs with a listing that needs work
+alarms       condition NUL channel NUL subject       an open alarm (alarms.Alarm)
 """
 
 from __future__ import annotations
@@ -37,9 +38,11 @@ ORDERS = "orders"
 HISTORY = "history"
 DEDUP = "dedup"
 OPEN = "open"
+ALARMS = "alarms"
 
 TABLES = (
     META, LOG, CHAIN, DELIVERIES, DEAD, CURSORS, REFETCH, SKUS, LINKS, ORDERS, HISTORY, DEDUP, OPEN,
+    ALARMS,
 )  # fmt: skip
 
 BEHIND = frozenset({SKUS, LINKS, ORDERS, HISTORY, DEDUP, OPEN})

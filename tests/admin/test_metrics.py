@@ -14,6 +14,10 @@ async def test_metrics_are_openmetrics_and_name_every_part(house: House, admin: 
     await house.counted("A", 5)
     house.channels["shop"].push_lag = Lag(12.0, 20.0, 250.0, 4)
     house.channels["site"].paused = True
+    for channel in ("shop", "site"):
+        house.alarms.raised("feed_unread", channel, "no answer")
+    for sku in ("A", "B"):
+        house.alarms.raised("mass_change", "shop", "many", sku)
     answer = await admin.get("/metrics")
     assert answer.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
     families = list(text_string_to_metric_families(answer.body.decode()))
@@ -31,6 +35,12 @@ async def test_metrics_are_openmetrics_and_name_every_part(house: House, admin: 
     assert ("onhand_push_lag_seconds", ("channel", "site"), ("quantile", "0.99")) not in samples
     assert samples["onhand_channel_state", ("channel", "site"), ("onhand_channel_state", "paused")] == 1
     assert samples["onhand_channel_state", ("channel", "site"), ("onhand_channel_state", "live")] == 0
+    alarms = {key[1:]: value for key, value in samples.items() if key[0] == "onhand_alarms"}
+    assert alarms == {
+        (("channel", "shop"), ("condition", "feed_unread")): 1,
+        (("channel", "site"), ("condition", "feed_unread")): 1,
+        (("channel", "shop"), ("condition", "mass_change")): 2,
+    }
     assert samples["onhand_channel_pushes_total", ("channel", "shop")] == 3
 
 

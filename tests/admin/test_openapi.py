@@ -36,6 +36,7 @@ async def furnish(house: House) -> None:
     await house.sold("C", 1, order="1003")
     for kind in ("puzzle", "late", "unlinked", "push"):
         house.dead_letters.add(kind, 1, channel="shop", sku="A/1", cause="c", subject=kind, content=b"x", delivery=3)  # type: ignore[arg-type]  # four of the kinds
+    house.alarms.raised("mass_change", "shop", "many", "A/1")
     await house.store.flush()
 
 

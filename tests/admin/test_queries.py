@@ -131,6 +131,20 @@ async def test_status_says_why_the_daemon_is_not_ready(house: House, admin: Admi
     assert (status["ready"], status["not_ready"]) == (False, "shop was not polled yet")
 
 
+async def test_status_names_the_open_alarms_with_what_to_do(house: House, admin: AdminSocket) -> None:
+    assert (await admin.get("/v1/status")).json()["alarms"] == []
+    for _ in range(2):
+        house.alarms.raised("webhooks_silent", "shop", "no webhook told of order 7")
+    (alarm,) = (await admin.get("/v1/status")).json()["alarms"]
+    said = {name: alarm[name] for name in ("condition", "channel", "subject", "text", "count")}
+    assert said == {
+        "condition": "webhooks_silent", "channel": "shop", "subject": None, "text": "no webhook told of order 7",
+        "count": 2,
+    }  # fmt: skip
+    assert alarm["since"] <= alarm["last"]
+    assert "onhand webhooks" in alarm["what_to_do"]
+
+
 async def test_history_holds_cause_and_old_and_new_value(house: House, admin: AdminSocket) -> None:
     await house.listed("A", 1, "shop")
     await house.counted("A", 5)

@@ -79,6 +79,17 @@ async def test_status_and_channels_are_tables_and_documents(house: House, onhand
     assert (await onhand("channels", "pause", "nowhere")).code == 1
 
 
+async def test_status_begins_with_the_open_alarms(house: House, onhand: Onhand) -> None:
+    assert "ALARM" not in (await onhand("status")).out
+    for _ in range(3):
+        house.alarms.raised("webhooks_silent", "shop", "no webhook told of order 7")
+    first, second, third, *_ = (await onhand("status")).out.splitlines()
+    assert first.startswith("ALARM WEBHOOKS SILENT shop, since 2025-")
+    assert first.strip().endswith("found 3 times")
+    assert second.strip() == "no webhook told of order 7"
+    assert third.startswith("  what to do: `onhand webhooks check`")
+
+
 async def test_history_and_explain_tell_the_story(house: House, onhand: Onhand) -> None:
     await house.listed("A", 5, "shop")
     await house.counted("A", 5)
