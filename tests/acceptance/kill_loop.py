@@ -43,6 +43,8 @@ STOP_KILLS = 0.15
 """So many lives are asked to stop and killed while they do."""
 TELLERS, TELLER_PACE_S, SHOPPER_PACE_S = 4, 0.03, 0.3
 LATEST_WRITE_S = 9.0
+START_MAX_S = 120.0
+"""A daemon that does not serve by then refuses to start; what it says is in its `daemon.err`."""
 """A storefront may apply a write so long after its client gave up."""
 FAULTS = {
     "webhook": {"duplicate": 0.2, "drop": 0.1, "reorder": 0.3, "delay_s": 1.0},
@@ -147,7 +149,8 @@ class Round:
         began = trio.current_time()
         self.result.starts += 1
         self.world.daemon.process.start()
-        await self.world.serving()
+        with trio.fail_after(START_MAX_S):
+            await self.world.serving()
         self.starts_s.append(trio.current_time() - began)
 
     async def _audit(self) -> None:

@@ -5,6 +5,7 @@ They show that the kill loop and the matrix would see it.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,11 +16,23 @@ from daemon.actors.actor import Unit
 from daemon.actors.registry import Registry
 from daemon.domain.observations import OrderLine
 from daemon.ingress.receiver import Receiver
+from daemon.ports import WriterThread
+
+
+LAZY_S = 0.02
+"""So long such a daemon gathers what it commits at once. On a fast disk there would be next to nothing to lose."""
 
 
 def ack_first() -> None:
-    """A webhook is answered as soon as it is applied in memory, before the commit that makes it durable."""
-    deliver = Registry.deliver
+    """A webhook is answered as soon as it is applied in memory; the commit that makes it durable follows later."""
+    deliver, in_thread = Registry.deliver, WriterThread.__call__
+
+    async def lazy(self: WriterThread, fn: Callable[[], Any], /) -> Any:
+        def later() -> Any:
+            time.sleep(LAZY_S)
+            return fn()
+
+        return await in_thread(self, later)
 
     async def hasty(self: Registry, parts: list[Any], finish: Any = None) -> Any:
         if not any(part.cause.by == "webhook" for part in parts):
@@ -31,6 +44,7 @@ def ack_first() -> None:
         return unit
 
     Registry.deliver = hasty  # type: ignore[method-assign]
+    WriterThread.__call__ = lazy  # type: ignore[method-assign]
 
 
 def no_dedup() -> None:

@@ -13,9 +13,11 @@ from daemon.domain.exchange import NoAnswer, Reply, Request, Response
 from daemon.domain.instants import SECOND_US
 from daemon.domain.sku import Sku
 from daemon.domain.slot import Slot
+from daemon.storage.tables import pair
 from tests.simulation.kits import related
 
 if TYPE_CHECKING:
+    from daemon.actors.registry import Registry
     from daemon.app.assembly import Parts
     from tests.simulation.fronts import Front
     from tests.simulation.oracle import Oracle
@@ -99,7 +101,7 @@ class Pushing:
             kin = related(sku, self.oracle.world.plan.kits)
             if (front.blind or len(kin) > 1) and slot.raises() and not self.oracle.world.wall_set:
                 for each in kin:
-                    self._check_raise(slot, each, parts.registry.peek(each))
+                    self._check_raise(slot, each, parts.registry)
             known[item["listing"]] = {
                 (key[1], key[2]): line.now().taken
                 for key, line in state.stock.lines.items()
@@ -121,15 +123,18 @@ class Pushing:
         if self.oracle.world.plan.fair and slot.attempt == 1 and not slot.touched and waited_s > PROMPT_S:
             self.oracle.fail("I7", f"a wish waited {waited_s:.3f} s in fair weather: {slot}")
 
-    def _check_raise(self, slot: Slot, sold: str, state: Sku | None) -> None:
+    def _check_raise(self, slot: Slot, sold: str, registry: Registry) -> None:
         """Without compare-and-set, and where kits share units: every sale there before the wish must be known, of the
         SKU itself and of `sold`, which takes or gives the same units."""
-        truth = self.oracle.fronts[slot.channel]
+        truth, state = self.oracle.fronts[slot.channel], registry.peek(sold)
         for line in truth.by_sku[sold]:
             then = line.as_of(slot.wanted_us - 1, None)
             known = state.stock.lines.get((slot.channel, line.order, line.name)) if state else None
             newest = max((seen.version for seen in known.sightings), default=0) if known else 0
             taken = known.now().taken if known else 0
+            if known is None and (entry := registry.orders.table.get(pair(slot.channel, line.order))):
+                # Struck before anybody told of it: the version without it says that it takes nothing.
+                newest = max((version for version, _ in entry.versions), default=0)
             if line.versions[0].at_us < self.oracle.durable.settled_us[sold]:
                 continue  # folded: known, and not as a line any more
             if then is not None and newest < then.number and then.taken() > taken:
