@@ -179,6 +179,9 @@ class SandboxAdapter:
     def wanted_topics(self) -> tuple[str, ...]:
         return ()
 
+    def order_topics(self) -> tuple[str, str]:
+        return ("order.updated", "order.updated")
+
     def register(self, topic: str, url: str, existing: Webhook | None) -> Exchange[Webhook | Failure]:  # noqa: ARG002
         # The arguments go unused: a storefront is told its one webhook URL when it is started.
         yield from ()

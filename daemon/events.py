@@ -89,6 +89,7 @@ class Event(Enum):
     CLOCK_OFFSET_JUMPED = "clock.offset_jumped", _WARNING, "a channel's clock moved against ours"
     WEBHOOK_REGISTERED = "webhook.registered", _INFO, "a subscription was made at the channel"
     WEBHOOK_DISABLED = "webhook.disabled", _WARNING, "the channel switched a subscription off; polling covers for it"
+    WEBHOOK_MISSED = "webhook.missed", _INFO, "the order feed shows a version that no webhook told in time"
     WEBHOOK_FAILED = "webhook.failed", _WARNING, "a subscription could not be made or checked (once)"
 
     # --- alarms ---

@@ -17,6 +17,7 @@ from daemon.admin.answers import refuse
 from daemon.admin.api import AdminHandler
 from daemon.admin.inside import ChannelView, Inside, Lag, RebuildReport, ReconcileReport
 from daemon.domain.channel import Webhook
+from daemon.domain.gaps import Capture
 from daemon.domain.instants import Instant, Span, exactly
 from daemon.domain.kits import NO_KITS
 from daemon.domain.observations import LevelReport, OrderLine, Recipe, StockCount
@@ -72,6 +73,8 @@ class TwinChannel:
     paused: bool = False
     hindrance: str = ""
     push_lag: Lag = NO_LAG
+    captures: dict[str, tuple[Capture, Capture]] = field(factory=dict)
+    blind_since_us: int = 0
     hold: trio.Event | None = None
     """`reconcile` waits for it."""
 
@@ -80,6 +83,7 @@ class TwinChannel:
             name=self.name, platform="sandbox", state="paused" if self.paused else "live", breaker="closed",
             push_lag=self.push_lag, webhook_lag=NO_LAG, commit_lag=NO_LAG, pending=0, in_flight=0, dead=0,
             watermark_us=self.watermark_us, clock_offset_ms=(-1.5, 2.5), last_error="", pushes=3, polls=2, webhooks=1,
+            captures=self.captures, blind_since_us=self.blind_since_us,
         )  # fmt: skip
 
     def policy(self) -> Policy:

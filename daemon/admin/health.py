@@ -8,6 +8,7 @@ from daemon.admin.answers import Json
 from daemon.admin.inside import ChannelView, Inside, Lag, RebuildReport, ReconcileReport
 from daemon.admin.views import counts
 from daemon.admin.words import when
+from daemon.domain.gaps import Capture
 from daemon.storage.alarms import Alarm
 
 COUNTED = ("acked", "duplicates", "rejected")
@@ -79,7 +80,18 @@ def channel_view(view: ChannelView) -> Json:
         "pushes": view.pushes,
         "polls": view.polls,
         "webhooks": view.webhooks,
+        "webhooks_silent_since": when(view.blind_since_us),
+        "webhook_capture": [
+            {"topic": topic, "hour": capture_view(hour), "day": capture_view(day)}
+            for topic, (hour, day) in sorted(view.captures.items())
+        ],
     }
+
+
+def capture_view(capture: Capture) -> Json:
+    """What webhooks told of what they should have told; `ratio` None where that was nothing."""
+    ratio = capture.ratio
+    return {"told": capture.told, "missed": capture.missed, "ratio": None if ratio is None else round(ratio, 4)}
 
 
 def lag_view(lag: Lag) -> Json:

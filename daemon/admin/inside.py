@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal, Protocol
 
-from attrs import frozen
+from attrs import field, frozen
 
 from daemon.actors.registry import Registry
 from daemon.domain.channel import Webhook
+from daemon.domain.gaps import Capture
 from daemon.domain.policy import Policy
 from daemon.storage.alarms import Alarms
 from daemon.storage.dead_letters import DeadLetters
@@ -54,6 +55,10 @@ class ChannelView:
     webhooks: int
     compare_and_set: bool = False
     """The channel itself refuses a push over a sale we have not heard of: raises need not wait for its feed."""
+    captures: Mapping[str, tuple[Capture, Capture]] = field(factory=dict)
+    """By webhook topic that tells of orders: how much of what the order feed showed it told; last hour, last day."""
+    blind_since_us: int = 0
+    """Its webhooks are silent since then; 0 while they are not."""
 
 
 @frozen

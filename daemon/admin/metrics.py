@@ -117,11 +117,34 @@ def _channels(views: list[ChannelView]) -> Iterator[Metric]:
         yield _each_gauge(f"channel_{name}", help_text, {view.name: getattr(view, name) for view in views})
     seen = {view.name: view.watermark_us / 1e6 for view in views if view.watermark_us}
     yield _each_gauge("channel_orders_seen_seconds", "Every order up to here (since 1970) is absorbed.", seen)
+    silent = {view.name: float(bool(view.blind_since_us)) for view in views}
+    yield _each_gauge("channel_webhooks_silent", "1 while the channel's webhooks tell nothing.", silent)
+    yield from _captures(views)
     for name, help_text in (("pushes", "Levels pushed."), ("polls", "Order feeds read."), ("webhooks", "Webhooks.")):
         family = CounterMetricFamily(f"onhand_channel_{name}", help_text, labels=["channel"])
         for view in views:
             family.add_metric([view.name], getattr(view, name))
         yield family
+
+
+def _captures(views: list[ChannelView]) -> Iterator[Metric]:
+    ratio = GaugeMetricFamily(
+        "onhand_webhook_capture_ratio", "Of the versions of orders that webhooks should tell, the part they told.",
+        labels=["channel", "topic", "window"],
+    )  # fmt: skip
+    missed = GaugeMetricFamily(
+        "onhand_webhook_missed",
+        "Versions of orders that no webhook told in time.",
+        labels=["channel", "topic", "window"],
+    )
+    for view in views:
+        for topic, captures in view.captures.items():
+            for window, capture in zip(("hour", "day"), captures, strict=True):
+                missed.add_metric([view.name, topic, window], capture.missed)
+                if capture.ratio is not None:
+                    ratio.add_metric([view.name, topic, window], capture.ratio)
+    yield ratio
+    yield missed
 
 
 def _each_gauge(name: str, help_text: str, values: dict[str, float]) -> Metric:

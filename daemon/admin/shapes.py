@@ -239,6 +239,22 @@ class ClockOffset(Shape, frozen=True):
     at_most: float
 
 
+class CaptureFigures(Shape, frozen=True):
+    """Versions of orders that webhooks told, or not in time; `ratio` null where there was nothing to tell."""
+
+    told: int
+    missed: int
+    ratio: float | None
+
+
+class TopicCapture(Shape, frozen=True):
+    """A webhook topic that tells of orders, held against the order feed."""
+
+    topic: str
+    hour: CaptureFigures
+    day: CaptureFigures
+
+
 class ChannelState(Shape, frozen=True):
     """One channel."""
 
@@ -258,6 +274,8 @@ class ChannelState(Shape, frozen=True):
     pushes: int
     polls: int
     webhooks: int
+    webhooks_silent_since: Moment
+    webhook_capture: list[TopicCapture]
 
 
 class ChannelList(Shape, frozen=True):

@@ -21,6 +21,7 @@ from daemon.domain.exchange import Reply, Request
 from daemon.domain.sku import Message
 from daemon.events import Event
 from daemon.ingress.catalogue import Catalogue, FirstCounts
+from daemon.ingress.hookwatch import HookWatch
 from daemon.ingress.normalise import Normaliser
 from daemon.ingress.poller import Poller
 from daemon.ingress.receiver import Intake, Receiver
@@ -126,16 +127,6 @@ def _channel(
     def say(event: Event) -> Callable[[str], None]:
         return lambda error: telemetry.event(event, channel=name, error=error)
 
-    intake = Intake(name, account.adapter, keys, normaliser, look)
-    poller = Poller(
-        account, intake, parts.receiver, parts.cursors, refetches, advanced,
-        say(Event.POLL_FAILED), lambda: telemetry.event(Event.POLL_RECOVERED, channel=name),
-    )  # fmt: skip
-    dispatcher = Dispatcher(
-        account, parts.outbox, parts.store, parts.dead_letters, poller, deliver, parts.watch, parts.ports.rng,
-        registry.shares, registry.halted.__contains__,
-    )  # fmt: skip
-    catalogue = Catalogue(account, intake, parts.receiver, first_counts, failed=say(Event.POLL_FAILED))
     url = f"{parts.config.public_url}/webhooks/{name}" if parts.config.public_url else ""
     subscriptions = Subscriptions(
         account, url,
@@ -143,8 +134,23 @@ def _channel(
         lambda topic, state: telemetry.event(Event.WEBHOOK_DISABLED, channel=name, topic=topic, state=state),
         say(Event.WEBHOOK_FAILED),
     )  # fmt: skip
+    hooks = HookWatch(
+        account, subscriptions, parts.alarms, parts.store, look,
+        lambda order, version: telemetry.event(Event.WEBHOOK_MISSED, channel=name, order=order, version=version),
+    )  # fmt: skip
+    intake = Intake(name, account.adapter, keys, normaliser, look, hooks)
+    poller = Poller(
+        account, intake, parts.receiver, parts.cursors, refetches, advanced,
+        say(Event.POLL_FAILED), lambda: telemetry.event(Event.POLL_RECOVERED, channel=name),
+        lambda: hooks.blind,
+    )  # fmt: skip
+    dispatcher = Dispatcher(
+        account, parts.outbox, parts.store, parts.dead_letters, poller, deliver, parts.watch, parts.ports.rng,
+        registry.shares, registry.halted.__contains__,
+    )  # fmt: skip
+    catalogue = Catalogue(account, intake, parts.receiver, first_counts, failed=say(Event.POLL_FAILED))
     channel = Channel(
-        name, config.adapter, account, intake, poller, catalogue, dispatcher, subscriptions,
+        name, config.adapter, account, intake, poller, catalogue, dispatcher, subscriptions, hooks,
         parts.outbox.lane(name), parts.watch.of(name), telemetry, parts.store.now_us,
     )  # fmt: skip
     account.notice = channel.notice

@@ -13,6 +13,7 @@ from daemon.domain.channel import Webhook
 from daemon.domain.policy import Policy
 from daemon.events import Event
 from daemon.ingress.catalogue import Catalogue
+from daemon.ingress.hookwatch import HookWatch
 from daemon.ingress.poller import Poller
 from daemon.ingress.receiver import Intake
 from daemon.ingress.subscriptions import Subscriptions
@@ -34,6 +35,7 @@ class Channel:
     catalogue: Catalogue
     dispatcher: Dispatcher
     subscriptions: Subscriptions
+    hooks: HookWatch
     lane: Lane
     figures: ChannelFigures
     telemetry: Telemetry
@@ -66,6 +68,8 @@ class Channel:
             pushes=self.figures.pushes,
             polls=self.poller.polls,
             webhooks=self.figures.webhooks,
+            captures=self.hooks.captures(),
+            blind_since_us=self.hooks.gaps.blind_since_us(),
             compare_and_set=self.account.adapter.traits.compare_and_set,
         )
 

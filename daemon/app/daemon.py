@@ -204,6 +204,7 @@ class Daemon:
                 "catalogue": channel.catalogue.run,
                 "dispatcher": channel.dispatcher.run,
                 "subscriptions": channel.subscriptions.run,
+                "webhook watch": channel.hooks.run,
             }.items():
                 rooms.start_soon(self._supervise, f"{what} of {name}", task)
         await rooms.start(self.admin.serve, admin)

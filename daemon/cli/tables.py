@@ -110,7 +110,7 @@ def channels(document: Any) -> Table:
     """`onhand channels`."""
     columns = (
         "channel", "platform", "state", "breaker", "#push ms p50", "#p99", "#webhook ms p50", "#p99",
-        "#waiting", "#in flight", "#dead", "orders seen until", "last error",
+        "webhooks told", "#waiting", "#in flight", "#dead", "orders seen until", "last error",
     )  # fmt: skip
     return table(
         columns,
@@ -119,12 +119,24 @@ def channels(document: Any) -> Table:
                 each["name"], each["platform"], each["state"], each["breaker"],
                 each["push_lag_ms"]["p50"], each["push_lag_ms"]["p99"],
                 each["webhook_lag_ms"]["p50"], each["webhook_lag_ms"]["p99"],
-                each["pending"], each["in_flight"], each["dead"],
+                _capture(each), each["pending"], each["in_flight"], each["dead"],
                 clock(each["orders_seen_until"]), each["last_error"],
             )
             for each in document["channels"]
         ),
     )  # fmt: skip
+
+
+def _capture(channel: Any) -> str:
+    """How much of what the order feed showed its webhooks told: in the last hour, else in the last day."""
+    if channel["webhooks_silent_since"]:
+        return f"SILENT since {clock(channel['webhooks_silent_since'])}"
+    for window in ("hour", "day"):
+        told = sum(topic[window]["told"] for topic in channel["webhook_capture"])
+        missed = sum(topic[window]["missed"] for topic in channel["webhook_capture"])
+        if told + missed:
+            return f"{100 * told / (told + missed):.1f} % this {window}"
+    return "-"
 
 
 def _stock(document: Any) -> str:

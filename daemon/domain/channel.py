@@ -167,6 +167,7 @@ class Traits:
     compare_and_set: a push is refused where the channel shows something else than `believed`
     feed_lag_s: an order may take so long to appear in the order feed
     overlap_s: how far each poll reaches back behind its cursor
+    webhooks_late_s: webhooks may be so late as a matter of course
     """
 
     batch_max: int = 1
@@ -180,6 +181,7 @@ class Traits:
     poll_interval_s: float = 60.0
     catalogue_interval_s: float = 3600.0
     registers_webhooks: bool = False
+    webhooks_late_s: float = 0.0
 
 
 class Adapter(Protocol):
@@ -226,6 +228,10 @@ class Adapter(Protocol):
 
     def wanted_topics(self) -> tuple[str, ...]:
         """The topics that must be subscribed; empty where the platform is told elsewhere."""
+        ...
+
+    def order_topics(self) -> tuple[str, str]:
+        """The topics that tell of a new order and of a changed one, as `parse` names them; "" where none does."""
         ...
 
     def register(self, topic: str, url: str, existing: Webhook | None) -> Exchange[Webhook | Failure]:

@@ -21,6 +21,11 @@ from daemon.storage.cursors import Cursor, Cursors, Refetches
 LOOKBACK_US = 3 * 86_400 * SECOND_US
 """The first poll of a channel reaches back so far: open orders from before the first count are known then."""
 
+BLIND_FACTOR = 4
+"""While webhooks are silent, the feed is read so many times as often."""
+BLIND_SHARE = 0.2
+"""But reading it more often may take no more than this part of the platform's budget of calls."""
+
 PAGES_MAX = 10_000
 """More pages in one poll mean that the channel does not page."""
 
@@ -42,8 +47,12 @@ class Poller:
     """Called when the watermark moved: raises that waited for it may go."""
     failed: Callable[[str], None] = _silent
     recovered: Callable[[], None] = lambda: None
+    blind: Callable[[], bool] = lambda: False
+    """Do webhooks tell nothing?"""
     polls: int = 0
     broken: str = ""
+    _pages: int = 1
+    """Calls that the last reading took."""
     _turn: trio.Lock = field(factory=trio.Lock)
     _poked: trio.Event = field(factory=trio.Event)
 
@@ -63,16 +72,24 @@ class Poller:
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Poll at the platform's interval, and whenever poked, for ever."""
         task_status.started()
-        interval_s = self.account.adapter.traits.poll_interval_s
         while True:
             wait_s = self.account.wait_s()
             if wait_s:
                 await trio.sleep(wait_s)
                 continue
             await self.poll()
+            interval_s = self.interval_s()
             with trio.move_on_after(interval_s if not self.broken else min(interval_s, 5.0)):
                 await self._poked.wait()
             self._poked = trio.Event()
+
+    def interval_s(self) -> float:
+        """Seconds between two polls; fewer while webhooks are silent, as far as the budget allows."""
+        traits = self.account.adapter.traits
+        if not self.blind():
+            return traits.poll_interval_s
+        affordable_s = self._pages / (traits.rate_per_s * BLIND_SHARE)
+        return min(traits.poll_interval_s, max(traits.poll_interval_s / BLIND_FACTOR, affordable_s))
 
     async def absorb(self, until_us: int) -> bool:
         """Read the feed until every order up to `until_us` (our clock) is absorbed; False where that failed."""
@@ -113,7 +130,8 @@ class Poller:
         high_us = cursor.position_us or account.channel_now_us() - LOOKBACK_US
         since_us = high_us - int(traits.overlap_s * SECOND_US)
         page = ""
-        for _ in range(PAGES_MAX):
+        for number in range(1, PAGES_MAX + 1):
+            self._pages = number
             answer = await account.converse(account.adapter.orders(since_us, page))
             if isinstance(answer, (NoAnswer, Failure)):
                 return answer.reason

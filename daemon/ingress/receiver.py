@@ -56,6 +56,28 @@ class ReceiptWatcher(Protocol):
     def unlinked(self, line: Unlinked, letter: int) -> None: ...
 
 
+class Hooks(Protocol):
+    """Compares what webhooks tell with what the channel shows; must not raise."""
+
+    def told(self, facts: Facts, now_us: int) -> None: ...
+    def shown(self, orders: Sequence[OrderSeen], now_us: int, *, by_poll: bool) -> None: ...
+    def excused(self) -> None: ...
+
+
+@frozen
+class Unwatched:
+    """Nobody compares."""
+
+    def told(self, facts: Facts, now_us: int) -> None:
+        """See `Hooks`."""
+
+    def shown(self, orders: Sequence[OrderSeen], now_us: int, *, by_poll: bool) -> None:
+        """See `Hooks`."""
+
+    def excused(self) -> None:
+        """See `Hooks`."""
+
+
 @frozen
 class Intake:
     """What the receiver must know of a channel."""
@@ -66,6 +88,7 @@ class Intake:
     normaliser: Normaliser
     look: Callable[[], None]
     """Poll the channel's feeds soon."""
+    hooks: Hooks = field(factory=Unwatched)
 
 
 @define
@@ -105,6 +128,7 @@ class Receiver:
         if reason := self.store.refuses():
             return self._busy(intake, reason)
         facts = intake.adapter.parse(delivery)
+        intake.hooks.told(facts, delivery.received_us)
         key = digest(intake.name, facts.identity) if facts.identity else b""
         if key and (known := await self._known(key)) is not None:
             answer = Answer.DUPLICATE if known else Answer.BUSY
@@ -178,6 +202,7 @@ class Receiver:
         self.watcher.timed(intake.name, lag, self.wall_us() - delivery.received_us)
 
     def _busy(self, intake: Intake, reason: str) -> Answer:
+        intake.hooks.excused()
         self.watcher.received(intake.name, Answer.BUSY, topic="", delivery=0, note=reason)
         return Answer.BUSY
 
@@ -191,6 +216,7 @@ class Receiver:
         cause = Cause(by, intake.name)
         parts: list[Part] = []
         unlinked: list[Unlinked] = []
+        intake.hooks.shown(orders, self.wall_us(), by_poll=by == "poll")
         for order in orders:
             told, strange = intake.normaliser.order(order, cause, read_us)
             parts += told

@@ -1,14 +1,15 @@
 """A channel's webhook subscriptions: what is there, what is missing or switched off, and putting it right.
 
-A platform that switched a subscription off tells nobody: so it is looked at every hour.
+A platform that switched a subscription off tells nobody: so it is looked at every hour, and whenever webhooks seem
+to be missing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import trio
-from attrs import define
+from attrs import define, field
 
 from daemon.domain.channel import Webhook
 from daemon.domain.exchange import NoAnswer
@@ -28,7 +29,18 @@ class Subscriptions:
     registered: Callable[[str], None]
     found_disabled: Callable[[str, str], None]
     failed: Callable[[str], None]
+    disabled: Callable[[str], None] = lambda topic: None  # noqa: ARG005 - a silent default
+    """Told each topic that the channel had switched off, before it is put right."""
+    checked: Callable[[frozenset[str], Sequence[str]], None] = lambda active, done: None  # noqa: ARG005 - as above
+    """Told the topics that are subscribed now, and what was done for that."""
     broken: str = ""
+    _had: set[str] = field(factory=set)
+    """The topics that were subscribed when it was looked at last."""
+    _poked: trio.Event = field(factory=trio.Event)
+
+    def poke(self) -> None:
+        """Check soon."""
+        self._poked.set()
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Check and repair every hour, for ever. For platforms without registration it does nothing."""
@@ -41,7 +53,9 @@ class Subscriptions:
             if error and error != self.broken:
                 self.failed(error)
             self.broken = error
-            await trio.sleep(RETRY_S if error else CHECK_S)
+            with trio.move_on_after(RETRY_S if error else CHECK_S):
+                await self._poked.wait()
+            self._poked = trio.Event()
 
     async def listed(self) -> list[Webhook] | str:
         """The subscriptions at the channel, or why they cannot be read."""
@@ -71,11 +85,15 @@ class Subscriptions:
             hook = mine.get(topic)
             if hook is not None and hook.state == "active":
                 continue
-            if hook is not None:
-                self.found_disabled(topic, hook.state)
+            if hook is not None or topic in self._had:
+                self.found_disabled(topic, hook.state if hook is not None else "gone")
+                self.disabled(topic)
             answer = await self.account.converse(self.account.adapter.register(topic, self.url, hook))
             if isinstance(answer, (NoAnswer, Failure)):
                 return f"{topic}: {answer.reason}"
             self.registered(topic)
+            self._had.add(topic)
             done.append(f"{topic}: {'switched on again' if hook else 'subscribed'}")
+        self._had = set(self.account.adapter.wanted_topics())
+        self.checked(frozenset(self._had), done)
         return done

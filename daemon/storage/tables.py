@@ -5,7 +5,8 @@ tables marked "behind" are written after the fact and repeated from the log's ta
 but never lie: every row carries the sequence number up to which it is true.
 
 table        key                        value (msgpack, sealed)
-meta         name                       format, genesis, head, checkpoint (see `environment`), policies, kits
+meta         name                       format, genesis, head, checkpoint (see `environment`), policies, kits, paused,
+                                        clocks, "webhooks of " channel ({topic: when it told something})
 log          seq                        one event (codec.Record)
 chain        seq                        digest of the hash chain after that event, every CHAIN_EVERY events
 deliveries   delivery number            (channel, topic, dedup digest, received_us, kept body zlib-compressed)

@@ -6,6 +6,7 @@ from prometheus_client import REGISTRY
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from daemon.admin.inside import Lag
+from daemon.domain.gaps import Capture
 from tests.harness import START_US, AdminSocket, House
 
 
@@ -18,6 +19,8 @@ async def test_metrics_are_openmetrics_and_name_every_part(house: House, admin: 
         house.alarms.raised("feed_unread", channel, "no answer")
     for sku in ("A", "B"):
         house.alarms.raised("mass_change", "shop", "many", sku)
+    house.channels["shop"].captures = {"order.updated": (Capture(0, 0), Capture(3, 1))}
+    house.channels["site"].blind_since_us = START_US
     answer = await admin.get("/metrics")
     assert answer.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
     families = list(text_string_to_metric_families(answer.body.decode()))
@@ -41,6 +44,16 @@ async def test_metrics_are_openmetrics_and_name_every_part(house: House, admin: 
         (("channel", "site"), ("condition", "feed_unread")): 1,
         (("channel", "shop"), ("condition", "mass_change")): 2,
     }
+    captured = {
+        (name, dict(labels)["window"]): value for (name, *labels), value in samples.items() if "webhook_" in name
+    }
+    assert captured == {
+        ("onhand_webhook_capture_ratio", "day"): 0.75,
+        ("onhand_webhook_missed", "day"): 1,
+        ("onhand_webhook_missed", "hour"): 0,
+    }
+    assert samples["onhand_channel_webhooks_silent", ("channel", "site")] == 1
+    assert samples["onhand_channel_webhooks_silent", ("channel", "shop")] == 0
     assert samples["onhand_channel_pushes_total", ("channel", "shop")] == 3
 
 

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
+from daemon.domain.gaps import Capture
 from daemon.domain.policy import Policy
 from daemon.domain.sku import Failed
 from daemon.storage.codec import pack
@@ -143,6 +144,23 @@ async def test_status_names_the_open_alarms_with_what_to_do(house: House, admin:
     }  # fmt: skip
     assert alarm["since"] <= alarm["last"]
     assert "onhand webhooks" in alarm["what_to_do"]
+
+
+async def test_a_channel_shows_how_much_its_webhooks_tell_and_since_when_they_are_silent(
+    house: House, admin: AdminSocket
+) -> None:
+    house.channels["shop"].captures = {"order.updated": (Capture(0, 0), Capture(3, 1))}
+    house.channels["site"].blind_since_us = house.clock.us
+    shop, site = (await admin.get("/v1/channels")).json()["channels"]
+    assert shop["webhook_capture"] == [
+        {
+            "topic": "order.updated",
+            "hour": {"told": 0, "missed": 0, "ratio": None},
+            "day": {"told": 3, "missed": 1, "ratio": 0.75},
+        }
+    ]
+    assert shop["webhooks_silent_since"] is None
+    assert site["webhooks_silent_since"].startswith("2025-")
 
 
 async def test_history_holds_cause_and_old_and_new_value(house: House, admin: AdminSocket) -> None:

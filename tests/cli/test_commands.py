@@ -11,6 +11,7 @@ import trio
 from daemon.admin.inside import RebuildReport, ReconcileReport
 from daemon.cli import main
 from daemon.domain.channel import Webhook
+from daemon.domain.gaps import Capture
 from tests.admin.test_commands import ME, stopped_by_a_letter
 from tests.cli.conftest import Onhand
 from tests.harness import House, until
@@ -88,6 +89,16 @@ async def test_status_begins_with_the_open_alarms(house: House, onhand: Onhand) 
     assert first.strip().endswith("found 3 times")
     assert second.strip() == "no webhook told of order 7"
     assert third.startswith("  what to do: `onhand webhooks check`")
+
+
+async def test_channels_say_what_webhooks_tell(house: House, onhand: Onhand) -> None:
+    house.channels["shop"].captures = {"order.updated": (Capture(9, 1), Capture(9, 1))}
+    house.channels["site"].blind_since_us = 1_750_000_000_000_000
+    shown = (await onhand("channels")).out
+    assert "90.0 % this hour" in shown
+    assert "SILENT since 2025-06-15 15:06:40Z" in shown
+    house.channels["shop"].captures = {"order.updated": (Capture(0, 0), Capture(1, 1))}
+    assert "50.0 % this day" in (await onhand("channels")).out
 
 
 async def test_history_and_explain_tell_the_story(house: House, onhand: Onhand) -> None:
