@@ -19,6 +19,8 @@ from adapters.sandbox_answers import (
     read_page,
     refused,
     says_no_such_order,
+    subscription_of,
+    subscriptions_of,
 )  # fmt: skip
 from adapters.sandbox_urls import segment, url_groups
 from adapters.sandbox_wire import (
@@ -71,6 +73,8 @@ TRAITS: Final = Traits(
     catalogue_interval_s=3600.0,
     registers_webhooks=False,
 )
+TOPICS: Final = ("order.updated", "level.changed")
+"""What a storefront tells, one subscription each."""
 TIMEOUT_S: Final = 5.0
 """The patience with one request. The storefront's late writes come well within `request_life_s` after it."""
 PAGES_MAX: Final = 2000
@@ -173,19 +177,30 @@ class SandboxAdapter:
     # -- subscriptions --
 
     def webhooks(self) -> Exchange[tuple[Webhook, ...] | Failure]:
-        yield from ()  # an exchange without a request
-        return ()
+        if not self.traits.registers_webhooks:
+            return ()
+        response = yield self._get("/subscriptions", {})
+        got = read_page(response)
+        return got if isinstance(got, Failure) else subscriptions_of(got)
 
     def wanted_topics(self) -> tuple[str, ...]:
-        return ()
+        return TOPICS if self.traits.registers_webhooks else ()
 
     def order_topics(self) -> tuple[str, str]:
         return ("order.updated", "order.updated")
 
-    def register(self, topic: str, url: str, existing: Webhook | None) -> Exchange[Webhook | Failure]:  # noqa: ARG002
-        # The arguments go unused: a storefront is told its one webhook URL when it is started.
-        yield from ()
-        return Failure(Outcome("permanent", "start the storefront with its webhook URL; it takes no subscriptions"))
+    def register(self, topic: str, url: str, existing: Webhook | None) -> Exchange[Webhook | Failure]:
+        if not self.traits.registers_webhooks:
+            # A storefront is told its one webhook URL when it is started, and tells that everything.
+            why = "start the storefront with its webhook URL, or set subscriptions: true for this channel"
+            return Failure(Outcome("permanent", why))
+        if existing is None:
+            body = msgspec.json.encode({"topic": topic, "url": url})
+            response = yield self._request("POST", "/subscriptions", {}, body)
+        else:
+            path = f"/subscriptions/{segment(existing.webhook_id)}"
+            response = yield self._request("PUT", path, {}, msgspec.json.encode({"state": "active"}))
+        return subscription_of(response)
 
     # -- requests --
 
@@ -240,8 +255,11 @@ def _build(setup: Setup) -> SandboxAdapter:
         if trait.name in setup.overrides
     }
     compared = setup.options.get("compare_and_set", "true") not in ("false", "no")
-    return SandboxAdapter(setup.base_url.rstrip("/"), evolve(TRAITS, compare_and_set=compared, **changes))
+    subscribes = setup.options.get("subscriptions", "false") in ("true", "yes")
+    traits = evolve(TRAITS, compare_and_set=compared, registers_webhooks=subscribes, **changes)
+    return SandboxAdapter(setup.base_url.rstrip("/"), traits)
 
 
 PLAIN: Final = Option("compare_and_set", "write false where the storefront overlooks `if_quantity`")
-PLATFORM: Final = Platform("sandbox", _build, options=(PLAIN,), inline_secrets=True, local=True)
+SUBSCRIBES: Final = Option("subscriptions", "write true where webhooks are subscribed over the storefront's API")
+PLATFORM: Final = Platform("sandbox", _build, options=(PLAIN, SUBSCRIBES), inline_secrets=True, local=True)

@@ -15,13 +15,14 @@ from adapters.sandbox_wire import (
     Unreadable,
     WireLevel,
     WireOrder,
+    WireSubscription,
     level_seen,
     order_seen,
     read,
     read_list,
 )  # fmt: skip
 from adapters.stamps import http_date_span, retry_after_s, rfc3339_span
-from daemon.domain.channel import LevelSeen, OrderPage, OrderSeen, Push
+from daemon.domain.channel import LevelSeen, OrderPage, OrderSeen, Push, Webhook
 from daemon.domain.exchange import Response
 from daemon.domain.instants import Span
 from daemon.domain.outcomes import Failure, Outcome
@@ -139,3 +140,30 @@ def says_no_such_order(response: Response) -> bool:
     """Does it deny the order itself, and not merely the path?"""
     error = read(response.body, ErrorBody)
     return response.status == 404 and not isinstance(error, Unreadable) and error.error.code == "unknown_order"
+
+
+def subscriptions_of(page: Page) -> tuple[Webhook, ...] | Failure:
+    """The subscriptions of a list. One that cannot be read might be ours: then nothing is known of any."""
+    found = []
+    for item in page.items:
+        wire = read(item, WireSubscription)
+        if isinstance(wire, Unreadable):
+            return garbled(wire)
+        found.append(_subscription(wire))
+    return tuple(found)
+
+
+def subscription_of(response: Response) -> Webhook | Failure:
+    """The subscription that was made or switched on."""
+    if response.status not in (200, 201):
+        return Failure(refused(response, writing=False))
+    wire = read(response.body, WireSubscription)
+    return garbled(wire) if isinstance(wire, Unreadable) else _subscription(wire)
+
+
+def _subscription(wire: WireSubscription) -> Webhook:
+    match wire.state:
+        case "active" | "paused" as state:
+            return Webhook(wire.topic, wire.url, state, wire.id)
+        case _:
+            return Webhook(wire.topic, wire.url, "disabled", wire.id)

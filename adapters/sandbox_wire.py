@@ -51,6 +51,15 @@ class WireLevel(Struct, frozen=True):
     as_of: Word | None = None
 
 
+class WireSubscription(Struct, frozen=True):
+    """A webhook subscription. A state that we do not know is as good as off."""
+
+    id: Name
+    topic: Word
+    url: Annotated[str, Meta(max_length=2000)]
+    state: Word = "active"
+
+
 class Message(Struct, frozen=True, omit_defaults=True):
     """A webhook's body."""
 

@@ -29,7 +29,9 @@ FateKind = Literal[
 class WebhookFaults(Struct, frozen=True, forbid_unknown_fields=True):
     """Probabilities per webhook; `delay_s` is the longest delay, drawn evenly from 0.
 
-    unheard: a 2xx on its way back is lost, so the message comes again · late: delays to the letter
+    unheard: a 2xx on its way back is lost, so the message comes again · late: delays to the letter ·
+    disabled: the topics ("*": all) whose subscriptions are switched off when this is set, and nobody is told; they
+    stay off until somebody switches them on
     """
 
     duplicate: Probability = 0.0
@@ -38,6 +40,7 @@ class WebhookFaults(Struct, frozen=True, forbid_unknown_fields=True):
     delay_s: Annotated[float, Meta(ge=0, le=3600)] = 0.0
     reorder: Probability = 0.0
     late: Annotated[list[Lateness], Meta(max_length=RULES_MAX)] = []
+    disabled: Annotated[list[Annotated[str, Meta(max_length=64)]], Meta(max_length=RULES_MAX)] = []
 
 
 class ApiFaults(Struct, frozen=True, forbid_unknown_fields=True):

@@ -22,6 +22,7 @@ from adapters.storefront.outbox import Hook, Outbox
 from adapters.storefront.reply import StoreReply, answer, error, held, lost, refused, throttled
 from adapters.storefront.script import CallKind, CallScript, Rule
 from adapters.storefront.shop import Action, Listing, Order, Refusal, Shop
+from adapters.storefront.subscriptions import Subscriptions
 from daemon.domain.instants import SECOND_US
 
 LATE_MAX: Final = 1000
@@ -50,7 +51,8 @@ class Storefront:
         names = [f"SKU-{number:04d}" for number in range(1, skus + 1)] if isinstance(skus, int) else list(skus)
         self.shop = Shop(names, stock, epoch)
         self.ledger = Ledger({listing.id: listing.quantity for listing in self.shop.listings.values()})
-        self.outbox = Outbox(secret, epoch, Dice(seed, f"{name}:webhooks"))
+        self.subscriptions = Subscriptions()
+        self.outbox = Outbox(secret, epoch, Dice(seed, f"{name}:webhooks"), self.subscriptions.targets)
         self.faults = Faults(seed=seed)
         self.fates: Counter[str] = Counter()
         """What became of the calls so far, by kind of fate."""
@@ -97,6 +99,7 @@ class Storefront:
         self._script = CallScript(faults.script)
         self._desk.plain = faults.plain
         self.outbox.misbehave(faults.webhook)
+        self.subscriptions.switch_off(faults.webhook.disabled)
         self.shop.clock.offset_us = int(faults.clock_offset_s * SECOND_US)
 
     # -- calls --
@@ -107,6 +110,8 @@ class Storefront:
         path, _, query = target.partition("?")
         if path.startswith("/orders/"):
             return self._order_call(method, path.split("/")[2:], body, now_us)
+        if path.startswith("/subscriptions"):
+            return self._subscription_call(method, path.split("/")[1:], body, now_us)
         allowed = _METHODS.get(path)
         if allowed is None:
             return error(404, "no_such_path", "nothing is here")
@@ -146,6 +151,20 @@ class Storefront:
                 return error(404, "no_such_path", "nothing is here")
 
     # -- what the daemon calls, and what becomes of it --
+
+    def _subscription_call(self, method: str, parts: Sequence[str], body: bytes, now_us: int) -> StoreReply:
+        """What is asked for is done although the answer may suffer, as elsewhere."""
+        desk = self.subscriptions
+        match method, parts:
+            case "GET", ["subscriptions"]:
+                reply = desk.listed()
+            case "POST", ["subscriptions"]:
+                reply = desk.create(body)
+            case "PUT", ["subscriptions", name]:
+                reply = desk.switch(unquote(name), body)
+            case _:
+                return error(404, "no_such_path", "nothing is here")
+        return self._read("subscriptions", reply, now_us)
 
     def _page(self, call: CallKind, query: str, now_us: int) -> StoreReply:
         fields = calls.read_query(query)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 from base64 import b64encode
 from collections import Counter, deque
+from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from typing import Final, Literal
 
@@ -21,17 +22,21 @@ BACKOFF_MAX_S: Final = 64.0
 WAITING_MAX: Final = 100_000
 RECORDS_MAX: Final = 200_000
 
-SendingState = Literal["waiting", "in_flight", "delivered", "dropped", "given_up"]
+SendingState = Literal["waiting", "in_flight", "delivered", "dropped", "given_up", "unsubscribed"]
 
 
 @frozen
 class Hook:
-    """One webhook to be sent now. `sending` names this sending, `delivery` the message (a duplicate shares it)."""
+    """One webhook to be sent now. `sending` names this sending, `delivery` the message (a duplicate shares it).
+
+    url: who subscribed it; "" where nobody had to
+    """
 
     sending: int
     delivery: str
     headers: dict[str, str]
     body: bytes = field(repr=False)
+    url: str = ""
 
 
 @define
@@ -43,6 +48,7 @@ class Sending:
     topic: str
     body: bytes = field(repr=False)
     duplicate: bool = False
+    url: str = ""
     state: SendingState = "waiting"
     attempts: list[tuple[int, int | None]] = field(factory=list)
 
@@ -50,7 +56,11 @@ class Sending:
 class Outbox:
     """Messages waiting for their time. `_us` are microseconds of the host's clock."""
 
-    def __init__(self, secret: str, epoch: str, dice: Dice) -> None:
+    def __init__(
+        self, secret: str, epoch: str, dice: Dice, targets: Callable[[str], Sequence[str]] = lambda topic: ("",)  # noqa: ARG005 - all of them
+    ) -> None:  # fmt: skip
+        """`targets` says by topic which URLs are told."""
+        self._targets = targets
         self.faults = WebhookFaults()
         self._script = HookScript()
         self.records: deque[Sending] = deque(maxlen=RECORDS_MAX)
@@ -84,16 +94,22 @@ class Outbox:
         delay_s += self._script.delay_s(topic)
         self._messages += 1
         delivery = f"D-{self._epoch}{self._messages:07d}"
-        self._add(delivery, topic, body, now_us, delay_s, dropped=dropped)
-        if doubled and not dropped:
-            self._add(delivery, topic, body, now_us, delay_s + dice.between(0.0, 1.0), duplicate=True)
+        again_s = delay_s + dice.between(0.0, 1.0) if doubled and not dropped else None
+        urls = self._targets(topic)
+        if not urls:
+            self._sendings += 1
+            self.records.append(Sending(self._sendings, delivery, topic, body, state="unsubscribed"))
+        for url in urls:
+            self._add(delivery, topic, body, now_us, delay_s, url, dropped=dropped)
+            if again_s is not None:
+                self._add(delivery, topic, body, now_us, again_s, url, duplicate=True)
 
     def _add(
-        self, delivery: str, topic: str, body: bytes, now_us: int, delay_s: float,
+        self, delivery: str, topic: str, body: bytes, now_us: int, delay_s: float, url: str,
         *, dropped: bool = False, duplicate: bool = False,
     ) -> None:  # fmt: skip
         self._sendings += 1
-        sending = Sending(self._sendings, delivery, topic, body, duplicate)
+        sending = Sending(self._sendings, delivery, topic, body, duplicate, url)
         self.records.append(sending)
         if dropped or len(self._open) >= WAITING_MAX:
             sending.state = "dropped"
@@ -111,7 +127,9 @@ class Outbox:
         while self._due and self._due[0][0] <= now_us and len(hooks) < limit:
             sending = self._open[heappop(self._due)[1]]
             sending.state = "in_flight"
-            hooks.append(Hook(sending.number, sending.delivery, self._headers(sending, stamp_s), sending.body))
+            hooks.append(
+                Hook(sending.number, sending.delivery, self._headers(sending, stamp_s), sending.body, sending.url)
+            )
         return hooks
 
     def delivered(self, number: int, status: int | None, now_us: int) -> None:

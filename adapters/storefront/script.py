@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from attrs import define
 from msgspec import Meta, Struct
 
-CallKind = Literal["levels", "listings", "orders"]
+CallKind = Literal["levels", "listings", "orders", "subscriptions"]
 Deed = Literal["hold", "lose", "late", "fail", "partial", "refuse"]
 RULES_MAX = 100
 

@@ -57,13 +57,16 @@ def webhook_policy(url: str) -> AddressPolicy:
 
 @frozen
 class WebhookSender:
-    """Sends webhooks to one URL. Any trouble on the way is no answer."""
+    """Sends webhooks to one URL, or where they were subscribed. Any trouble on the way is no answer; a place that the
+    policy of `http` does not allow is never reached."""
 
     url: str
     http: HttpClient
 
     async def __call__(self, hook: Hook) -> int | None:
-        reply = await self.http.send(Request("POST", self.url, hook.headers, hook.body, timeout_s=PATIENCE_S))
+        reply = await self.http.send(
+            Request("POST", hook.url or self.url, hook.headers, hook.body, timeout_s=PATIENCE_S)
+        )
         return reply.status if isinstance(reply, Response) else None
 
 

@@ -12,7 +12,9 @@ import pytest
 from adapters.sandbox import PLATFORM
 from adapters.sandbox_urls import ASKED_BYTES_MAX
 from adapters.storefront import Storefront
-from daemon.domain.channel import Adapter, Delivery, ListingPage, OrderPage, OrderSeen, Push, Setup
+from adapters.storefront.faults import Faults, WebhookFaults
+from adapters.storefront.subscriptions import SUBSCRIPTIONS_MAX
+from daemon.domain.channel import Adapter, Delivery, ListingPage, OrderPage, OrderSeen, Push, Setup, Webhook
 from daemon.domain.exchange import Request, Response
 from daemon.domain.instants import Span
 from daemon.domain.outcomes import Failure
@@ -228,3 +230,106 @@ def test_a_storefront_without_compare_and_set_is_sent_no_expectation() -> None:
     assert adapter().traits.compare_and_set
     sent = [json.loads(first_request(each.push([Push("L-0001", 4, 9, 1)], "k")).body) for each in (adapter(), plain)]
     assert [each["items"][0].get("if_quantity") for each in sent] == [9, None]
+
+
+# --- subscriptions -------------------------------------------------------------------------------------------
+
+HOOK = "http://127.0.0.1:8480/webhooks/outlet"
+
+
+def subscribing() -> Adapter:
+    return PLATFORM.build(Setup("outlet", BASE, options={"subscriptions": "true"}, webhook_secrets=("secret",)))
+
+
+def topics_sent(store: Storefront) -> list[tuple[str, str]]:
+    hooks = store.due_webhooks(NOW)
+    for hook in hooks:
+        store.delivered(hook.sending, 200, NOW)
+    return [(hook.headers["x-sandbox-topic"], hook.url) for hook in hooks]
+
+
+def test_webhooks_are_subscribed_listed_and_switched_on_again_where_the_channel_says_so() -> None:
+    store, mine = shop(), subscribing()
+    assert mine.traits.registers_webhooks
+    assert mine.wanted_topics() == ("order.updated", "level.changed")
+    assert ask(store, mine.webhooks()) == ()
+    made = ask(store, mine.register("order.updated", HOOK, None))
+    assert made == Webhook("order.updated", HOOK, "active", "W-1")
+    store.set_faults(Faults(webhook=WebhookFaults(disabled=["order.updated"])))
+    store.set_faults(Faults())
+    (off,) = ask(store, mine.webhooks())
+    assert off == Webhook("order.updated", HOOK, "disabled", "W-1")
+    assert ask(store, mine.register("order.updated", HOOK, off)) == made
+    assert ask(store, mine.webhooks()) == (made,)
+
+
+def test_a_storefront_tells_everything_until_somebody_subscribes_and_then_what_is_subscribed() -> None:
+    store, mine = shop(), subscribing()
+    sell(store, "SKU-0001")
+    assert topics_sent(store) == [("order.updated", ""), ("level.changed", "")]
+    ask(store, mine.register("order.updated", HOOK, None))
+    sell(store, "SKU-0001")
+    assert topics_sent(store) == [("order.updated", HOOK)]
+    store.set_faults(Faults(webhook=WebhookFaults(disabled=["*"])))
+    sell(store, "SKU-0001")
+    assert topics_sent(store) == []
+    states = [each["state"] for each in json.loads(store.handle("GET", "/ledger", b"", NOW).body)["webhooks"]]
+    assert states == ["delivered", "delivered", "delivered", "unsubscribed", "unsubscribed", "unsubscribed"]
+
+
+def test_the_same_subscription_twice_is_one_and_there_are_not_too_many() -> None:
+    store, mine = shop(), subscribing()
+    once = ask(store, mine.register("order.updated", HOOK, None))
+    assert ask(store, mine.register("order.updated", HOOK, None)) == once
+    for number in range(SUBSCRIPTIONS_MAX - 1):
+        ask(store, mine.register("level.changed", f"{HOOK}/{number}", None))
+    refused = ask(store, mine.register("level.changed", HOOK, None))
+    assert isinstance(refused, Failure)
+    assert refused.outcome.kind == "permanent"
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "body", "status"),
+    [
+        ("POST", "/subscriptions", b"{", 400),
+        ("POST", "/subscriptions", b'{"topic": "order.updated", "url": "ftp://x"}', 422),
+        ("POST", "/subscriptions", b'{"topic": "", "url": "http://x"}', 422),
+        ("PUT", "/subscriptions/W-9", b'{"state": "active"}', 404),
+        ("PUT", "/subscriptions/W-1", b'{"state": "disabled"}', 422),
+        ("DELETE", "/subscriptions/W-1", b"", 404),
+        ("GET", "/subscriptionsandmore", b"", 404),
+    ],
+)
+def test_a_nonsense_subscription_is_refused(method: str, target: str, body: bytes, status: int) -> None:
+    store = shop()
+    ask(store, subscribing().register("order.updated", HOOK, None))
+    assert store.handle(method, target, body, NOW).status == status
+    assert [each.state for each in store.subscriptions.by_id.values()] == ["active"]
+
+
+@pytest.mark.parametrize(
+    "body", [b"[]", b'{"items": [{"id": 7}]}', b'{"items": [{"topic": "order.updated"}]}', b"nonsense"]
+)
+def test_subscriptions_that_cannot_be_read_are_no_empty_list(body: bytes) -> None:
+    mine = subscribing()
+    talk = mine.webhooks()
+    next(talk)
+    with pytest.raises(StopIteration) as end:
+        talk.send(Response(200, {}, body))
+    assert end.value.value == () if body == b"[]" else isinstance(end.value.value, Failure)
+
+
+def test_a_state_that_nobody_knows_counts_as_off() -> None:
+    talk = subscribing().webhooks()
+    next(talk)
+    with pytest.raises(StopIteration) as end:
+        talk.send(Response(200, {}, b'{"items": [{"id": "1", "topic": "t", "url": "http://x", "state": "asleep"}]}'))
+    assert end.value.value == (Webhook("t", "http://x", "disabled", "1"),)
+
+
+def test_without_the_option_nothing_is_asked_and_the_refusal_says_what_to_do() -> None:
+    store = shop()
+    assert ask(store, adapter().webhooks()) == ()
+    assert adapter().wanted_topics() == ()
+    refused = ask(store, adapter().register("order.updated", HOOK, None))
+    assert "subscriptions: true" in refused.reason
