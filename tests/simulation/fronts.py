@@ -19,7 +19,6 @@ from daemon.domain.instants import SECOND_US
 from daemon.domain.policy import Policy
 from tests.simulation.invariants import broken
 from tests.simulation.moods import Moods, MoodyHost
-from tests.simulation.platforms import Desk
 from tests.simulation.shop_clock import ShopClock
 
 if TYPE_CHECKING:
@@ -57,7 +56,6 @@ class Front:
     carrying: bool = False
     """One of them is on its way now."""
     host: MoodyHost = field(init=False)
-    subscriptions: Desk = field(init=False)
     _stowed: int = 0
     _late: trio.Event = field(factory=trio.Event)
     """Something was kept back, or the world is calm."""
@@ -65,7 +63,6 @@ class Front:
     def __attrs_post_init__(self) -> None:
         self.store.shop.clock = self.clock
         self.host = MoodyHost(self, self.rng)
-        self.subscriptions = Desk(self)
 
     @property
     def platform(self) -> str:
@@ -126,6 +123,15 @@ class Front:
             self.world.life.clients[self.name].cut_off = on
 
     # -- webhooks --
+
+    def mute(self) -> None:
+        """It stops sending webhooks and tells nobody; one whose webhooks are subscribed switches those off, else it
+        begins again the next time."""
+        if self.subscribed:
+            self.store.subscriptions.switch_off(["*"])
+        else:
+            self.muted = not self.muted
+        self.world.fault("webhooks switched off")
 
     async def send(self, hook: Hook) -> int | None:
         """One webhook over a connection of its own; both ways can fail."""

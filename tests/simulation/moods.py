@@ -109,8 +109,8 @@ class MoodyHost(StoreHost):
             world.fault("500 storm")
             return error(500, "fault", "something broke")
         path, _, query = target.partition("?")
-        if path == "/subscriptions":
-            return self.front.subscriptions.serve(method, body)
+        if path.startswith("/subscriptions"):
+            return self._subscriptions(method, target, body)
         if method == "PUT" and path == "/levels":
             return self._put(target, body)
         if moods.snapshot is not None and now < moods.stale_until:
@@ -119,6 +119,14 @@ class MoodyHost(StoreHost):
         if path == "/listings":
             return self._listings(target, parse_qs(query))
         return self._orders(target) if path == "/orders" and moods.page_size else super().handle(method, target, body)
+
+    def _subscriptions(self, method: str, target: str, body: bytes) -> StoreReply:
+        hooks = self.front.store.subscriptions.by_id.values()
+        off = sum(1 for each in hooks if each.state == "disabled")
+        reply = super().handle(method, target, body)
+        if sum(1 for each in hooks if each.state == "disabled") < off:
+            self.front.world.fault("webhooks switched on again by the daemon")
+        return reply
 
     # -- reading --
 

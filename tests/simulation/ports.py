@@ -40,6 +40,11 @@ class Witness(Telemetry):
 
     def event(self, event: Event, **fields: Any) -> None:
         self._life.point(f"at {event.text}")
+        world = self._life.world
+        if event is Event.ALARM_RAISED:
+            world.count(f"alarm {fields['condition']}")
+            if world.plan.fair:
+                world.fail(broken("I0", f"an alarm where nothing is wrong: {fields}"))
         super().event(event, **fields)
 
 
@@ -235,7 +240,7 @@ class HttpLine:
         return answer[0]
 
     def _pushing(self, request: Request) -> list[str]:
-        if request.method != "PUT":
+        if request.method != "PUT" or not request.url.endswith("/levels"):
             return []
         asked = msgspec.json.decode(request.body, type=LevelsAsked)
         listings = [item["listing"] for item in asked.items]

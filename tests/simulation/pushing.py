@@ -146,7 +146,7 @@ class Pushing:
     def replied(self, life: Life, front: Front, request: Request, reply: Reply) -> None:
         """The daemon gets a reply."""
         parts = urlsplit(request.url)
-        if request.method == "PUT":
+        if request.method == "PUT" and request.url.endswith("/levels"):
             listings = [item["listing"] for item in msgspec.json.decode(request.body)["items"]]
             if not _in_doubt(reply):
                 self.unanswered.difference_update((front.name, listing) for listing in listings)

@@ -104,9 +104,7 @@ class Weather:
         world, rng = self.world, self.rng
         match kind:
             case "muted" if world.plan.drops:
-                front.muted = not front.muted
-                if front.muted:
-                    front.subscriptions.switch_off()
+                front.mute()
             case "new listings":
                 self._new_listing(front)
             case "gone listings" if len(front.listed()) > LISTINGS_MIN:
