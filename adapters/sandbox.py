@@ -45,13 +45,14 @@ from daemon.domain.channel import (
     OrderSeen,
     Platform,
     Push,
+    Rarely,
     Setup,
-    SignatureScheme,
     Traits,
     Webhook,
 )  # fmt: skip
 from daemon.domain.exchange import Exchange, Method, Request
 from daemon.domain.outcomes import Failure, Outcome
+from daemon.domain.signatures import SignatureScheme
 from daemon.domain.strict_json import TWICE, objection
 
 SCHEME: Final = SignatureScheme(
@@ -82,7 +83,7 @@ PAGES_MAX: Final = 2000
 
 
 @define
-class SandboxAdapter:
+class SandboxAdapter(Rarely):
     """See `daemon.domain.channel.Adapter`, which says what each method promises."""
 
     base_url: str

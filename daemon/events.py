@@ -67,6 +67,7 @@ class Event(Enum):
 
     # --- pushes ---
     PUSH_SENT = "push.sent", _DEBUG, "a level left for a channel"
+    PUSH_ACCEPTED = "push.accepted", _DEBUG, "the channel took the level in and decides later; it is followed"
     PUSH_CONFIRMED = "push.confirmed", _INFO, "the channel shows the level"
     PUSH_SUPERSEDED = "push.superseded", _DEBUG, "a newer level was there already"
     PUSH_CONFLICT = "push.conflict", _INFO, "compare-and-set refused: the channel knows of a sale that we do not"

@@ -27,6 +27,11 @@ from daemon.domain.exchange import Reply, Request
 
 T = TypeVar("T")
 
+
+def _keep_nothing(path: str, content: bytes, /) -> None:  # noqa: ARG001  # see KeepFile
+    raise OSError(errno.EROFS, "nothing can be kept here", path)
+
+
 _PLENTY = 1 << 20
 """Open files where the system sets no bound."""
 
@@ -44,6 +49,16 @@ class ReadFile(Protocol):
         """The first `max_bytes` + 1 bytes of a regular file, so that a caller can tell "too big" from "just fits".
 
         Blocks: for start-up only. Raises `OSError`, whose `strerror` may be shown.
+        """
+        ...
+
+
+class KeepFile(Protocol):
+    def __call__(self, path: str, content: bytes, /) -> None:
+        """Put a small private file (mode 0600) in place: all of it or, after any failure, what was there before.
+
+        Its folder is made where it is missing (mode 0700). Durable when it returns. Blocks: for `run_blocking`.
+        Raises `OSError`, whose `strerror` may be shown.
         """
         ...
 
@@ -103,7 +118,8 @@ class Ports:
     run_aside: like run_blocking, on a thread of its own, for what is long and only reads (a hot copy) ·
     wall_us: our clock, µs since 1970; may jump · rng: jitter and probes only, never a secret ·
     new_id: unique across restarts, 32 characters of [0-9a-f] · write_line: one log line, without its newline ·
-    terminal: does a person read those lines? · files_max: open files the process may have
+    terminal: does a person read those lines? · files_max: open files the process may have ·
+    keep_file: a world without files refuses it
     """
 
     wall_us: Callable[[], int]
@@ -119,6 +135,7 @@ class Ports:
     write_line: Callable[[str], None]
     terminal: bool = False
     files_max: int = _PLENTY
+    keep_file: KeepFile = _keep_nothing
 
 
 def production_ports(
@@ -139,6 +156,7 @@ def production_ports(
         write_line=_write_line,
         terminal=sys.stdout.isatty(),
         files_max=_files_max(),
+        keep_file=keep_file,
     )
 
 
@@ -176,6 +194,27 @@ def read_file(path: str, max_bytes: int) -> FileContents:
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "it is not a regular file", path)
         return FileContents(file.read(max_bytes + 1), stat.S_IMODE(status.st_mode))
+
+
+def keep_file(path: str, content: bytes, /) -> None:
+    """See `KeepFile`."""
+    folder = os.path.dirname(path)
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    draft = f"{path}.new"
+    with suppress(FileNotFoundError):
+        os.unlink(draft)  # left by a write that was interrupted; never followed where it is a link
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.rename(draft, path)
+    for each in (folder, os.path.dirname(folder)):
+        descriptor = os.open(each or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _write_line(line: str) -> None:

@@ -17,13 +17,14 @@ from daemon.domain.channel import (
     OrderPage,
     OrderSeen,
     Push,
+    Rarely,
     Setup,
-    SignatureScheme,
     Traits,
     Webhook,
 )
 from daemon.domain.exchange import Exchange
 from daemon.domain.outcomes import Failure, Outcome
+from daemon.domain.signatures import SignatureScheme
 
 TRAITS = Traits(
     batch_max=50,
@@ -49,7 +50,7 @@ _SWITCHES = ("compare_and_set", "registers_webhooks")
 
 
 @define
-class WooCommerce:
+class WooCommerce(Rarely):
     """One store. Pure: it holds nothing but its configuration."""
 
     store: Store

@@ -22,7 +22,8 @@ from adapters.woocommerce.payloads import (
     level_seen,
     order_seen,
 )
-from daemon.domain.channel import Delivery, Facts, LevelSeen, OrderSeen, SignatureScheme
+from daemon.domain.channel import Delivery, Facts, LevelSeen, OrderSeen
+from daemon.domain.signatures import SignatureScheme
 from daemon.domain.strict_json import objection
 
 TOPICS = tuple(

@@ -18,12 +18,14 @@ from daemon.config_channels import ChannelConfig
 from daemon.credentials import CredentialError, Secret, SecretRef, WebhookSecret, resolver
 from daemon.domain.channel import Adapter, Platform
 from daemon.domain.exchange import Reply, Request
+from daemon.domain.signatures import PublicKeyScheme, Scheme, names_url, unusable
 from daemon.domain.sku import Message
 from daemon.events import Event
 from daemon.ingress.catalogue import Catalogue, FirstCounts
 from daemon.ingress.hookwatch import HookWatch
 from daemon.ingress.normalise import Normaliser
 from daemon.ingress.poller import Poller
+from daemon.ingress.public_keys import PublicKeys
 from daemon.ingress.receiver import Intake, Receiver
 from daemon.ingress.subscriptions import Subscriptions
 from daemon.outbound.account import Account
@@ -41,6 +43,7 @@ from daemon.storage.outbox import Outbox
 from daemon.storage.store import Notices, Store
 from daemon.storage.tables import META
 from daemon.telemetry import Telemetry
+from daemon.vault import FileVault
 
 
 @define(eq=False)
@@ -73,8 +76,13 @@ def assemble(
     calendar_us, clock = ports.wall_us, SteadyClock(ports.wall_us)
     ports = evolve(ports, wall_us=clock)
     resolve = resolver(ports.environ, ports.read_file, telemetry.protect)
-    setups = {name: (channel, _keys(channel, resolve, telemetry)) for name, channel in config.channels.items()}
-    adapters = {name: _adapter(channel, platforms[channel.adapter], resolve) for name, (channel, _) in setups.items()}
+    adapters = {
+        name: _adapter(channel, platforms[channel.adapter], resolve) for name, channel in config.channels.items()
+    }
+    setups = {
+        name: (channel, _keys(channel, adapters[name].scheme, resolve, telemetry))
+        for name, channel in config.channels.items()
+    }
     store = _open_store(config, ports, telemetry, open_environment)
     clock.not_before(store.head.hlc_us)
     links, orders, outbox = Links(store), OrderIndex(store, config.kits), Outbox(store)
@@ -96,12 +104,14 @@ def assemble(
         pack({name: repr(asdict(policy)) for name, policy in policies.items()}),
     )  # fmt: skip
     for name, (channel, keys) in setups.items():
-        client = ports.open_http(_target(channel))
+        client = ports.open_http(_target(channel, adapters[name]))
         parts.clients.append(client)
         http = _Patient(client, channel.timeout_s) if channel.timeout_s else client
+        vault = FileVault(config.state_dir, name, ports.read_file, ports.keep_file, ports.run_blocking)
         account = Account(
-            name, adapters[name], http, channel.policy, ports.wall_us, ports.new_id, redacted=telemetry.redacted
-        )
+            name, adapters[name], http, channel.policy, ports.wall_us, ports.new_id, redacted=telemetry.redacted,
+            vault=vault, protect=lambda secret: telemetry.protect(Secret(secret)),
+        )  # fmt: skip
         parts.channels[name] = _channel(
             parts, channel, account, keys, Normaliser(name, links, orders, account.instant),
             refetches, first_counts,
@@ -138,7 +148,11 @@ def _channel(
         account, subscriptions, parts.alarms, parts.store, look,
         lambda order, version: telemetry.event(Event.WEBHOOK_MISSED, channel=name, order=order, version=version),
     )  # fmt: skip
-    intake = Intake(name, account.adapter, keys, normaliser, look, hooks)
+    scheme = account.adapter.scheme
+    if names_url(scheme) and not url:
+        raise RuntimeError(f"channels.{name}: this platform signs its webhooks over their address: set public_url")
+    public_keys = PublicKeys(scheme, account.converse) if isinstance(scheme, PublicKeyScheme) else None
+    intake = Intake(name, account.adapter, keys, normaliser, look, hooks, url, public_keys)
     poller = Poller(
         account, intake, parts.receiver, parts.cursors, refetches, advanced,
         say(Event.POLL_FAILED), lambda: telemetry.event(Event.POLL_RECOVERED, channel=name),
@@ -181,12 +195,21 @@ def _adapter(channel: ChannelConfig, platform: Platform, resolve: Callable[[Secr
         raise RuntimeError(f"channels.{channel.name}: {error}") from None
 
 
-def _keys(channel: ChannelConfig, resolve: Callable[[SecretRef, str], Secret], telemetry: Telemetry) -> Keys:
+def _keys(
+    channel: ChannelConfig, scheme: Scheme, resolve: Callable[[SecretRef, str], Secret], telemetry: Telemetry
+) -> Keys:
     try:
-        return Keys(channel.webhook_keys(resolve))
+        return Keys(_usable(channel, scheme, channel.webhook_keys(resolve)))
     except CredentialError as error:
         telemetry.event(Event.SECRET_MISSING, channel=channel.name, error=str(error))
         return Keys(())
+
+
+def _usable(channel: ChannelConfig, scheme: Scheme, keys: tuple[WebhookSecret, ...]) -> tuple[WebhookSecret, ...]:
+    for place, key in enumerate(keys):
+        if why := unusable(scheme, key.secret.reveal()):
+            raise CredentialError(f"channels.{channel.name}.webhook_secrets[{place}]: {why}")
+    return keys
 
 
 def _forgiving(resolve: Callable[[SecretRef, str], Secret]) -> Callable[[SecretRef, str], Secret]:
@@ -217,10 +240,10 @@ class _Patient:
         await self._http.aclose()
 
 
-def _target(channel: ChannelConfig) -> HttpTarget:
-    parts = urlsplit(channel.base_url)
+def _target(channel: ChannelConfig, adapter: Adapter) -> HttpTarget:
+    hosts = {urlsplit(channel.base_url).netloc, *adapter.hosts} - {""}
     return HttpTarget(
-        channel.name, frozenset({parts.netloc}), channel.http_client,
+        channel.name, frozenset(hosts), channel.http_client,
         allow_plain=channel.allow_plain, allow_private=channel.allow_private,
     )  # fmt: skip
 

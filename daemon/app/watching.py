@@ -226,6 +226,7 @@ class Watch:
             fields["reason"] = outcome.reason
         event = {
             "ok": Event.PUSH_CONFIRMED,
+            "accepted": Event.PUSH_ACCEPTED,
             "superseded": Event.PUSH_SUPERSEDED,
             "conflict": Event.PUSH_CONFLICT,
             "unknown": Event.PUSH_DOUBTED,

@@ -8,45 +8,31 @@ be understood is said as a value.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Literal, Protocol
 
 from attrs import field, frozen
 
-from daemon.domain.exchange import Exchange
+from daemon.domain.access import Limits, Meter, TokenSource
+from daemon.domain.exchange import Exchange, Response
 from daemon.domain.instants import Span
 from daemon.domain.outcomes import Failure, Outcome
+from daemon.domain.signatures import Challenge, Scheme
 
 # --- what comes in ------------------------------------------------------------------------------------------
 
 
 @frozen
 class Delivery:
-    """A webhook as it arrived. Header names are lower case; `body` are the exact bytes the signature covers."""
+    """A webhook as it arrived. Header names are lower case; `body` are the exact bytes the signature covers.
+
+    A header that came several times keeps all its values, told apart by a line feed, which no value can hold.
+    """
 
     headers: Mapping[str, str]
     body: bytes
     query: str = ""
     received_us: int = 0
-
-
-@frozen
-class SignatureScheme:
-    """How a platform signs its webhooks, as data.
-
-    The signature in `header` is `prefix` + encoding(HMAC(key, message)); `message` is the concatenation of its
-    parts, where "{timestamp}" stands for the value of `timestamp_header` and "{body}" for the raw body.
-    A delivery whose timestamp is further than `tolerance_s` from now is refused (None: no such window).
-    `secret_key` turns a configured secret into key bytes (default: its UTF-8 bytes).
-    """
-
-    header: str
-    message: tuple[str, ...] = ("{body}",)
-    algorithm: Literal["sha1", "sha256", "sha512"] = "sha256"
-    encoding: Literal["base64", "hex"] = "base64"
-    prefix: str = ""
-    timestamp_header: str = ""
-    tolerance_s: int | None = None
-    secret_key: Callable[[str], bytes] = str.encode
 
 
 @frozen
@@ -168,6 +154,8 @@ class Traits:
     feed_lag_s: an order may take so long to appear in the order feed
     overlap_s: how far each poll reaches back behind its cursor
     webhooks_late_s: webhooks may be so late as a matter of course
+    job_life_s: so long a push that was "accepted" is followed; after that its outcome is unknown
+    empty_answers: the platform wants its webhooks answered without a body
     """
 
     batch_max: int = 1
@@ -182,13 +170,58 @@ class Traits:
     catalogue_interval_s: float = 3600.0
     registers_webhooks: bool = False
     webhooks_late_s: float = 0.0
+    job_life_s: float = 3600.0
+    empty_answers: bool = False
+
+
+class Rarely:
+    """What most platforms need not say. An adapter inherits this and overrides what its platform does need.
+
+    hosts: hosts beside the base URL's that requests go to: `host`, `host:port`, or `.domain` for every name below it
+    tokens: access tokens that have to be asked for; see `TokenSource`
+    challenge: how the platform makes sure that our endpoint is ours
+    meters: rate limits of single operations, by the name that `Request.meter` gives; "" is the account's usual one,
+      which the traits (and the configuration) set
+    """
+
+    hosts: tuple[str, ...] = ()
+    tokens: tuple[TokenSource, ...] = ()
+    challenge: Challenge | None = None
+    meters: Mapping[str, Meter] = MappingProxyType({})
+
+    def limits(self, response: Response) -> Limits | None:  # noqa: ARG002  # what an overriding one reads
+        """What an answer, of whatever status, tells of the rate limit it counted against. Pure; never raises."""
+        return None
+
+    def follow(self, batch: Sequence[Push], job: str) -> Exchange[Sequence[Outcome]]:  # noqa: ARG002  # as above
+        """What became of a push whose outcome was "accepted" with this `job`. One outcome per item, in order.
+
+        What is not decided yet, or cannot be read now, is "accepted" again with the same `job`: it is asked again.
+        """
+        yield from ()
+        return [Outcome("unknown", "this platform has no jobs to follow")] * len(batch)
 
 
 class Adapter(Protocol):
-    """One platform, one store account. Every method is pure; every generator may be dropped at any point."""
+    """One platform, one store account. Every method is pure; every generator may be dropped at any point.
+
+    The members from `hosts` to `follow` are those of `Rarely`, which see.
+    """
 
     traits: Traits
-    scheme: SignatureScheme
+    hosts: tuple[str, ...]
+    tokens: tuple[TokenSource, ...]
+    challenge: Challenge | None
+    meters: Mapping[str, Meter]
+
+    @property
+    def scheme(self) -> Scheme:
+        """How the platform proves that a webhook is its own."""
+        ...
+
+    def limits(self, response: Response) -> Limits | None: ...
+
+    def follow(self, batch: Sequence[Push], job: str) -> Exchange[Sequence[Outcome]]: ...
 
     def greet(self, delivery: Delivery) -> bool:
         """Is this the platform's unsigned ping or handshake? It is answered 200 and nothing is stored."""
@@ -219,7 +252,10 @@ class Adapter(Protocol):
         ...
 
     def push(self, batch: Sequence[Push], key: str) -> Exchange[Sequence[Outcome]]:
-        """Push one group. One outcome per item, in order. `key` identifies this very call for idempotency."""
+        """Push one group. One outcome per item, in order. `key` identifies this very call for idempotency.
+
+        Where the channel only takes a push in and decides later, the outcome is "accepted" with its `job`.
+        """
         ...
 
     def webhooks(self) -> Exchange[tuple[Webhook, ...] | Failure]:

@@ -21,6 +21,8 @@ class Request:
     yet some signatures and cache-proof reads need both. It is called with this request, our clock (µs since 1970)
     and a fresh nonce ([A-Za-z0-9], at least 16 characters, never the same twice), and what it returns is sent in
     place of this request, its own `sign` not called again. Pure; never raises.
+    `token` names the adapter's `TokenSource` whose token the request must carry, "" for none; it is placed before
+    `sign`. `meter` names the rate limit it counts against, `cost` how much of it (see `Rarely.meters`).
     """
 
     method: Method
@@ -32,6 +34,9 @@ class Request:
     secret_query: Mapping[str, str] = field(factory=dict, repr=False)
     timeout_s: float = 30.0
     sign: Callable[[Request, int, str], Request] | None = field(default=None, repr=False, eq=False)
+    token: str = ""
+    meter: str = ""
+    cost: float = 1.0
 
 
 @frozen

@@ -8,7 +8,7 @@ from attrs import frozen
 
 from daemon.domain.instants import Span
 
-OutcomeKind = Literal["ok", "conflict", "superseded", "throttled", "transient", "permanent", "unknown"]
+OutcomeKind = Literal["ok", "conflict", "superseded", "throttled", "transient", "permanent", "unknown", "accepted"]
 
 
 @frozen
@@ -21,6 +21,7 @@ class Outcome:
     transient: surely not done, may work later
     permanent: surely not done, will never work as it is
     unknown: may have been done, or may still be
+    accepted: taken in, and decided later: `job` is followed to its end. It settles nothing by itself
     """
 
     kind: OutcomeKind
@@ -30,6 +31,8 @@ class Outcome:
     retry_after_s: float | None = None
     whole_call: bool = False
     """True where the whole batch was refused and one bad row may be the cause: it is worth halving."""
+    job: str = ""
+    """What the channel calls the work that will decide an accepted push."""
 
 
 @frozen

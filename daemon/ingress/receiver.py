@@ -16,7 +16,9 @@ from daemon.actors.actor import Part, Unit
 from daemon.actors.registry import Registry
 from daemon.domain.channel import Adapter, Delivery, Facts, OrderSeen
 from daemon.domain.instants import Span
+from daemon.domain.signatures import Notice, PublicKeyScheme
 from daemon.ingress.normalise import Normaliser, Unlinked
+from daemon.ingress.public_keys import PublicKeys
 from daemon.ingress.signature import Finding, check
 from daemon.storage.codec import Cause, pack, unpack
 from daemon.storage.dead_letters import DeadLetters
@@ -89,6 +91,10 @@ class Intake:
     look: Callable[[], None]
     """Poll the channel's feeds soon."""
     hooks: Hooks = field(factory=Unwatched)
+    url: str = ""
+    """Our endpoint as the channel knows it; "" where nobody configured how we are reached."""
+    public_keys: PublicKeys | None = None
+    """Of a channel whose scheme has any."""
 
 
 @define
@@ -117,14 +123,17 @@ class Receiver:
         """Answer one webhook. A 2xx means: durable, with everything that follows from it."""
         if intake.adapter.greet(delivery):
             return Answer.GREETED
-        today_us = self.calendar_us() if self.calendar_us else delivery.received_us
-        keys = intake.keys(today_us)
-        if not keys:
-            return self._busy(intake, "our own webhook secret is missing")
-        finding = check(intake.adapter.scheme, keys, delivery, today_us)
+        finding = await self._finding(intake, delivery)
+        if isinstance(finding, Answer):
+            return finding
         if finding != "ok":
             self.watcher.refused(intake.name, finding)
             return Answer.REFUSED
+        if isinstance(intake.adapter.scheme, Notice):
+            # Whoever knows the address could have written it: nothing of it is read.
+            intake.look()
+            self.watcher.received(intake.name, Answer.ACCEPTED, topic="notice", delivery=0, note="")
+            return Answer.ACCEPTED
         if reason := self.store.refuses():
             return self._busy(intake, reason)
         facts = intake.adapter.parse(delivery)
@@ -135,6 +144,19 @@ class Receiver:
             self.watcher.received(intake.name, answer, topic=facts.topic, delivery=known or 0, note="")
             return answer
         return await self._accept(intake, delivery, facts, key)
+
+    async def _finding(self, intake: Intake, delivery: Delivery) -> Finding | Answer:
+        """Is it signed as it should be? The answer itself where nobody can tell now."""
+        scheme = intake.adapter.scheme
+        if isinstance(scheme, PublicKeyScheme):
+            assert intake.public_keys is not None
+            found = await intake.public_keys.check(delivery)
+            return self._busy(intake, "the platform's public key cannot be had") if found == "busy" else found
+        today_us = self.calendar_us() if self.calendar_us else delivery.received_us
+        keys = intake.keys(today_us)
+        if not keys:
+            return self._busy(intake, "our own webhook secret is missing")
+        return check(scheme, keys, delivery, today_us, intake.url)
 
     async def _known(self, key: bytes) -> int | None:
         """The number of the delivery that this one repeats; None if it is new. A twin that is still under way is

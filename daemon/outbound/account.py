@@ -19,6 +19,7 @@ from daemon.domain.instants import SECOND_US, ClockOffset, Instant, Span, true_w
 from daemon.domain.outcomes import Failure, Outcome
 from daemon.domain.policy import Policy
 from daemon.outbound.budget import Budget
+from daemon.outbound.tokens import NoVault, Tokens, Vault
 from daemon.ports import HttpPort
 
 T = TypeVar("T")
@@ -56,10 +57,17 @@ class Account:
     it must find it so after a crash."""
     redacted: Callable[[str], str] = str
     """Makes a channel's words fit to be kept: it may repeat to us the very secrets that we sent it."""
+    vault: Vault = field(factory=NoVault)
+    protect: Callable[[str], None] = lambda secret: None  # noqa: ARG005  # nobody writes a log
+    tokens: Tokens = field(init=False)
+    _meters: dict[str, Budget] = field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
-        traits = self.adapter.traits
+        traits, adapter = self.adapter.traits, self.adapter
         self.budget = Budget(traits.rate_per_s, traits.burst)
+        self._meters = {name: Budget(meter.rate_per_s, meter.burst) for name, meter in adapter.meters.items()}
+        self.tokens = Tokens(self._ask, self.vault, self.protect)
+        self.tokens.open(adapter.tokens)
 
     async def converse(self, exchange: Exchange[T], *, paid: bool = False) -> T | NoAnswer:
         """Hold the conversation to its end and return what it returns; NoAnswer where the channel gave none.
@@ -67,12 +75,15 @@ class Account:
         After the first answered request of a conversation a missing answer always counts as `reached`: what
         came before it may have had its effect. `paid`: the caller has spent the first call's budget.
         """
-        answered = False
+        answered, meter = False, self.budget
         try:
             request = next(exchange)
             while True:
-                if not paid:
-                    await self.budget.spend()
+                meter = self._meters.get(request.meter, self.budget)
+                if paid and meter is self.budget:
+                    meter.owe(request.cost - 1.0)
+                else:
+                    await meter.spend(request.cost)
                 paid = False
                 reply = await self._send(request)
                 if isinstance(reply, NoAnswer):
@@ -81,14 +92,49 @@ class Account:
                     return reply if not answered else evolve(reply, reached=True)
                 answered = True
                 self._learn_clock(reply)
+                if limits := self.adapter.limits(reply):
+                    meter.learn(limits)
                 request = exchange.send(reply)
         except StopIteration as done:
             value: T = self._discreet(done.value)
             if answered:
-                self._judge(value)
+                self._judge(value, meter)
+            return value
+
+    async def _ask(self, exchange: Exchange[T]) -> T | NoAnswer:
+        """Ask for a token: neither budgeted nor judged, and no call of it carries one."""
+        try:
+            request = next(exchange)
+            while True:
+                reply = await self._transmit(request)
+                if isinstance(reply, NoAnswer):
+                    exchange.close()
+                    return reply
+                self._learn_clock(reply)
+                request = exchange.send(reply)
+        except StopIteration as done:
+            value: T = self._discreet(done.value)
             return value
 
     async def _send(self, request: Request) -> Reply:
+        """Send it with the token it names; where that is refused, once more with a fresh one."""
+        if not request.token:
+            return await self._transmit(request)
+        for again in (False, True):
+            token = await self.tokens.get(request.token)
+            if isinstance(token, NoAnswer):
+                return token
+            source = self.tokens.sources[request.token]
+            reply = await self._transmit(source.place(request, token))
+            if isinstance(reply, NoAnswer) or not source.refused(reply):
+                break
+            if again:
+                self.tokens.distrust(request.token, token)
+            else:
+                self.tokens.refused(request.token, token)
+        return reply
+
+    async def _transmit(self, request: Request) -> Reply:
         self.calls += 1
         self.breaker.begin(self.wall_us())
         if request.sign is not None:
@@ -116,7 +162,7 @@ class Account:
                 return [self._discreet(each) for each in value]
         return value
 
-    def _judge(self, value: object) -> None:
+    def _judge(self, value: object, meter: Budget) -> None:
         """Did the channel work? One outcome of many that is not a failure of the channel itself is enough."""
         outcomes = (
             [value.outcome] if isinstance(value, Failure) else value if isinstance(value, (list, tuple)) else []
@@ -124,7 +170,7 @@ class Account:
         judged = [outcome for outcome in outcomes if isinstance(outcome, Outcome)]
         throttles = [outcome for outcome in judged if outcome.kind == "throttled"]
         if throttles:
-            self.throttle(max(outcome.retry_after_s or 1.0 for outcome in throttles))
+            self.throttle(max(outcome.retry_after_s or 1.0 for outcome in throttles), meter)
         elif judged and all(outcome.kind in ("transient", "unknown") for outcome in judged):
             self._failed(judged[0].reason)
             return
@@ -133,9 +179,9 @@ class Account:
         if self.breaker.succeeded():
             self.notice("breaker_closed")
 
-    def throttle(self, retry_after_s: float) -> None:
+    def throttle(self, retry_after_s: float, meter: Budget | None = None) -> None:
         """The channel asked us to slow down."""
-        self.budget.pause(retry_after_s)
+        (meter or self.budget).pause(retry_after_s)
         self.notice("throttled", retry_after_s=round(retry_after_s, 3))
 
     def _failed(self, reason: str) -> None:

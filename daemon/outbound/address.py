@@ -38,8 +38,9 @@ class AddressPolicy:
     """Which addresses this daemon may talk to.
 
     `hosts` are the configured names, each `host` (the scheme's own port only) or `host:port`; a literal IPv6
-    address is written without brackets where no port follows. Plain `http` and addresses that are not public
-    (private, loopback, link-local, multicast, reserved) each need their own permission.
+    address is written without brackets where no port follows. `.domain` stands for every name below that domain,
+    over https at its own port: some platforms name the host of an upload only in an answer. Plain `http` and
+    addresses that are not public (private, loopback, link-local, multicast, reserved) each need their own permission.
     """
 
     hosts: frozenset[str] = field(converter=_lower)
@@ -75,7 +76,10 @@ class AddressPolicy:
         return None
 
     def _configured(self, host: str, port: int, scheme: str) -> bool:
-        return f"{host}:{port}" in self.hosts or (host in self.hosts and port == DEFAULT_PORTS[scheme])
+        if f"{host}:{port}" in self.hosts or (host in self.hosts and port == DEFAULT_PORTS[scheme]):
+            return True
+        below = any(each.startswith(".") and host.endswith(each) for each in self.hosts)
+        return below and scheme == "https" and port == DEFAULT_PORTS[scheme]
 
     def permits(self, address: IPv4Address | IPv6Address) -> bool:
         """Whether a connection to this very address is allowed."""

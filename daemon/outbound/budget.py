@@ -1,9 +1,11 @@
-"""A channel account's call budget: a token bucket, and the channel's own word about when to come back."""
+"""A channel account's call budget: a token bucket, and the channel's own word about what is left and when to come."""
 
 from __future__ import annotations
 
 import trio
 from attrs import define, field
+
+from daemon.domain.access import Limits
 
 SHORTEST_S = 0.001
 """The shortest wait: one too short for the clock to show would be waited for for ever."""
@@ -13,7 +15,8 @@ SHORTEST_S = 0.001
 class Budget:
     """At most `rate_per_s` calls a second, `burst` at once, and none before `paused_until` (Trio's clock).
 
-    A throttle halves the rate for a while: the true limit is learned from the channel.
+    A throttle halves the rate for a while: the true limit is learned from the channel. Where that counts something
+    else than calls, so does this.
     """
 
     rate_per_s: float
@@ -29,15 +32,32 @@ class Budget:
         self._tokens = float(self.burst)
         self._filled_at = -1.0
 
-    async def spend(self) -> None:
-        """Wait for one call's worth. First come, first served."""
+    async def spend(self, cost: float = 1.0) -> None:
+        """Wait for one call's worth. First come, first served. What costs more than there ever is leaves a debt."""
         async with self._turn:
             while True:
-                wait = max(self.paused_until - trio.current_time(), self._missing() / self._rate())
+                wanted = min(cost, float(self.burst))
+                wait = max(self.paused_until - trio.current_time(), self._missing(wanted) / self._rate())
                 if wait <= 0:
                     break
                 await trio.sleep(max(wait, SHORTEST_S))
-            self._tokens -= 1
+            self._tokens -= cost
+
+    def owe(self, cost: float) -> None:
+        """A call that has had its turn costs so much more: the next ones wait for it."""
+        self._tokens -= cost
+
+    def learn(self, limits: Limits) -> None:
+        """The channel's own figures. What is left can only be less than thought: calls under way are not in it."""
+        if limits.capacity is not None and limits.capacity >= 1:
+            self.burst = int(limits.capacity)
+        if limits.rate_per_s is not None and limits.rate_per_s > 0:
+            self._missing()  # what came in so far came in at the old rate
+            self.rate_per_s = limits.rate_per_s
+        if limits.remaining is not None:
+            self._tokens = min(self._tokens, limits.remaining)
+        if limits.pause_s is not None and limits.pause_s > 0:
+            self.paused_until = max(self.paused_until, trio.current_time() + limits.pause_s)
 
     def pause(self, retry_after_s: float) -> None:
         """The channel throttled us: nothing leaves before that, and then at half the pace for a minute."""
@@ -56,9 +76,9 @@ class Budget:
     def _rate(self) -> float:
         return self.rate_per_s / 2 if trio.current_time() < self._slowed_until else self.rate_per_s
 
-    def _missing(self) -> float:
+    def _missing(self, wanted: float = 1.0) -> float:
         now = trio.current_time()
         if 0 <= self._filled_at < now:
             self._tokens = min(float(self.burst), self._tokens + (now - self._filled_at) * self._rate())
         self._filled_at = max(self._filled_at, now)
-        return max(0.0, 1.0 - self._tokens - 1e-9)
+        return max(0.0, wanted - self._tokens - 1e-9)

@@ -23,6 +23,7 @@ from daemon.domain.retry import next_attempt
 from daemon.domain.sku import Confirmed, Doubted, Failed, Message, ReadBack, Sent
 from daemon.domain.slot import Slot
 from daemon.outbound.account import Account
+from daemon.outbound.jobs import followed
 from daemon.storage.dead_letters import DeadLetters
 from daemon.storage.outbox import Outbox, SlotKey, Work
 from daemon.storage.store import Store
@@ -92,6 +93,7 @@ class Dispatcher:
     request_life_us: int = field(init=False)
     _busy: set[SlotKey] = field(factory=set)
     _calls: trio.Semaphore = field(init=False)
+    _jobs: trio.Nursery | None = None
     _waiting_raise: bool = False
     _unread: dict[SlotKey, int] = field(factory=dict)
     """How often in a row a listing could not be read back."""
@@ -114,6 +116,7 @@ class Dispatcher:
         self._calls = trio.Semaphore(max(1, self.account.adapter.traits.concurrency))
         await self._take_up(list(lane.slots.values()))
         async with trio.open_nursery() as calls:
+            self._jobs = calls
             task_status.started()
             while True:
                 await self._calls.acquire()
@@ -276,6 +279,9 @@ class Dispatcher:
             outcomes: Sequence[Outcome] = [kind] * len(claims)
         else:
             outcomes = answer
+        await self._settle(claims, outcomes, sent_us)
+
+    async def _settle(self, claims: list[Claim], outcomes: Sequence[Outcome], sent_us: int) -> None:
         if len(claims) > 1 and all(each.kind == "permanent" and each.whole_call for each in outcomes):
             self.watcher.split(self.account.name, len(claims), outcomes[0].reason)
             middle = len(claims) // 2
@@ -283,11 +289,28 @@ class Dispatcher:
             await self._send(claims[middle:])
             return
         received_us = self.store.now_us()
+        answered = list(zip(claims, outcomes, strict=True))
         messages = [
             (claim.slot.sku, self._meaning(claim, outcome, Span(sent_us, received_us)))
-            for claim, outcome in zip(claims, outcomes, strict=True)
-        ]
-        await self.deliver(messages, "push")
+            for claim, outcome in answered if outcome.kind != "accepted"
+        ]  # fmt: skip
+        jobs = [(claim, outcome) for claim, outcome in answered if outcome.kind == "accepted"]
+        for claim, outcome in jobs:
+            self.watcher.answered(claim.slot, claim.sent, outcome, dead_letter=0)
+        if jobs:
+            assert self._jobs is not None
+            self._jobs.start_soon(self._follow, jobs, sent_us)
+        if messages:
+            await self.deliver(messages, "push")
+
+    async def _follow(self, jobs: list[tuple[Claim, Outcome]], sent_us: int) -> None:
+        """Their listings stay in flight until the channel has decided. Where we end first, nothing is lost: the next
+        start finds them in flight, and reads them back."""
+        claims = [claim for claim, _ in jobs]
+        pushes = [claim.push() for claim in claims]
+        decided = await followed(self.account, pushes, [outcome for _, outcome in jobs], self.rng)
+        async with self._calls:
+            await self._settle(claims, decided, sent_us)
 
     def _meaning(self, claim: Claim, outcome: Outcome, at: Span) -> Message:
         """What an outcome means for its slot, as the message that says so."""

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,14 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 import yaml
 from attrs import evolve, frozen
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from adapters import PLATFORMS
 from adapters.stamps import rfc3339_span
+from daemon.domain.access import Token
 from daemon.domain.channel import (
     Adapter,
     Delivery,
@@ -27,14 +33,16 @@ from daemon.domain.channel import (
     Platform,
     Push,
     Setup,
-    SignatureScheme,
     Webhook,
 )  # fmt: skip
 from daemon.domain.exchange import Request, Response
 from daemon.domain.instants import Span
 from daemon.domain.outcomes import Failure, Outcome
+from daemon.domain.signatures import AllOf, Notice, PublicKeyScheme, Scheme, SharedSecret, SignatureScheme
 
 ROOT = Path(__file__).parent
+URL = "https://sync.example.com/webhooks/shop"
+"""Where a fixture's deliveries were sent."""
 SPAN_KEYS = ("updated", "placed", "own")
 STEPS_MAX = 40
 """After so many arbitrary answers a conversation is told 500: it must then come to its end."""
@@ -46,6 +54,7 @@ READS: dict[str, Any] = {
     "levels": tuple[LevelSeen, ...],
     "webhooks": tuple[Webhook, ...],
     "register": Webhook,
+    "token": Token,
 }
 
 
@@ -160,16 +169,79 @@ def check_outcome(outcome: Outcome, wanted: Mapping[str, Any]) -> None:
 # --- signatures, computed independently of the daemon -------------------------------------------------------
 
 
-def verifies(scheme: SignatureScheme, delivery: Delivery, secret: str) -> bool:
-    """Does the delivery carry the signature that `scheme` asks for?"""
-    given = delivery.headers.get(scheme.header.lower(), "")
+def verifies(scheme: Scheme, delivery: Delivery, secret: str, url: str = URL) -> bool:
+    """Does the delivery carry what `scheme` asks for? For a public key, `secret` is its DER in base64."""
+    match scheme:
+        case SignatureScheme():
+            return _hashed(scheme, delivery, secret, url)
+        case SharedSecret():
+            held = secret if scheme.value is None else scheme.value
+            spoken = [held] if scheme.form == "plain" else [b64(held.encode()), f"Basic {b64(held.encode())}"]
+            return delivery.headers.get(scheme.header.lower(), "") in [scheme.prefix + each for each in spoken]
+        case Notice():
+            return parse_qs(delivery.query).get(scheme.parameter) == [secret]
+        case AllOf():
+            return all(verifies(each, delivery, secret, url) for each in scheme.schemes)
+        case PublicKeyScheme():
+            return _by_key(scheme, delivery, secret)
+
+
+def covers_body(scheme: Scheme) -> bool:
+    """Does a changed body break the signature?"""
+    schemes = scheme.schemes if isinstance(scheme, AllOf) else (scheme,)
+    return any(isinstance(each, SignatureScheme | PublicKeyScheme) for each in schemes)
+
+
+def b64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+def _hashed(scheme: SignatureScheme, delivery: Delivery, secret: str, url: str) -> bool:
     stamp = delivery.headers.get(scheme.timestamp_header.lower(), "") if scheme.timestamp_header else ""
-    message = b"".join(
-        delivery.body if part == "{body}" else part.replace("{timestamp}", stamp).encode() for part in scheme.message
-    )
+    target = url.partition("://")[2].partition("/")[2]
+    values = {
+        "{body}": delivery.body, "{timestamp}": stamp.encode(),
+        "{url}": url.encode(), "{target}": f"/{target}".encode(),
+        "{app_key}": scheme.app_key.encode(), "{body_sha256}": hashlib.sha256(delivery.body).hexdigest().encode(),
+    }  # fmt: skip
+    message = b""
+    for part in scheme.message:
+        if part.startswith("{header:"):
+            message += delivery.headers.get(part[8:-1].lower(), "").encode()
+        elif part.startswith("{json:"):
+            value = json.loads(delivery.body)
+            for name in part[6:-1].split("."):
+                value = value[name]
+            message += str(value).encode()
+        else:
+            message += values.get(part, part.encode())
     digest = hmac.new(scheme.secret_key(secret), message, getattr(hashlib, scheme.algorithm)).digest()
-    text = digest.hex() if scheme.encoding == "hex" else base64.b64encode(digest).decode()
-    return given == scheme.prefix + text
+    spelled = {
+        "base64": [b64(digest)], "hex": [digest.hex()], "HEX": [digest.hex().upper()],
+        "either": [b64(digest), digest.hex()],
+    }[scheme.encoding]  # fmt: skip
+    given = delivery.headers.get(scheme.header.lower(), "")
+    for item in given.split(scheme.split) if scheme.split else [given]:
+        found = re.fullmatch(re.escape(scheme.prefix) + (scheme.pattern or "(.*)"), item)
+        if found and found[1] in spelled:
+            return True
+    return False
+
+
+def _by_key(scheme: PublicKeyScheme, delivery: Delivery, der: str) -> bool:
+    said = scheme.read(delivery.headers.get(scheme.header.lower(), ""))
+    try:
+        key: Any = load_der_public_key(base64.b64decode(der, validate=True))
+    except ValueError:
+        return False
+    for digest in (hashes.SHA1(), hashes.SHA256()):  # as the platforms sign
+        rest = (ec.ECDSA(digest),) if isinstance(key, ec.EllipticCurvePublicKey) else (padding.PKCS1v15(), digest)
+        try:
+            key.verify(said.signature if said else b"", delivery.body, *rest)
+        except InvalidSignature:
+            continue
+        return True
+    return False
 
 
 # --- conversations ------------------------------------------------------------------------------------------
@@ -178,6 +250,10 @@ def verifies(scheme: SignatureScheme, delivery: Delivery, secret: str) -> bool:
 def start(adapter: Adapter, call: str, args: Sequence[Any]) -> Generator[Request, Response, Any]:
     """Begin the read that a fixture names."""
     arguments = list(args)
+    if call == "token":
+        name, refresh = arguments
+        (source,) = [each for each in adapter.tokens if each.name == name]
+        return source.ask(refresh)
     if call == "register" and arguments[2] is not None:
         arguments[2] = msgspec.convert(arguments[2], Webhook)
     conversation: Generator[Request, Response, Any] = getattr(adapter, call)(*arguments)
@@ -212,10 +288,10 @@ def responses(steps: Sequence[Mapping[str, Any]], folder: Path) -> list[Response
     return found
 
 
-def check_request(request: Request, wanted: Mapping[str, Any], base_url: str) -> None:
-    """Is it the request that the fixture expects?"""
-    parts, base = urlsplit(request.url), urlsplit(base_url)
-    assert (parts.scheme, parts.netloc) == (base.scheme, base.netloc)
+def check_request(request: Request, wanted: Mapping[str, Any]) -> None:
+    """Is it the request that the fixture expects? (Where it may go at all, `check_discreet` knows.)"""
+    parts = urlsplit(request.url)
+    assert parts.netloc == wanted.get("host", parts.netloc)
     assert (request.method, parts.path) == (wanted["method"], wanted["path"])
     assert parse_qs(parts.query, keep_blank_values=True) == wanted.get("query", {})
     if "body" in wanted:
@@ -235,18 +311,28 @@ NOW_US = 1_795_413_600_000_000
 NONCE = "Nonce0123456789ab"
 
 
-def check_discreet(request: Request, config: Setup, call: str = "") -> None:
-    """The request goes to the configured store, and no secret stands where it could be logged, also once signed.
+def check_place(request: Request, config: Setup, hosts: Sequence[str]) -> None:
+    """It goes to the configured store, or over https to a further host that the adapter names."""
+    asked, base = urlsplit(request.url), urlsplit(config.base_url)
+    if (asked.scheme, asked.netloc) == (base.scheme, base.netloc):
+        assert asked.path.startswith(base.path.rstrip("/") + "/"), request.url
+        return
+    below = any(host.startswith(".") and asked.netloc.endswith(host) for host in hosts)
+    assert asked.scheme == "https", request.url
+    assert asked.netloc in hosts or below, request.url
 
-    Only `register` may tell the store a webhook secret, in its body.
+
+def check_discreet(request: Request, config: Setup, call: str = "", hosts: Sequence[str] = ()) -> None:
+    """The request goes where it may, and no secret stands where it could be logged, also once signed.
+
+    Only `register` may tell the store a webhook secret, and a token's asking who asks, in its body.
     """
     if request.sign is not None:
         signed = request.sign(request, NOW_US, NONCE)
         assert signed == request.sign(request, NOW_US, NONCE)
-        check_discreet(evolve(signed, sign=None), config, call)
-    asked, base = urlsplit(request.url), urlsplit(config.base_url)
-    assert (asked.scheme, asked.netloc) == (base.scheme, base.netloc), request.url
-    assert asked.path.startswith(base.path.rstrip("/") + "/"), request.url
+        check_discreet(evolve(signed, sign=None), config, call, hosts)
+    check_place(request, config, hosts)
+    asked = urlsplit(request.url)
     assert "/../" not in asked.path
     assert not asked.fragment
     assert request.url.isascii()
@@ -255,7 +341,7 @@ def check_discreet(request: Request, config: Setup, call: str = "") -> None:
     shown = f"{request.url} {dict(request.headers)}".encode()
     for secret in (*config.secrets.values(), *config.webhook_secrets):
         assert secret.encode() not in shown
-        assert call == "register" or secret.encode() not in request.body
+        assert call in ("register", "token") or secret.encode() not in request.body
 
 
 def pushes_of(fixture: Fixture) -> list[Push]:
@@ -266,7 +352,9 @@ def is_outcome(value: Any) -> bool:
     """A well-formed outcome: a known kind, and no level that cannot be one."""
     return (
         isinstance(value, Outcome)
-        and value.kind in ("ok", "conflict", "superseded", "throttled", "transient", "permanent", "unknown")
+        and value.kind
+        in ("ok", "conflict", "superseded", "throttled", "transient", "permanent", "unknown", "accepted")
+        and (value.kind != "accepted" or bool(value.job))
         and (value.level is None or (type(value.level) is int))
         and (value.kind != "ok" or value.level is not None)
         and (value.retry_after_s is None or value.retry_after_s >= 0)
@@ -277,5 +365,6 @@ def is_read(call: str, value: Any) -> bool:
     """A well-formed result of a read: its type, or a `Failure` that is not "ok"."""
     if isinstance(value, Failure):
         return is_outcome(value.outcome) and value.outcome.kind != "ok"
-    shape = {"orders": OrderPage, "order": OrderSeen, "listings": ListingPage, "register": Webhook}.get(call, tuple)
+    shape = {"orders": OrderPage, "order": OrderSeen, "listings": ListingPage, "register": Webhook,
+             "token": Token}.get(call, tuple)  # fmt: skip
     return isinstance(value, shape) or (call == "order" and value is None)

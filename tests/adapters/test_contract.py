@@ -17,9 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters import PLATFORMS
+from daemon.domain.access import Limits
 from daemon.domain.channel import Delivery, Facts, LevelSeen, OrderSeen, Push, Traits
-from daemon.domain.exchange import Response
+from daemon.domain.exchange import Request, Response
 from daemon.domain.outcomes import Failure
+from daemon.domain.signatures import SignatureScheme
 from tests.adapters import contract
 from tests.adapters.contract import Fixture, fixtures
 
@@ -84,11 +86,11 @@ def test_an_altered_delivery_never_verifies(fixture: Fixture) -> None:
     scheme, delivery, secret = contract.build(fixture.platform).scheme, fixture.delivery(), fixture.content["secret"]
     body = delivery.body
     flipped = [body[:at] + bytes([body[at] ^ 1]) + body[at + 1 :] for at in range(0, len(body), 1 + len(body) // 16)]
-    for forged in (*flipped, body[:-1], body + b" ", b""):
+    for forged in (*flipped, body[:-1], body + b" ", b"") if contract.covers_body(scheme) else ():
         assert not contract.verifies(scheme, evolve(delivery, body=forged), secret)
     assert not contract.verifies(scheme, delivery, secret + "x")
     assert not contract.verifies(scheme, evolve(delivery, headers={}), secret)
-    if scheme.timestamp_header:
+    if isinstance(scheme, SignatureScheme) and scheme.timestamp_header:
         later = {**delivery.headers, scheme.timestamp_header.lower(): "1"}
         assert not contract.verifies(scheme, evolve(delivery, headers=later), secret)
 
@@ -129,12 +131,13 @@ def test_absent_null_zero_and_broken_quantities_are_four_different_things(platfo
 def talk(fixture: Fixture, conversation: Any) -> Any:
     """Run a fixture's conversation, checking each request on the way."""
     steps, config = fixture.content["steps"], contract.setup(fixture.platform)
+    hosts = contract.build(fixture.platform).hosts
     canned = contract.responses(steps, fixture.path.parent)
     value, asked = contract.converse(conversation, iter(canned))
     assert len(asked) == len(steps)
     for request, step in zip(asked, steps, strict=True):
-        contract.check_discreet(request, config, fixture.content.get("call", ""))
-        contract.check_request(request, step["request"], config.base_url)
+        contract.check_discreet(request, config, fixture.content.get("call", ""), hosts)
+        contract.check_request(request, step["request"])
     return value
 
 
@@ -153,7 +156,9 @@ def test_a_read_asks_as_expected_and_understands_the_answer(fixture: Fixture) ->
 @each(PUSHES)
 def test_a_push_asks_as_expected_and_gives_the_expected_outcomes(fixture: Fixture) -> None:
     batch = contract.pushes_of(fixture)
-    outcomes = talk(fixture, contract.build(fixture.platform).push(batch, fixture.content["key"]))
+    adapter, job = contract.build(fixture.platform), fixture.content.get("job")
+    conversation = adapter.push(batch, fixture.content["key"]) if job is None else adapter.follow(batch, job)
+    outcomes = talk(fixture, conversation)
     assert len(outcomes) == len(batch) == len(fixture.content["outcomes"])
     for outcome, wanted in zip(outcomes, fixture.content["outcomes"], strict=True):
         assert contract.is_outcome(outcome)
@@ -277,7 +282,31 @@ def test_no_read_raises_or_goes_astray_whatever_is_answered(platform: str, data:
     value, asked = contract.converse(contract.start(adapter, call, args), iter(data.draw(answers(platform))))
     assert contract.is_read(call, value)
     for request in asked:
-        contract.check_discreet(request, config, call)
+        contract.check_discreet(request, config, call, adapter.hosts)
+
+
+@each_platform
+@pytest.mark.slow
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_no_answer_whatever_makes_the_rate_limits_raise(platform: str, data: st.DataObject) -> None:
+    adapter = contract.build(platform)
+    for response in data.draw(answers(platform)):
+        found = adapter.limits(response)
+        assert found is None or isinstance(found, Limits)
+
+
+@each_platform
+def test_a_token_is_placed_where_nothing_shows_it_and_not_everywhere(platform: str) -> None:
+    adapter, config = contract.build(platform), contract.setup(platform)
+    assert len({source.name for source in adapter.tokens}) == len(adapter.tokens)
+    for source in adapter.tokens:
+        assert source.name.isalnum()
+        request = source.place(Request("GET", f"{config.base_url}/x"), "token-0123456789")
+        contract.check_discreet(request, evolve(config, secrets={"token": "token-0123456789"}), "", adapter.hosts)
+        shown = {**request.secret_headers, **request.secret_query}
+        assert any("token-0123456789" in value for value in shown.values())
+        assert config.secrets.get("refresh_token", "") == source.refresh or not source.refresh
 
 
 PUSH_LISTS = st.lists(
@@ -299,7 +328,7 @@ def test_every_pushed_item_has_one_outcome_whatever_is_answered(platform: str, d
         assert len(outcomes) == len(batch)
         assert all(contract.is_outcome(outcome) for outcome in outcomes)
         for request in asked:
-            contract.check_discreet(request, config)
+            contract.check_discreet(request, config, hosts=adapter.hosts)
 
 
 @each_platform

@@ -18,7 +18,6 @@ from daemon.domain.observations import OrderLine
 from daemon.ingress.receiver import Receiver
 from daemon.ports import WriterThread
 
-
 LAZY_S = 0.02
 """So long such a daemon gathers what it commits at once. On a fast disk there would be next to nothing to lose."""
 

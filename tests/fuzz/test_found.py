@@ -15,8 +15,9 @@ from daemon.admin.answers import ApiError
 from daemon.admin.requests import Count, read_body
 from daemon.cli.client import AdminClient, NoDaemonError
 from daemon.config import ConfigError, read_config
-from daemon.domain.channel import Delivery, SignatureScheme
+from daemon.domain.channel import Delivery
 from daemon.domain.exchange import Response
+from daemon.domain.signatures import SignatureScheme
 from daemon.domain.strict_json import objection
 from daemon.ingress.signature import check
 from daemon.outbound.address import AddressPolicy

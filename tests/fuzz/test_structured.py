@@ -148,7 +148,7 @@ def test_framing_that_is_said_twice_is_never_read(lines: list[str]) -> None:
 def test_a_repeated_header_is_joined_and_so_verifies_nothing(pairs: list[tuple[str, str]]) -> None:
     joined = header_map(pairs)
     for name in joined:
-        assert joined[name] == ", ".join(value for each, value in pairs if each == name)
+        assert joined[name] == "\n".join(value for each, value in pairs if each == name)
 
 
 # --- configuration ----------------------------------------------------------------------------------------------

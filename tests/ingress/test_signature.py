@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.sandbox import SCHEME as SANDBOX
-from daemon.domain.channel import Delivery, SignatureScheme
+from daemon.domain.channel import Delivery
 from daemon.domain.instants import SECOND_US
+from daemon.domain.signatures import SignatureScheme
 from daemon.ingress.signature import check, header_map
 
 NOW_US = 1_763_900_000 * SECOND_US

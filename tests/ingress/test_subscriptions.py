@@ -8,7 +8,7 @@ from typing import Any
 import trio
 from attrs import define, field
 
-from daemon.domain.channel import Traits, Webhook
+from daemon.domain.channel import Rarely, Traits, Webhook
 from daemon.domain.exchange import NoAnswer, Reply, Request, Response
 from daemon.domain.outcomes import Failure, Outcome
 from daemon.domain.policy import Policy
@@ -19,7 +19,7 @@ URL = "https://sync.example.com/webhooks/shop"
 
 
 @define
-class Shop:
+class Shop(Rarely):
     """An adapter and its HTTP client in one: it holds subscriptions and can be told to fail."""
 
     hooks: list[Webhook] = field(factory=list)

@@ -10,7 +10,7 @@ from attrs import define, evolve, field
 from trio.testing import MockClock
 
 from daemon.domain.breaker import FAILURES_MAX
-from daemon.domain.channel import OrderPage, Traits
+from daemon.domain.channel import OrderPage, Rarely, Traits
 from daemon.domain.exchange import Exchange, NoAnswer, Reply, Request, Response
 from daemon.domain.instants import SECOND_US, Span
 from daemon.domain.outcomes import Failure, Outcome
@@ -37,7 +37,7 @@ class Line:
     async def aclose(self) -> None: ...
 
 
-class Plain:
+class Plain(Rarely):
     traits = Traits(rate_per_s=1_000.0, burst=1_000)
 
 

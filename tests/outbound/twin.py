@@ -14,7 +14,7 @@ from attrs import define, field
 
 from daemon.actors.actor import Part
 from daemon.actors.registry import Registry
-from daemon.domain.channel import LevelSeen, Push, Traits
+from daemon.domain.channel import LevelSeen, Push, Rarely, Traits
 from daemon.domain.exchange import Exchange, NoAnswer, Reply, Request, Response
 from daemon.domain.instants import SECOND_US, Instant, Span, exactly
 from daemon.domain.kits import NO_KITS
@@ -43,7 +43,7 @@ def wall_us() -> int:
     return START_US + round(trio.current_time() * SECOND_US)
 
 
-class TwinAdapter:
+class TwinAdapter(Rarely):
     """Says everything in JSON. A push answers one outcome for each row, a read the levels it knows."""
 
     def __init__(self, traits: Traits) -> None:

@@ -8,8 +8,9 @@ from typing import Final
 
 from adapters.sandbox import SCHEME as SANDBOX
 from adapters.woocommerce.inbound import SCHEME as WOOCOMMERCE
-from daemon.domain.channel import Delivery, SignatureScheme
+from daemon.domain.channel import Delivery
 from daemon.domain.instants import SECOND_US
+from daemon.domain.signatures import SignatureScheme
 from daemon.ingress.signature import check, header_map
 from tests.fuzz.target import Cut, Target
 

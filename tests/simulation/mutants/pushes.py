@@ -109,7 +109,7 @@ PUSHES: Final = (
         "A throttled channel is asked again whenever the backoff says so.",
         "I11",
         (
-            Patch("daemon.outbound.account:Account.throttle", "self.budget.pause(retry_after_s)",
+            Patch("daemon.outbound.account:Account.throttle", "(meter or self.budget).pause(retry_after_s)",
                   "self.budget.pause(0.0)"),
             Patch("daemon.domain.retry:next_attempt", "if outcome.retry_after_s is not None:",
                   "if outcome.kind == 'never':"),
