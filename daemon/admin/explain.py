@@ -6,6 +6,7 @@ from daemon.admin.answers import Json
 from daemon.admin.inside import Inside
 from daemon.admin.views import PUSHES, Channels, entry, kit_view, numbers, slot_state
 from daemon.admin.words import belief, doings, ingredients, moment, when
+from daemon.domain.instants import SECOND_US
 from daemon.domain.kits import Kit
 from daemon.domain.observations import LevelReport
 from daemon.domain.policy import Policy, explained
@@ -195,9 +196,11 @@ def _waits(slot: Slot, channels: Channels, now_us: int) -> list[str]:
     if slot.open() and (letter := channels.raise_stuck(slot)):
         said.append(f"it is not raised until {letter} is retried or discarded: that may be a sale not yet applied")
     elif slot.open() and channels.raise_waits(slot):
+        waited_s = max(0, now_us - slot.wanted_us) / SECOND_US
         said.append(
-            "raising waits until every order of the channel up to now has been read "
-            f"(so far up to {when(view.watermark_us) or 'none'}): a sale not yet seen must not be sold twice"
+            f"held: waiting for {slot.channel}'s order feed, {waited_s:.1f} s; raising waits until every order up to "
+            f"the wish has been read (so far up to {when(view.watermark_us) or 'none'}): a sale not yet seen must "
+            "not be sold twice"
         )
     return said or ["there is nothing to do" if slot.belief == slot.desired else "it is pushed next"]
 

@@ -71,6 +71,7 @@ def channel_view(view: ChannelView) -> Json:
         "push_lag_ms": lag_view(view.push_lag),
         "webhook_lag_ms": lag_view(view.webhook_lag),
         "commit_lag_ms": lag_view(view.commit_lag),
+        "write_window_ms": None if view.compare_and_set else lag_view(view.write_window),
         "pending": view.pending,
         "in_flight": view.in_flight,
         "dead": view.dead,

@@ -42,6 +42,9 @@ class ChannelView:
     """From the event (channel's clock, put on ours) to its receipt."""
     commit_lag: Lag
     """From receipt to durable."""
+    write_window: Lag
+    """From reading a listing to having written it, where the channel cannot compare: what it sells meanwhile shows in
+    its order feed alone."""
     pending: int
     in_flight: int
     dead: int

@@ -24,6 +24,7 @@ _LAGS: Final = {
     "push_lag": "From the wish to the acknowledged push.",
     "webhook_lag": "From the event at the channel to its receipt.",
     "commit_lag": "From receipt to durable.",
+    "write_window": "From reading a listing to having written it, where the channel cannot compare.",
 }
 
 

@@ -265,6 +265,7 @@ class ChannelState(Shape, frozen=True):
     push_lag_ms: LagFigures
     webhook_lag_ms: LagFigures
     commit_lag_ms: LagFigures
+    write_window_ms: LagFigures | None
     pending: int
     in_flight: int
     dead: int

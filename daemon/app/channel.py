@@ -59,6 +59,7 @@ class Channel:
             push_lag=self.figures.push_lag.lag(),
             webhook_lag=self.figures.webhook_lag.lag(),
             commit_lag=self.figures.commit_lag.lag(),
+            write_window=self.figures.write_window.lag(),
             pending=len(slots) - dead - flying,
             in_flight=flying,
             dead=dead,

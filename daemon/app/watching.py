@@ -65,6 +65,9 @@ class ChannelFigures:
     push_lag: LagWindow = field(factory=LagWindow)
     webhook_lag: LagWindow = field(factory=LagWindow)
     commit_lag: LagWindow = field(factory=LagWindow)
+    write_window: LagWindow = field(factory=LagWindow)
+    """Between reading and writing a listing of a channel that cannot compare: a sale in it shows in its order feed
+    alone."""
     pushes: int = 0
     webhooks: int = 0
 
@@ -239,6 +242,11 @@ class Watch:
     def split(self, channel: str, size: int, reason: str) -> None:
         """A batch was refused as a whole."""
         self.telemetry.event(Event.PUSH_SPLIT, channel=channel, size=size, reason=reason)
+
+    def written_after_look(self, channel: str, window_us: int) -> None:
+        """A channel without compare-and-set was read, and written `window_us` later: what it sold between was seen by
+        neither."""
+        self.of(channel).write_window.add(window_us)
 
     def read_back(self, slot: Slot, seen: LevelSeen | None) -> None:
         """A listing was read back."""

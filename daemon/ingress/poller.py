@@ -7,6 +7,7 @@ moves in the transaction that holds the last page. The watermark says up to when
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 
 import trio
 from attrs import define, field
@@ -25,6 +26,9 @@ BLIND_FACTOR = 4
 """While webhooks are silent, the feed is read so many times as often."""
 BLIND_SHARE = 0.2
 """But reading it more often may take no more than this part of the platform's budget of calls."""
+
+SOON_S = 1.0
+"""A poll that need not be at once comes so soon."""
 
 PAGES_MAX = 10_000
 """More pages in one poll mean that the channel does not page."""
@@ -55,6 +59,8 @@ class Poller:
     """Calls that the last reading took."""
     _turn: trio.Lock = field(factory=trio.Lock)
     _poked: trio.Event = field(factory=trio.Event)
+    _by: float = inf
+    """Poll by then, on Trio's clock: somebody asked for it, but not for a poll of its own."""
 
     def watermark_us(self) -> int:
         """Every order placed before this (our clock) is absorbed."""
@@ -66,7 +72,13 @@ class Poller:
         return max(0, position_us - int(self.account.adapter.traits.overlap_s * SECOND_US))
 
     def poke(self) -> None:
-        """Poll soon."""
+        """Poll now."""
+        self._by = -inf
+        self._poked.set()
+
+    def poke_soon(self) -> None:
+        """Poll within `SOON_S`: one poll for all that ask meanwhile."""
+        self._by = min(self._by, trio.current_time() + SOON_S)
         self._poked.set()
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -77,9 +89,16 @@ class Poller:
             if wait_s:
                 await trio.sleep(wait_s)
                 continue
+            self._by = inf
             await self.poll()
             interval_s = self.interval_s()
-            with trio.move_on_after(interval_s if not self.broken else min(interval_s, 5.0)):
+            await self._pause(interval_s if not self.broken else min(interval_s, 5.0))
+
+    async def _pause(self, interval_s: float) -> None:
+        """Until the interval is over, or somebody wants a poll earlier than that."""
+        end = trio.current_time() + interval_s
+        while trio.current_time() < (by := min(end, self._by)):
+            with trio.move_on_at(by):
                 await self._poked.wait()
             self._poked = trio.Event()
 

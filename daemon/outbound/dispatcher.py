@@ -13,7 +13,7 @@ from hashlib import blake2b
 from typing import Protocol
 
 import trio
-from attrs import define, evolve, field
+from attrs import define, evolve, field, frozen
 
 from daemon.domain.channel import LevelSeen, Push
 from daemon.domain.exchange import NoAnswer
@@ -44,7 +44,11 @@ class Feed(Protocol):
         ...
 
     def poke(self) -> None:
-        """Read the feed soon."""
+        """Read the feed now."""
+        ...
+
+    def poke_soon(self) -> None:
+        """Read the feed within a second or so: one reading for all that ask meanwhile."""
         ...
 
 
@@ -54,6 +58,7 @@ class PushWatcher(Protocol):
     def sent(self, slot: Slot, sent: Sent) -> None: ...
     def answered(self, slot: Slot, sent: Sent, outcome: Outcome, *, dead_letter: int) -> None: ...
     def split(self, channel: str, size: int, reason: str) -> None: ...
+    def written_after_look(self, channel: str, window_us: int) -> None: ...
     def read_back(self, slot: Slot, seen: LevelSeen | None) -> None: ...
 
 
@@ -72,6 +77,15 @@ class Claim:
     def push(self) -> Push:
         """What the adapter must know of it."""
         return Push(self.sent.listing, self.sent.level, self.sent.believed, self.sent.generation)
+
+
+@frozen
+class Look:
+    """Listings were read: when it was asked and answered, and the answer."""
+
+    asked_us: int
+    received_us: int
+    answer: Sequence[LevelSeen] | Failure | NoAnswer
 
 
 @define(eq=False)
@@ -228,16 +242,55 @@ class Dispatcher:
     async def _push(self, slots: list[Slot]) -> None:
         wishes = {slot.listing: _key(slot) for slot in slots}
         plan = [Push(slot.listing, slot.desired or 0, slot.belief, slot.generation) for slot in slots]
-        lane = self.outbox.lane(self.account.name)
         for batch in self.account.adapter.batches(plan):
-            # The slot as it is now: its actor may have been loaded afresh since it was taken.
-            present = [slot for push in batch if (slot := lane.slots.get(wishes[push.listing]))]
-            claims = [Claim(slot, self.outbox.claim(slot), slot.sent_us) for slot in present if self._may_leave(slot)]
+            keys = [wishes[push.listing] for push in batch]
+            looked_us = self.store.now_us()
+            plain = not self.account.adapter.traits.compare_and_set and any(push.level for push in batch)
+            if plain:
+                await self.account.budget.spend()  # the write's, so that it follows the look at once
+                keys = await self._as_believed(keys)
+            claims = [
+                Claim(slot, self.outbox.claim(slot), slot.sent_us) for slot in self._present(keys)
+                if self._may_leave(slot)
+            ]  # fmt: skip
             if claims:
                 await self.store.flush()
                 for claim in claims:
                     self.watcher.sent(claim.slot, claim.sent)
-                await self._send(claims)
+                await self._send(claims, paid=plain)
+                if plain:
+                    self.feed.poke_soon()
+                    self.watcher.written_after_look(self.account.name, self.store.now_us() - looked_us)
+
+    def _present(self, keys: Sequence[SlotKey]) -> list[Slot]:
+        """The slots as they are now: an actor may have been loaded afresh since its slot was taken."""
+        lane = self.outbox.lane(self.account.name)
+        return [slot for key in keys if (slot := lane.slots.get(key))]
+
+    async def _as_believed(self, keys: Sequence[SlotKey]) -> list[SlotKey]:
+        """Of a channel that cannot compare: those that show what we believe, which it is asked first.
+
+        Another level is a sale, or something else, that we have not heard of, and even a push that lowers by what we
+        know might raise over it: such a listing is read back first. Zero raises nothing, so nobody looks before it.
+        """
+        slots = self._present(keys)
+        before = {_key(slot): slot.belief for slot in slots if slot.desired}
+        if not before:
+            return list(keys)
+        look = await self._look([slot for slot in slots if slot.desired])
+        if isinstance(look.answer, (NoAnswer, Failure)):
+            # Nobody can look: what raises waits for that, what lowers does not.
+            unreadable = [slot for slot in self._present(keys) if slot.desired and slot.raises()]
+            self._postpone(unreadable, look.answer)
+            return [key for key in keys if key not in set(map(_key, unreadable))]
+        shown = {level.listing: level.level for level in look.answer}
+        astray = [
+            slot for slot in self._present(list(before))
+            if (level := shown.get(slot.listing)) is not None and level not in (before[_key(slot)], slot.belief)
+        ]  # fmt: skip
+        if astray:
+            await self._conclude(astray, look)
+        return [key for key in keys if key not in set(map(_key, astray))]
 
     def _may_leave(self, slot: Slot) -> bool:
         """Is the push still wanted, and nothing in its way?"""
@@ -265,9 +318,12 @@ class Dispatcher:
             return await self._still_wanted(wanted)  # that took its time, too
         return wanted
 
-    async def _send(self, claims: list[Claim]) -> None:
-        """Send one batch, let its answers settle; one refused as a whole is halved until the bad row is named."""
-        await self.account.budget.spend()
+    async def _send(self, claims: list[Claim], *, paid: bool = False) -> None:
+        """Send one batch, let its answers settle; one refused as a whole is halved until the bad row is named.
+
+        `paid`: its place in the budget is taken already."""
+        if not paid:
+            await self.account.budget.spend()
         claims = await self._still_wanted(claims)
         if not claims:
             return
@@ -351,10 +407,21 @@ class Dispatcher:
 
     async def _read_back(self, slots: list[Slot]) -> None:
         """Read listings, then every order up to that moment: only then does a level say what the channel knows."""
+        look = await self._look(slots)
+        if isinstance(look.answer, (NoAnswer, Failure)):
+            self._postpone(slots, look.answer)
+        else:
+            await self._conclude(slots, look)
+
+    async def _look(self, slots: Sequence[Slot]) -> Look:
         asked_us = self.store.now_us()
         answer = await self.account.converse(self.account.adapter.levels([slot.listing for slot in slots]))
-        received_us = self.store.now_us()
-        if isinstance(answer, (NoAnswer, Failure)) or not await self.feed.absorb(received_us):
+        return Look(asked_us, self.store.now_us(), answer)
+
+    async def _conclude(self, slots: list[Slot], look: Look) -> None:
+        """Take what was read as evidence, once every order up to then is absorbed."""
+        answer = look.answer
+        if isinstance(answer, (NoAnswer, Failure)) or not await self.feed.absorb(look.received_us):
             self._postpone(slots, answer)
             return
         seen = {level.listing: level for level in answer}
@@ -369,7 +436,7 @@ class Dispatcher:
                 continue
             self._unread.pop(_key(slot), None)
             level = seen.get(slot.listing)
-            at = self.account.true_at(Span(asked_us, received_us), level.own if level else None)
+            at = self.account.true_at(Span(look.asked_us, look.received_us), level.own if level else None)
             self.watcher.read_back(slot, level)
             messages.append((slot.sku, ReadBack(slot.channel, slot.listing, level.level if level else None, at)))
         await self.deliver(messages, "readback")

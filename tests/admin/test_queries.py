@@ -265,7 +265,7 @@ async def test_a_raise_over_orders_not_yet_seen_is_held(house: House, admin: Adm
     await house.counted("A", 8)
     assert await state_of(admin) == "held"
     said = (await admin.get("/v1/skus/A/explain")).json()["listings"][0]["why"]
-    assert any("raising waits" in sentence for sentence in said)
+    assert any("held: waiting for" in sentence for sentence in said)
     await house.counted("A", 3)
     assert await state_of(admin) == "pending"
 

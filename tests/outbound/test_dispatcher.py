@@ -207,7 +207,7 @@ async def test_an_outage_opens_the_breaker_and_its_end_needs_one_probe(
 
 
 async def test_a_raise_waits_for_the_order_feed_and_a_cut_does_not(tmp_path: Path, autojump_clock: MockClock) -> None:
-    async with world(tmp_path) as w:  # T15
+    async with world(tmp_path, compare_and_set=False) as w:  # T15
         await w.listed(A=5, B=5)
         w.feed.standing_us = wall_us()
         await trio.sleep(1)
@@ -564,3 +564,68 @@ async def test_a_push_whose_belief_was_overtaken_while_it_waited_is_planned_anew
         await w.quiet()
         believed = [row[2] for _, rows in w.channel.pushes for row in rows if row[0] == "A"]
         assert believed[0] == 4
+
+
+# -- channels that cannot compare --
+
+
+async def test_where_nothing_compares_a_cut_is_looked_at_before_and_the_orders_after_it(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with world(tmp_path, compare_and_set=False) as w:
+        await w.listed(A=9)
+        w.channel.takes_s = 0.1
+        await w.sold_elsewhere("A", 1, order="1")
+        await w.quiet()
+        (looked_at, asked), (pushed_at, rows) = w.channel.reads[-1], w.channel.pushes[-1]
+        assert (asked, [row[1] for row in rows]) == (["A"], [8])
+        assert 0 <= pushed_at - looked_at < 0.2
+        assert w.feed.pokes == 1
+        assert len(w.told.windows) == 1
+        assert 190_000 <= w.told.windows[0] < 300_000
+
+
+async def test_where_nothing_compares_a_cut_never_raises_over_a_sale_that_nobody_told_us_of(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with world(tmp_path, compare_and_set=False) as w:
+        await w.listed(A=5)
+        w.channel.levels["A"] = 2  # three are sold there, and no webhook came
+        sold_at = await w.moment()
+        w.feed.readable = False
+        await w.sold_elsewhere("A", 1, order="1")
+        await trio.sleep(100)
+        assert w.channel.levels["A"] == 2  # 4 is less than the 5 we believe, and more than the 2 it shows
+        w.feed.readable = True
+        await w.tell(OrderLine("shop", "2", "1", "A", 3, version=1, at=sold_at, listing="A"))
+        await w.quiet()
+        assert w.channel.levels["A"] == 1
+        assert w.channel.pushed("A") == [1]
+
+
+async def test_where_nothing_compares_a_level_of_zero_leaves_without_a_look(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with world(tmp_path, compare_and_set=False) as w:
+        await w.listed(A=1)
+        w.channel.readable = False
+        began = trio.current_time()
+        await w.sold_elsewhere("A", 1, order="1")
+        await w.quiet()
+        assert w.channel.levels["A"] == 0
+        assert trio.current_time() - began < 1
+        assert w.channel.reads == []
+
+
+async def test_where_nobody_can_look_a_cut_leaves_and_a_raise_waits(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with world(tmp_path, compare_and_set=False, batch_max=2) as w:
+        await w.listed(A=5, B=5)
+        w.channel.readable = False
+        await w.counted(A=3, B=7)
+        await trio.sleep(5)
+        assert w.channel.levels == {"A": 3, "B": 5}
+        w.channel.readable = True
+        await w.quiet()
+        assert w.channel.levels == {"A": 3, "B": 7}

@@ -144,6 +144,9 @@ class TwinFeed:
     def poke(self) -> None:
         self.pokes += 1
 
+    def poke_soon(self) -> None:
+        self.pokes += 1
+
 
 @define
 class Told:
@@ -151,6 +154,7 @@ class Told:
 
     answers: list[tuple[str, str]] = field(factory=list)
     splits: list[int] = field(factory=list)
+    windows: list[int] = field(factory=list)
 
     def sent(self, *_: Any) -> None: ...
 
@@ -159,6 +163,9 @@ class Told:
 
     def split(self, channel: str, size: int, reason: str) -> None:
         self.splits.append(size)
+
+    def written_after_look(self, channel: str, window_us: int) -> None:
+        self.windows.append(window_us)
 
     def read_back(self, *_: Any) -> None: ...
 
@@ -212,7 +219,8 @@ class World:
 async def world(
     directory: Path, *, dispatching: bool = True, kits: Mapping[str, Recipe] = NO_KITS, **traits: Any
 ) -> AsyncIterator[World]:
-    traits = {"rate_per_s": 1_000.0, "burst": 1_000, "concurrency": 1, "request_life_s": 30.0} | traits
+    usual = {"rate_per_s": 1_000.0, "burst": 1_000, "concurrency": 1, "request_life_s": 30.0, "compare_and_set": True}
+    traits = usual | traits
     env = Environment.open(directory / "state", genesis="g", map_bytes=1 << 24)
     try:
         store = Store(env, inline, wall_us, disk_floor_bytes=0)

@@ -3,13 +3,13 @@
     python -m tests.reconcile.last_unit --rounds 1000
 
 In each round one SKU has one unit. Webhooks of one storefront come 5 s late. Shoppers buy where a 1 is shown; some
-change their mind and cancel, so that the unit comes back and the other storefronts must be raised again, in the middle
+change their mind and cancel, so that the unit comes back and the other storefronts must be raised again, in the midst
 of it all. Then, from the storefronts' own ledgers alone:
 
 - no push raised a listing over a sale that its storefront had made before, and that the daemon had not been told of;
 - no unit was sold twice but by sales that nothing could have prevented: those that would have been made as well, had
-  each storefront shown the right level the moment the daemon was told (by a webhook or in an answer), but for the time
-  that news takes through disk and network.
+  each storefront shown the right level the moment the daemon was told (by a webhook or in an answer), but for the
+  time that news takes through disk and network.
 
 A third of the worlds compare and set everywhere, a third nowhere, a third at two of three storefronts. Without
 compare-and-set a sale made while a push is on its way cannot be seen by anybody: those are counted by themselves.
@@ -22,6 +22,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from typing import Final
 
 import trio
@@ -132,7 +133,7 @@ class Race:
     def _judge_sales(self, sku: str) -> None:
         """Each sale of a unit that was gone: would it have been made, had the right level been there at once?"""
         lines = {name: self.world.oracle.fronts[name].by_sku[sku] for name in NAMES}
-        told = self.world.first_told_us()
+        told = self._told_of(sku)
         for name, mine in lines.items():
             for line in mine:
                 at_us = line.versions[0].at_us
@@ -143,11 +144,33 @@ class Race:
                 self.found.inevitable += any(self._shows(lines, name, at_us, cut_us, told) > 0 for cut_us in cuts)
 
     def _shows(self, lines: Mapping[str, Sequence[TrueLine]], name: str, at_us: int, cut_us: int, told: Told) -> int:
-        """What `name` would show just before `at_us`, had it been told the right level by all that was known at
-        `cut_us`: that level, less what it sold and took back since and nobody had heard of."""
-        known = {where: sum(self._known(each, cut_us, told) for each in mine) for where, mine in lines.items()}
+        """What `name` would show just before `at_us`, had it been told at `cut_us` the right level by all that was
+        known then: that level, less what it sold and took back since and nobody had heard of.
+
+        Since the moment that was known of last, where it compares; since it was told, where it writes what it is told
+        over whatever it shows."""
+        known = sum(self._known(each, cut_us, told) for each in lines[name])
         truly = sum(_taken(each, at_us - 1) for each in lines[name])
-        return max(0, 1 - sum(known.values())) + known[name] - truly
+        right = self._right(lines, cut_us, told)
+        unheard = [known - truly]
+        if name in self.world.cast.blind:
+            # Written when that level became the right one, over whatever it showed by then.
+            news = [us for us in told.values() if us <= cut_us]
+            since = takewhile(lambda us: self._right(lines, us, told) == right, reversed(news))
+            unheard += [
+                sum(_taken(each, us + way) for each in lines[name]) - truly for us in since for way in (0, WAY_US)
+            ]
+        return right + max(unheard)
+
+    def _right(self, lines: Mapping[str, Sequence[TrueLine]], by_us: int, told: Told) -> int:
+        """The right level by all that the daemon had been told of."""
+        return max(0, 1 - sum(self._known(each, by_us, told) for all_of in lines.values() for each in all_of))
+
+    def _told_of(self, sku: str) -> Told:
+        """When the daemon was first told of each version of an order that holds the SKU, in order of time."""
+        orders = {(name, line.order) for name in NAMES for line in self.world.oracle.fronts[name].by_sku[sku]}
+        told = self.world.first_told_us()
+        return {key: us for key, us in sorted(told.items(), key=lambda item: item[1]) if key[:2] in orders}
 
     def _known(self, line: TrueLine, by_us: int, told: Told) -> int:
         """Units that the line takes by its newest version that the daemon had been told of."""

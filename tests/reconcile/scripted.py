@@ -84,7 +84,7 @@ class ScriptedWorld(World):
         def heard_answer(life: Life, front: Front, request: Request, reply: Reply) -> None:
             if "/orders" in request.url and isinstance(reply, Response) and reply.status == 200:
                 told = msgspec.json.decode(reply.body)
-                for order in told["items"] if "items" in told else [told]:
+                for order in told.get("items", [told]):
                     self.news.append(News(self.now_us(), front.name, order["id"], order["version"]))
             replied(life, front, request, reply)
 

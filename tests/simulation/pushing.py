@@ -53,6 +53,8 @@ class Pushing:
         """When staff last changed what a listing shows, on the storefront's clock."""
         self.lied: set[Where] = set()
         """Listings of which the storefront said what is not so, and that were not read back since."""
+        self.looked_us: dict[Where, int] = {}
+        """When each listing was last read, by its name, and said what it showed."""
         self.quiet_until: dict[str, tuple[int, float]] = {}
         self.paused_us: dict[str, int] = {}
         self.poisoned: set[tuple[str, str]] = set()
@@ -157,7 +159,9 @@ class Pushing:
             self.unanswered -= looked
             if isinstance(reply, Response) and reply.status == 200:
                 rows = msgspec.json.decode(reply.body)["items"]
-                self.lied -= looked & {(front.name, row["listing"]) for row in rows if row["quantity"] is not None}
+                told = looked & {(front.name, row["listing"]) for row in rows if row["quantity"] is not None}
+                self.lied -= told
+                self.looked_us.update(dict.fromkeys(told, reply.sent_us))
         if isinstance(reply, Response) and reply.status in (429, 503) and "retry-after" in reply.headers:
             wait_s = float(reply.headers["retry-after"]) if reply.headers["retry-after"].isdigit() else 0.0
             number, until = self.quiet_until.get(front.name, (0, 0.0))
@@ -180,21 +184,23 @@ class Pushing:
             self._zombie(front, write)
             return
         self.oracle.world.count("levels written")
-        if front.blind:
-            return
-        if write.matched is not True:
+        if write.matched is not True and not front.blind:
             self.oracle.fail("I6", f"{front.name}: written without compare-and-set: {write}")
         sku = front.store.shop.listings[write.listing].sku
         honest = self.edited_us[front.name, write.listing] < 0 and front.host.moods.snapshot is None
         if write.after <= write.before or not honest or write.key not in self.known:
+            return
+        # Where nothing compares, what was sold since the listing was last read nobody can have noticed.
+        seen_us = self.looked_us.get((front.name, write.listing), 0) if front.blind else write.at_us
+        if front.blind and self.oracle.world.wall_set:
             return
         known = self.known[write.key][write.listing]
         unseen = 0
         for line in self.oracle.fronts[front.name].by_sku[sku]:
             # What was sold before somebody counted is in the count, heard of or not; what is folded is known.
             since_us = max(max(self.oracle.counts[sku], default=(0, 0))[1], self.oracle.durable.settled_us[sku])
-            if line.versions[0].at_us > since_us:
-                unseen += line.versions[-1].taken() - known.get((line.order, line.name), 0)
+            if line.versions[0].at_us > since_us and (then := line.as_of(seen_us, None)):
+                unseen += then.taken() - known.get((line.order, line.name), 0)
         if unseen > 0:
             self.oracle.fail("I5", f"{front.name}: {sku} is raised over {unseen} units sold unseen: {write}")
 
