@@ -15,6 +15,7 @@ from daemon.config_secrets import read_secret
 from daemon.credentials import Secret, SecretRef, WebhookSecret
 from daemon.domain.channel import Option, Platform, Setup
 from daemon.domain.policy import Policy
+from daemon.domain.sweep import SweepRules
 
 CHANNEL_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
@@ -36,6 +37,7 @@ COMMON_KEYS: Final = frozenset(
     (
         *("adapter", "base_url", "webhook_secrets", "buffer", "share", "cap"),
         *("authority", "http_client", "allow_private", "timeout_s"),
+        *("drift", "sweep_s", "sweep_share", "mass_change"),
         *WHOLE_TRAITS,
         *NUMBER_TRAITS,
     )
@@ -58,7 +60,7 @@ class ChannelConfig:
     base_url: without a slash at its end; "" where the platform knows it itself · webhook_secrets: newest first ·
     timeout_s: most a request may take; None: what the adapter says · overrides: of the platform's `Traits` ·
     options, secrets: the platform's own keys · authority: its levels are counts ·
-    allow_private: its address may be a private or loopback one
+    allow_private: its address may be a private or loopback one · sweep: how it is compared
     """
 
     name: str
@@ -70,6 +72,7 @@ class ChannelConfig:
     http_client: Literal["httpx", "asks"] = "httpx"
     allow_private: bool = False
     timeout_s: float | None = None
+    sweep: SweepRules = field(factory=SweepRules)
     overrides: MappingOf[str, float] = field(factory=dict)
     options: MappingOf[str, str] = field(factory=dict)
     secrets: MappingOf[str, SecretRef] = field(factory=dict)
@@ -123,6 +126,7 @@ def read_channel(
         http_client=section.choice("http_client", "httpx", ("httpx", "asks")),
         allow_private=allow_private,
         timeout_s=section.number("timeout_s", None, 0, 600, above=True),
+        sweep=_read_sweep(section),
         overrides=_read_overrides(section),
         options=_read_options(section, [option for option in platform.options if not option.secret]),
         secrets=_read_secrets(section, [option for option in platform.options if option.secret], platform, problems),
@@ -137,6 +141,16 @@ def _read_policy(section: Section) -> Policy:
         buffer=section.whole("buffer", 0, 0, MAX_UNITS),
         share=section.number("share", 1.0, 0, 1, above=True),
         cap=section.whole("cap", None, 0, MAX_UNITS),
+        drift=section.choice("drift", "correct", ("correct", "adopt", "report")),
+    )
+
+
+def _read_sweep(section: Section) -> SweepRules:
+    default = SweepRules()
+    return SweepRules(
+        sweep_s=section.number("sweep_s", default.sweep_s, 1, 7 * DAY_S),
+        share=section.number("sweep_share", default.share, 0, 1, above=True),
+        mass_change=section.number("mass_change", default.mass_change, 0, 1),
     )
 
 

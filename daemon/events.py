@@ -76,6 +76,14 @@ class Event(Enum):
     PUSH_SPLIT = "push.split", _INFO, "a rejected batch is halved to find the bad row"
     PUSH_DEAD = "push.dead", _ERROR, "given up; it is a dead letter with its cause and next action"
     READ_BACK = "push.read_back", _INFO, "a doubted level was read at the channel"
+    DRIFT_FOUND = (
+        "drift.found",
+        _WARNING,
+        "a listing shows what nothing explains, seen twice; with the likeliest cause",
+    )
+    DRIFT_EXPLAINED = "drift.explained", _INFO, "a listing differed, and the second look found it explained"
+    MASS_HELD = "drift.mass_held", _WARNING, "too many listings of a channel differ at once; nothing of it is taken"
+    MASS_ENDED = "drift.mass_ended", _INFO, "a held channel goes on: it reads right again, or a person decided"
     DEAD_LETTER_RETRIED = "dead_letter.retried", _INFO, "a dead letter was sent round again"
     DEAD_LETTER_DISCARDED = "dead_letter.discarded", _INFO, "a person gave a dead letter up"
 

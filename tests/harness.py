@@ -23,12 +23,14 @@ from daemon.domain.kits import NO_KITS
 from daemon.domain.observations import LevelReport, OrderLine, Recipe, StockCount
 from daemon.domain.policy import Policy
 from daemon.ingress.listeners import unix_listener
+from daemon.ingress.masses import Decision, MassHold
 from daemon.ingress.server import HttpServer
 from daemon.ports import WriterThread
 from daemon.storage.alarms import Alarms
 from daemon.storage.codec import Cause
 from daemon.storage.cursors import Refetches
 from daemon.storage.dead_letters import DeadLetters
+from daemon.storage.drifts import Drifts
 from daemon.storage.environment import Environment
 from daemon.storage.files import StoreError
 from daemon.storage.links import Links
@@ -72,6 +74,8 @@ class TwinChannel:
     watermark_us: int = START_US * 2
     paused: bool = False
     hindrance: str = ""
+    held: MassHold | None = None
+    """Too many of its listings differ at once."""
     push_lag: Lag = NO_LAG
     captures: dict[str, tuple[Capture, Capture]] = field(factory=dict)
     blind_since_us: int = 0
@@ -100,6 +104,12 @@ class TwinChannel:
         if self.hold is not None:
             await self.hold.wait()
         return self.report or ReconcileReport(self.name, listings=2, linked=1, mismatched=0)
+
+    def mass_hold(self) -> MassHold | None:
+        return self.held
+
+    async def decide(self, decision: Decision) -> MassHold | None:
+        return evolve(self.held, decided=decision) if self.held else None
 
     async def webhooks(self) -> list[Webhook] | str:
         return self.subscriptions
@@ -147,6 +157,7 @@ class House:
     outbox: Outbox
     dead_letters: DeadLetters
     alarms: Alarms
+    drifts: Drifts
     channels: dict[str, TwinChannel]
     maintenance: TwinMaintenance
     clock: Clock
@@ -156,8 +167,8 @@ class House:
     def inside(self) -> Inside:
         return Inside(
             store=self.store, registry=self.registry, outbox=self.outbox, dead_letters=self.dead_letters,
-            alarms=self.alarms, channels=self.channels, maintenance=self.maintenance, counters=self.counters,
-            since_us=START_US, not_ready=lambda: self.unready,
+            alarms=self.alarms, drifts=self.drifts, channels=self.channels, maintenance=self.maintenance,
+            counters=self.counters, since_us=START_US, not_ready=lambda: self.unready,
         )  # fmt: skip
 
     # -- facts, as the rooms below would deliver them --
@@ -221,7 +232,9 @@ async def housed(
                 registry.resume(lambda _: 0, b"")
             await nursery.start(registry.run)
             alarms = Alarms(store, lambda _: None, lambda _: None)
-            yield House(store, registry, outbox, letters, alarms, twins, TwinMaintenance(store, letters), clock)
+            yield House(
+                store, registry, outbox, letters, alarms, Drifts(store), twins, TwinMaintenance(store, letters), clock
+            )
             store.stop()
             await store.flush()
             nursery.cancel_scope.cancel()

@@ -20,6 +20,7 @@ from daemon.actors.letters import content_of, sameness_of, subject_of
 from daemon.domain.instants import SECOND_US
 from daemon.domain.kits import NO_KITS
 from daemon.domain.observations import LevelReport, OrderLine, Recipe
+from daemon.domain.sightings import Sighting
 from daemon.domain.sku import Doubted, Freeze, PolicyOf, PushMessage, Reprice, Settle, Sku, Step
 from daemon.domain.slot import Slot
 from daemon.domain.stock import LineKey
@@ -89,6 +90,8 @@ class Registry:
     halted: set[str] = field(factory=set)
     """SKUs whose actors crashed on what became of a push: nothing is pushed or read back for them."""
     crashes: int = 0
+    sighted: Callable[[Sku, Sighting, int], None] = lambda state, sighting, now_us: None  # noqa: ARG005 - a silent default
+    """Told what a second look at a listing found, in the turn in which it is applied."""
     _queue: deque[Actor] = field(factory=deque)
     _queued: int = 0
     _wake: trio.Event = field(factory=trio.Event)
@@ -243,7 +246,15 @@ class Registry:
         elif step.verdict == "conflict" and isinstance(part.message, OrderLine):
             self.refetches.ask(part.message.channel, part.message.order, now_us)
         self.watcher.applied(part, step, seq)
-        return actor, step.verdict
+        return self._follow(actor, step, now_us), step.verdict
+
+    def _follow(self, actor: Actor, step: Step, now_us: int) -> Actor:
+        """What a second look found is looked into, and facts that follow from it are applied, in the same turn."""
+        if step.sighting is not None:
+            self.sighted(actor.state, step.sighting, now_us)
+        for fact in step.follows:
+            actor, _ = self._apply(actor, Part(fact.sku, fact, Cause("drift", fact.source)))
+        return actor
 
     def _logged(self, actor: Actor, part: Part, step: Step, now_us: int) -> int:
         """The event that the step makes, 0 for none."""

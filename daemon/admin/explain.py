@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from daemon.admin.answers import Json
+from daemon.admin.drift import DONE, drift_view
 from daemon.admin.inside import Inside
 from daemon.admin.views import PUSHES, Channels, entry, kit_view, numbers, slot_state
 from daemon.admin.words import belief, doings, ingredients, moment, when
@@ -14,6 +15,7 @@ from daemon.domain.sku import Sku
 from daemon.domain.slot import Slot
 from daemon.domain.stock import Stock
 from daemon.storage.codec import Record
+from daemon.storage.drifts import Drift
 
 LOOK_BACK = 200
 """Events of the SKU among which the ones that changed a listing are looked for."""
@@ -143,6 +145,7 @@ def _listing(inside: Inside, state: Sku, slot: Slot, channels: Channels, recent:
     control = inside.channels.get(slot.channel)
     wish, rules = _explained(state, control.policy()) if control else (None, [])
     now_us = inside.store.wall_us()
+    drift = inside.drifts.newest_of(slot.channel, slot.listing)
     return {
         "channel": slot.channel,
         "listing": slot.listing,
@@ -155,6 +158,7 @@ def _listing(inside: Inside, state: Sku, slot: Slot, channels: Channels, recent:
             belief(slot),
             *_wish(slot, wish, rules, frozen=frozen, doubted=doubted),
             *_waits(slot, channels, now_us),
+            *(_drifted(drift) if drift else ()),
         ],
         "generation": slot.generation,
         "attempts": slot.attempt,
@@ -163,8 +167,17 @@ def _listing(inside: Inside, state: Sku, slot: Slot, channels: Channels, recent:
         "last_push_at": when(slot.pushed_us),
         "last_error": slot.error or None,
         "dead_letter": slot.dead_letter or None,
+        "drift": drift_view(drift) if drift else None,
         "events": [entry(record) for record in recent if _changed(record, slot)][:EVENTS_SHOWN],
     }
+
+
+def _drifted(drift: Drift) -> list[str]:
+    """The newest drift of a listing, in a sentence."""
+    why = f": {drift.causes[0].because}" if drift.causes else ""
+    showed = drift.first_shown if drift.done == "resolved" else drift.shown
+    seen = f"at {when(drift.at_us)} it showed {showed} and should have shown {drift.expected}"
+    return [f"{seen}, likely a {drift.cause}{why}; done: {DONE[drift.done]}"]
 
 
 def _explained(state: Sku, policy: Policy) -> tuple[int | None, list[str]]:

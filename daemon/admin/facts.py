@@ -113,7 +113,7 @@ class Facts:
             for letter in letters:
                 self.inside.dead_letters.remove(letter)
 
-        return await self._revive(sku, slots, by, finish)
+        return await self._revive(sku, slots, by, finish, push=True)
 
     async def pull(self, sku: str, by: str) -> Json:
         """Read every listing of the SKU as it is now; what differs is mended as always. Dead ones stay stopped."""
@@ -135,11 +135,12 @@ class Facts:
         return [slot for _, slot in sorted(state.slots.items())]
 
     async def _revive(
-        self, sku: str, slots: Sequence[Slot], by: str, finish: Callable[[Unit], None] | None
+        self, sku: str, slots: Sequence[Slot], by: str, finish: Callable[[Unit], None] | None, *, push: bool = False
     ) -> Json:  # fmt: skip
         self._welcome(sku)
         parts = [
-            Part(sku, Revive(slot.channel, slot.listing, anyway=True), Cause(by, slot.channel)) for slot in slots
+            Part(sku, Revive(slot.channel, slot.listing, anyway=True, push=push), Cause(by, slot.channel))
+            for slot in slots
         ]
         await self.inside.registry.deliver(parts, finish)
         asked = [{"channel": slot.channel, "listing": slot.listing} for slot in slots]

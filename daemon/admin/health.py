@@ -86,6 +86,8 @@ def channel_view(view: ChannelView) -> Json:
             {"topic": topic, "hour": capture_view(hour), "day": capture_view(day)}
             for topic, (hour, day) in sorted(view.captures.items())
         ],
+        "swept": view.swept,
+        "sweep_rounds": view.sweep_rounds,
     }
 
 

@@ -12,8 +12,10 @@ from daemon.actors.registry import Registry
 from daemon.domain.channel import Webhook
 from daemon.domain.gaps import Capture
 from daemon.domain.policy import Policy
+from daemon.ingress.masses import Decision, MassHold
 from daemon.storage.alarms import Alarms
 from daemon.storage.dead_letters import DeadLetters
+from daemon.storage.drifts import Drifts
 from daemon.storage.outbox import Outbox
 from daemon.storage.store import Store
 
@@ -56,6 +58,10 @@ class ChannelView:
     pushes: int
     polls: int
     webhooks: int
+    swept: int = 0
+    """Listings that the sweep has read since the start."""
+    sweep_rounds: int = 0
+    """How often it has reached all of them."""
     compare_and_set: bool = False
     """The channel itself refuses a push over a sale we have not heard of: raises need not wait for its feed."""
     captures: Mapping[str, tuple[Capture, Capture]] = field(factory=dict)
@@ -91,6 +97,14 @@ class ChannelControl(Protocol):
 
     async def reconcile(self) -> ReconcileReport:
         """Pull the catalogue, compare, ask for correction of what differs."""
+        ...
+
+    def mass_hold(self) -> MassHold | None:
+        """Why the channel is held, if too many of its listings differ at once."""
+        ...
+
+    async def decide(self, decision: Decision) -> MassHold | None:
+        """What a held channel shows is a fact (adopt), or a mistake (correct); None where it is not held."""
         ...
 
     async def webhooks(self) -> list[Webhook] | str:
@@ -144,6 +158,7 @@ class Inside:
     outbox: Outbox
     dead_letters: DeadLetters
     alarms: Alarms
+    drifts: Drifts
     channels: Mapping[str, ChannelControl]
     maintenance: Maintenance
     counters: Mapping[str, int]

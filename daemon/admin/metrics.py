@@ -61,6 +61,7 @@ class _Inside(Collector):
         yield _alarms(inside.alarms.open())
         yield from self._work()
         yield from self._storage()
+        yield from self._drift()
         yield from _channels([control.view() for control in inside.channels.values()])
 
     def _work(self) -> Iterator[Metric]:
@@ -75,6 +76,18 @@ class _Inside(Collector):
         slots.add_metric(["dead"], outbox.dead)
         yield slots
         yield _gauge("dead_letters", "Observations and pushes put aside.", self._inside.dead_letters.count)
+
+    def _drift(self) -> Iterator[Metric]:
+        """By channel and likeliest cause, over the days that are kept: also what was found before the start."""
+        drifts = GaugeMetricFamily(
+            "onhand_drifts", "Listings that showed what they should not, by cause.", labels=["channel", "cause"]
+        )
+        for name in self._inside.channels:
+            for cause, times in sorted(self._inside.drifts.totals(name).items()):
+                drifts.add_metric([name, cause], times)
+        yield drifts
+        held = {name: float(control.mass_hold() is not None) for name, control in self._inside.channels.items()}
+        yield _each_gauge("channel_mass_held", "1 while too many listings differ at once.", held)
 
     def _storage(self) -> Iterator[Metric]:
         store = self._inside.store.statistics()
@@ -121,7 +134,12 @@ def _channels(views: list[ChannelView]) -> Iterator[Metric]:
     silent = {view.name: float(bool(view.blind_since_us)) for view in views}
     yield _each_gauge("channel_webhooks_silent", "1 while the channel's webhooks tell nothing.", silent)
     yield from _captures(views)
-    for name, help_text in (("pushes", "Levels pushed."), ("polls", "Order feeds read."), ("webhooks", "Webhooks.")):
+    for name, help_text in (
+        ("pushes", "Levels pushed."),
+        ("polls", "Order feeds read."),
+        ("webhooks", "Webhooks."),
+        ("swept", "Listings compared."),
+    ):
         family = CounterMetricFamily(f"onhand_channel_{name}", help_text, labels=["channel"])
         for view in views:
             family.add_metric([view.name], getattr(view, name))

@@ -10,6 +10,7 @@ from attrs import frozen
 from daemon.admin import shapes
 from daemon.admin.answers import JSON, JSON_LINES, ApiError, Json
 from daemon.admin.commands import Commands
+from daemon.admin.drift import decide, drifts_view
 from daemon.admin.explain import explain_view
 from daemon.admin.facts import Facts
 from daemon.admin.health import channel_view, status_view
@@ -48,6 +49,7 @@ OF_SKU: Final = Word("sku", "only events of this SKU", is_sku=True)
 OF_CHANNEL: Final = Word("channel", "only what concerns this channel")
 LIMIT: Final = Whole("limit", "rows of a page", 100, 1, LIST_MAX)
 BEFORE: Final = Whole("before", "only events before this one", SEQ_MAX, 1, SEQ_MAX)
+BEFORE_DRIFT: Final = Whole("before", "only drifts before this one, 0: all", 0, 0, SEQ_MAX)
 AFTER: Final = Whole("after", "only what comes after this one", 0, 0, SEQ_MAX)
 EVENT_LIMIT: Final = Whole("limit", "at most so many events, 0: all", 0, 0, SEQ_MAX)
 FOLLOW: Final = Whole("follow", "1: go on for ever, as the log grows", 0, 0, 1)
@@ -107,6 +109,14 @@ async def _explain(desk: Desk, call: Call) -> Json:
 
 async def _channels(desk: Desk, _: Call) -> Json:
     return {"channels": [channel_view(control.view()) for control in desk.inside.channels.values()]}
+
+
+async def _drift(desk: Desk, call: Call) -> Json:
+    channel = call.query.text(OF_CHANNEL)
+    if channel:
+        desk.commands.control(channel)
+    before, limit = call.query.whole(BEFORE_DRIFT), call.query.whole(LIMIT)
+    return drifts_view(desk.inside, channel, before, limit)
 
 
 async def _events(desk: Desk, call: Call) -> HttpResponse:
@@ -179,6 +189,14 @@ async def _reconcile(desk: Desk, call: Call) -> Json:
     return await desk.commands.reconcile(call.names[0])
 
 
+async def _accept(desk: Desk, call: Call) -> Json:
+    return await decide(desk.commands.control(call.names[0]), accept=True)
+
+
+async def _refuse(desk: Desk, call: Call) -> Json:
+    return await decide(desk.commands.control(call.names[0]), accept=False)
+
+
 async def _register(desk: Desk, call: Call) -> Json:
     return await desk.commands.register_webhooks(call.names[0])
 
@@ -220,6 +238,7 @@ ROUTES: Final = (
     _get("/v1/channels", "Every channel.", _channels, shapes.ChannelList),
     _get(_HOOKS, "The subscriptions there.", _webhooks, shapes.Subscriptions, (), 404, 502),
     _get("/v1/events", "The event log, a line each.", _events, JSON_LINES, (AFTER, OF_SKU, EVENT_LIMIT, FOLLOW)),
+    _get("/v1/drift", "Levels that were not ours.", _drift, shapes.DriftPage, (OF_CHANNEL, BEFORE_DRIFT, LIMIT), 404),
     _get("/v1/dead-letters", "What was put aside.", _letters, shapes.LetterPage, (AFTER, LIMIT, OF_CHANNEL)),
     _get(_LETTER, "One letter with its content.", _letter, shapes.OpenedLetter, (), 404),
     _post("/v1/counts", "Tell what was counted.", _count, shapes.Counted, Count, 409),
@@ -233,6 +252,8 @@ ROUTES: Final = (
     _post(_CHANNEL + "/pause", "Push nothing there.", _pause, shapes.ChannelState, Empty, 404),
     _post(_CHANNEL + "/resume", "Push there again.", _resume, shapes.ChannelState, Empty, 404),
     _post(_CHANNEL + "/reconcile", "Compare with it now.", _reconcile, shapes.Reconciled, Empty, 404, 409, 502),
+    _post(_CHANNEL + "/drift/accept", "What it shows is right.", _accept, shapes.MassDecided, Empty, 404, 409),
+    _post(_CHANNEL + "/drift/refuse", "What it shows is wrong.", _refuse, shapes.MassDecided, Empty, 404, 409),
     _post(_HOOKS + "/register", "Mend the subscriptions.", _register, shapes.Registered, Empty, 404, 409, 502),
     _post("/v1/backup", "Copy the state into an empty directory.", _backup, shapes.Copied, Backup, 409),
     _post("/v1/rebuild", "Fold the whole log again and compare.", _rebuild, shapes.Rebuilt, Rebuild, 409),

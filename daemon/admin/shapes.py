@@ -200,6 +200,7 @@ class ListingReasons(Shape, frozen=True):
     last_push_at: Moment
     last_error: str | None
     dead_letter: int | None
+    drift: DriftFound | None
     events: list[LogEvent]
 
 
@@ -277,6 +278,8 @@ class ChannelState(Shape, frozen=True):
     webhooks: int
     webhooks_silent_since: Moment
     webhook_capture: list[TopicCapture]
+    swept: int
+    sweep_rounds: int
 
 
 class ChannelList(Shape, frozen=True):
@@ -373,6 +376,74 @@ class Reconciled(Shape, frozen=True):
     linked: int
     mismatched: int
     error: None
+
+
+# --- drift ---------------------------------------------------------------------------------------------------
+
+
+class DriftCause(Shape, frozen=True):
+    """What may be behind a drift. `score`: 0 to 1, to rank it; `order`: the one concerned."""
+
+    cause: str
+    score: float
+    because: str
+    order: str | None
+
+
+class DriftFound(Shape, frozen=True):
+    """A listing that showed what it should not. `first_*`: at the first look. `causes`: the likeliest first."""
+
+    number: int
+    at: Moment
+    channel: str
+    listing: str
+    sku: str
+    shown: int
+    expected: int
+    first_at: Moment
+    first_shown: int
+    done: Literal["resolved", "corrected", "adopted", "reported", "kept"]
+    what_was_done: str
+    cause: str
+    causes: list[DriftCause]
+
+
+class MassHeld(Shape, frozen=True):
+    """A channel of which nothing is taken. `decided`: what a person said of it, while that is being done."""
+
+    kind: Literal["zero", "change"]
+    since: Moment
+    listings: int
+    linked: int
+    sentence: str
+    decided: Literal["adopt", "correct"] | None
+
+
+class DriftOfChannel(Shape, frozen=True):
+    """`totals`: drifts by cause; `days`: the same by day (UTC), the newest first."""
+
+    channel: str
+    rule: Literal["correct", "adopt", "report"]
+    held: MassHeld | None
+    totals: dict[str, int]
+    days: dict[str, dict[str, int]]
+
+
+class DriftPage(Shape, frozen=True):
+    """Newest first. `next`: the `before` of the following page."""
+
+    channels: list[DriftOfChannel]
+    drifts: list[DriftFound]
+    next: int | None
+
+
+class MassDecided(Shape, frozen=True):
+    """What a person decided of a channel that was held."""
+
+    channel: str
+    decided: Literal["accepted", "refused"]
+    listings: int
+    note: str
 
 
 # --- dead letters --------------------------------------------------------------------------------------------

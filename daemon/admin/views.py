@@ -12,13 +12,13 @@ from daemon.admin.inside import ChannelView, Inside
 from daemon.admin.words import kind_of, told, when
 from daemon.domain.kits import Assemble, ComponentLevel
 from daemon.domain.observations import BadSkuError, LevelReport, OrderLine, check_sku
-from daemon.domain.sku import Confirmed, Doubted, Failed, ReadBack, Revive, Sent, Sku
+from daemon.domain.sku import Confirmed, Doubted, Failed, Hold, ReadBack, Revive, Sent, Sku
 from daemon.domain.slot import Slot, SlotState
 from daemon.domain.stock import Stock
 from daemon.storage.codec import EmptyOrder, Record
 from daemon.storage.dead_letters import DeadLetter
 
-PUSHES: Final = (Sent, Confirmed, Failed, Doubted, ReadBack, Revive)
+PUSHES: Final = (Sent, Confirmed, Failed, Doubted, ReadBack, Revive, Hold)
 
 
 # --- listings ------------------------------------------------------------------------------------------------
@@ -62,7 +62,7 @@ def slot_state(slot: Slot, *, frozen: bool, channels: Channels) -> SlotState:
         return "dead"
     if slot.in_flight:
         return "in_flight"
-    if frozen:
+    if frozen or slot.withheld():
         return "held"
     if not slot.open() and slot.belief is not None and slot.belief == slot.desired:
         return "settled"
@@ -216,7 +216,7 @@ def entry(record: Record) -> Json:
     return shown
 
 
-def _level_of(message: Sent | Confirmed | Failed | Doubted | ReadBack | Revive | LevelReport) -> Json:
+def _level_of(message: Sent | Confirmed | Failed | Doubted | ReadBack | Revive | Hold | LevelReport) -> Json:
     names = ("generation", "level", "believed")
     return {name: getattr(message, name) for name in names if hasattr(message, name)}
 

@@ -13,6 +13,7 @@ from daemon.domain.sku import (
     Doubted,
     Failed,
     Freeze,
+    Hold,
     Message,
     ReadBack,
     Reprice,
@@ -55,6 +56,7 @@ KINDS: Final[dict[type, str]] = {
     Doubted: "push_doubted",
     ReadBack: "read_back",
     Revive: "revive",
+    Hold: "hold",
     Settle: "settle",
     Reprice: "reprice",
     Assemble: "recipe",
@@ -80,6 +82,11 @@ def kind_of(message: Message | EmptyOrder) -> str:
 
 def told(message: Message | EmptyOrder, verdict: str = "") -> str:
     """What happened, in one sentence; `verdict` is the record's note."""
+    if isinstance(message, LevelReport) and verdict == "suspected":
+        seen = "shows" if message.read_us else "is said to show"
+        return (
+            f"listing {message.listing} {seen} {_level(message.level)}, which nothing explains yet: it is read again"
+        )
     meaning = VERDICTS.get(verdict, "")
     return f"{_told(message)}: {meaning}" if meaning else _told(message)
 
@@ -143,7 +150,16 @@ def _frozen(message: Freeze) -> str:
     return f"frozen by {message.by}" + (f" ({message.reason})" if message.reason else "")
 
 
-def _pushed(message: Sent | Confirmed | Failed | Doubted | ReadBack | Revive) -> str:
+HELD: Final = {
+    "": "it is pushed to again",
+    "report": "nothing is pushed to it because it drifted: its channel's rule is to report that",
+    "mass": "it is held: too many listings of its channel changed at once",
+    "adopt": "what it shows is to be taken for a fact",
+    "correct": "our level is to be pushed over what it shows",
+}
+
+
+def _pushed(message: Sent | Confirmed | Failed | Doubted | ReadBack | Revive | Hold) -> str:
     match message:
         case Sent():
             return f"push of {message.level} sent (it showed {_level(message.believed)})"
@@ -159,6 +175,8 @@ def _pushed(message: Sent | Confirmed | Failed | Doubted | ReadBack | Revive) ->
             return f"read back: the listing shows {_level(message.level)}"
         case Revive():
             return "asked for by a person: read the listing, then push what differs"
+        case Hold():
+            return f"listing {message.listing}: {HELD[message.held]}"
 
 
 def _level(level: int | None) -> str:
@@ -181,6 +199,11 @@ def doings(slot: Slot, now_us: int) -> list[str]:
             f"pushing has stopped (dead letter {slot.dead_letter}): see `onhand dead-letters show {slot.dead_letter}`"
         )
         return said
+    if slot.held:
+        said.append(HELD[slot.held])
+    if slot.suspicion is not None:
+        seen = slot.suspicion
+        said.append(f"it was seen to show {seen.shown} where {seen.expected} was expected: it is read again")
     if slot.due_us > now_us:
         said.append(f"the next try is at {when(slot.due_us)}, after {slot.attempt} so far")
     if slot.recheck_us:

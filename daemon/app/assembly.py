@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from attrs import asdict, define, evolve, field
 
 from daemon.actors.actor import Part
+from daemon.actors.drifting import Investigator
 from daemon.actors.registry import Bounds, Registry
 from daemon.app.channel import Channel
 from daemon.app.steady import SteadyClock
@@ -23,11 +24,13 @@ from daemon.domain.sku import Message
 from daemon.events import Event
 from daemon.ingress.catalogue import Catalogue, FirstCounts
 from daemon.ingress.hookwatch import HookWatch
+from daemon.ingress.masses import Masses
 from daemon.ingress.normalise import Normaliser
 from daemon.ingress.poller import Poller
 from daemon.ingress.public_keys import PublicKeys
 from daemon.ingress.receiver import Intake, Receiver
 from daemon.ingress.subscriptions import Subscriptions
+from daemon.ingress.sweep import Sweeper
 from daemon.outbound.account import Account
 from daemon.outbound.dispatcher import Dispatcher
 from daemon.ports import HttpPort, HttpTarget, Ports
@@ -35,6 +38,7 @@ from daemon.storage.alarms import Alarms
 from daemon.storage.codec import Cause, pack
 from daemon.storage.cursors import Cursors, Refetches
 from daemon.storage.dead_letters import DeadLetters
+from daemon.storage.drifts import Drifts
 from daemon.storage.environment import Environment, OpenEnvironment
 from daemon.storage.idempotency import SeenDeliveries
 from daemon.storage.links import Links
@@ -60,6 +64,7 @@ class Parts:
     seen: SeenDeliveries
     dead_letters: DeadLetters
     alarms: Alarms
+    drifts: Drifts
     cursors: Cursors
     channels: dict[str, Channel]
     watch: Watch
@@ -96,11 +101,14 @@ def assemble(
         store, outbox, orders, links, letters, refetches, policies.get, watch,
         Bounds(limits.mailbox_max, limits.queued_max, limits.actors_max), config.kits,
     )  # fmt: skip
+    drifts = Drifts(store)
+    registry.sighted = Investigator(store, drifts, config.kits, registry.actors, watch.drifted).look
     receiver = Receiver(store, registry, seen, letters, watch, ports.wall_us, calendar_us)
     ranks = _ranks(config)
     first_counts = FirstCounts(registry, ranks, watch.first_count)
     parts = Parts(
-        config, ports, telemetry, store, outbox, registry, receiver, seen, letters, alarms, cursors, {}, watch,
+        config, ports, telemetry, store, outbox, registry, receiver, seen, letters, alarms, drifts, cursors, {},
+        watch,
         pack({name: repr(asdict(policy)) for name, policy in policies.items()}),
     )  # fmt: skip
     for name, (channel, keys) in setups.items():
@@ -162,10 +170,17 @@ def _channel(
         account, parts.outbox, parts.store, parts.dead_letters, poller, deliver, parts.watch, parts.ports.rng,
         registry.shares, registry.halted.__contains__,
     )  # fmt: skip
-    catalogue = Catalogue(account, intake, parts.receiver, first_counts, failed=say(Event.POLL_FAILED))
+    masses = Masses(
+        name, config.sweep.mass_change, registry, parts.store, parts.alarms, poller.absorb,
+        lambda how, hold: parts.watch.mass(name, how, hold),
+    )  # fmt: skip
+    catalogue = Catalogue(account, intake, parts.receiver, first_counts, masses, failed=say(Event.POLL_FAILED))
+    lane = parts.outbox.lane(name)
+    sweeper = Sweeper(account, config.sweep, intake, parts.receiver, catalogue, masses, lane, parts.store)
+    parts.watch.sweepers[name], parts.watch.masses[name] = sweeper, masses
     channel = Channel(
-        name, config.adapter, account, intake, poller, catalogue, dispatcher, subscriptions, hooks,
-        parts.outbox.lane(name), parts.watch.of(name), telemetry, parts.store.now_us,
+        name, config.adapter, account, intake, poller, catalogue, sweeper, masses, dispatcher, subscriptions, hooks,
+        lane, parts.watch.of(name), telemetry, parts.store.now_us,
     )  # fmt: skip
     account.notice = channel.notice
 

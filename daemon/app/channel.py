@@ -14,9 +14,11 @@ from daemon.domain.policy import Policy
 from daemon.events import Event
 from daemon.ingress.catalogue import Catalogue
 from daemon.ingress.hookwatch import HookWatch
+from daemon.ingress.masses import Decision, Masses, MassHold
 from daemon.ingress.poller import Poller
 from daemon.ingress.receiver import Intake
 from daemon.ingress.subscriptions import Subscriptions
+from daemon.ingress.sweep import Sweeper
 from daemon.outbound.account import Account
 from daemon.outbound.dispatcher import Dispatcher
 from daemon.storage.outbox import Lane
@@ -33,6 +35,8 @@ class Channel:
     intake: Intake
     poller: Poller
     catalogue: Catalogue
+    sweeper: Sweeper
+    masses: Masses
     dispatcher: Dispatcher
     subscriptions: Subscriptions
     hooks: HookWatch
@@ -71,6 +75,8 @@ class Channel:
             webhooks=self.figures.webhooks,
             captures=self.hooks.captures(),
             blind_since_us=self.hooks.gaps.blind_since_us(),
+            swept=self.sweeper.reads,
+            sweep_rounds=self.sweeper.rounds,
             compare_and_set=self.account.adapter.traits.compare_and_set,
         )
 
@@ -105,6 +111,14 @@ class Channel:
         await self.poller.poll()
         pulled = await self.catalogue.pull()
         return ReconcileReport(self.name, pulled.listings, pulled.linked, pulled.mismatched, pulled.error)
+
+    def mass_hold(self) -> MassHold | None:
+        """Why the channel is held, if too many of its listings differ at once."""
+        return self.masses.hold
+
+    async def decide(self, decision: Decision) -> MassHold | None:
+        """A person says what the numbers of a held channel are; None where it is not held."""
+        return await self.masses.decide(decision)
 
     async def webhooks(self) -> list[Webhook] | str:
         """The subscriptions at the channel, or why they cannot be read."""

@@ -89,7 +89,8 @@ class Daemon:
         self.public = HttpServer(self.handler, http_limits, on_error=self._request_failed, wall_clock=self._wall_s)
         upkeep = Upkeep(parts.store, parts.registry, parts.receiver, intakes, parts.telemetry, self.checkpoint)
         self.inside = Inside(
-            parts.store, parts.registry, parts.outbox, parts.dead_letters, parts.alarms, parts.channels, upkeep,
+            parts.store, parts.registry, parts.outbox, parts.dead_letters, parts.alarms, parts.drifts, parts.channels,
+            upkeep,
             CounterView(parts.telemetry.counters), parts.ports.wall_us(), self.not_ready,
         )  # fmt: skip
         admin = AdminHandler(self.inside, new_id=parts.ports.new_id, forget=self._discarded, witness=self._commanded)
@@ -202,6 +203,7 @@ class Daemon:
             for what, task in {
                 "poller": channel.poller.run,
                 "catalogue": channel.catalogue.run,
+                "sweep": channel.sweeper.run,
                 "dispatcher": channel.dispatcher.run,
                 "subscriptions": channel.subscriptions.run,
                 "webhook watch": channel.hooks.run,

@@ -13,16 +13,19 @@ from daemon.domain.channel import LevelSeen
 from daemon.domain.kits import Assemble, ComponentLevel
 from daemon.domain.observations import LevelReport, OrderLine
 from daemon.domain.outcomes import Outcome
-from daemon.domain.sku import Sent, Step
+from daemon.domain.sku import Doubted, Sent, Step
 from daemon.domain.slot import Slot
 from daemon.events import Event
 from daemon.ingress.catalogue import Offer
+from daemon.ingress.masses import Masses, MassHold
 from daemon.ingress.normalise import Unlinked
 from daemon.ingress.receiver import Answer
 from daemon.ingress.signature import Finding
+from daemon.ingress.sweep import Sweeper
 from daemon.storage.alarms import Alarm
 from daemon.storage.codec import Cause
 from daemon.storage.dead_letters import DeadKind
+from daemon.storage.drifts import Drift
 from daemon.telemetry import Counters, Telemetry
 
 COUNTED: dict[str, Event] = {
@@ -83,6 +86,10 @@ class Watch:
     telemetry: Telemetry
     wall_us: Callable[[], int]
     figures: dict[str, ChannelFigures] = field(factory=dict)
+    sweepers: dict[str, Sweeper] = field(factory=dict)
+    """By channel: told which listings moved."""
+    masses: dict[str, Masses] = field(factory=dict)
+    """By channel: told which levels nothing explains."""
     _causes: dict[str, Cause] = field(factory=dict)
 
     def of(self, channel: str) -> ChannelFigures:
@@ -113,7 +120,10 @@ class Watch:
     def applied(self, part: Part, step: Step, seq: int) -> None:
         """An observation went through its actor."""
         cause, message = part.cause, part.message
+        self._risky(part, step)
         if isinstance(message, LevelReport):
+            if step.verdict == "suspected" and not message.read_us and message.channel in self.masses:
+                self.masses[message.channel].told(step.slots[0], message.level or 0)
             if step.verdict == "linked":
                 self.telemetry.event(
                     Event.LISTING_LINKED, channel=message.channel, sku=part.sku, listing=message.listing
@@ -143,6 +153,34 @@ class Watch:
             self.telemetry.event(Event.DEBT_OPENED, sku=part.sku, channel=cause.channel or None, debt=-after)
         elif before < 0 <= after:
             self.telemetry.event(Event.DEBT_PAID, sku=part.sku, channel=cause.channel or None)
+
+    def _risky(self, part: Part, step: Step) -> None:
+        """Which listings should be looked at before their turn."""
+        message = part.message
+        if not step.log or isinstance(message, LevelReport):
+            return
+        for slot in step.slots:
+            sweeper = self.sweepers.get(slot.channel)
+            if sweeper is not None:
+                sold = isinstance(message, OrderLine) and message.channel == slot.channel
+                sweeper.moved(slot, sold=sold, unsure=step.ambiguous or isinstance(message, Doubted))
+
+    # -- drift --
+
+    def drifted(self, drift: Drift) -> None:
+        """A listing was seen twice to show what it should not, or was explained by the second look."""
+        event = Event.DRIFT_EXPLAINED if drift.done == "resolved" else Event.DRIFT_FOUND
+        self.telemetry.event(
+            event, channel=drift.channel, sku=drift.sku, listing=drift.listing, shown=drift.shown,
+            expected=drift.expected, cause=drift.cause, reason=drift.causes[0].because, done=drift.done,
+        )  # fmt: skip
+
+    def mass(self, channel: str, how: str, hold: MassHold) -> None:
+        """A channel is held, or is not any more."""
+        event = Event.MASS_HELD if how == "held" else Event.MASS_ENDED
+        self.telemetry.event(
+            event, channel=channel, kind=hold.kind, listings=hold.listings, linked=hold.linked, done=how
+        )
 
     def crashed(self, part: Part, error: Exception, *, quarantined: bool) -> None:
         """An actor raised."""

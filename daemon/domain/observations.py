@@ -127,6 +127,8 @@ class LevelReport:
     """The seller's SKU as the channel has it; empty where the channel gives none."""
     version: int = 0
     title: str = ""
+    read_us: int = 0
+    """When we asked for it (our clock); 0 where a webhook told it: that may be an echo of what we wrote ourselves."""
 
 
 Observation = OrderLine | StockCount | Adjustment

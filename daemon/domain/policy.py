@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from attrs import field, frozen, validators
+
+DriftRule = Literal["correct", "adopt", "report"]
+"""What becomes of a level that somebody else set: ours is pushed over it; it is taken for a fact, so that every other
+channel follows; or a person is told and nothing is pushed because of it."""
 
 
 @frozen
@@ -10,12 +16,13 @@ class Policy:
     """One channel's rules, applied in this order: buffer, share, cap, never below zero.
 
     buffer: units kept back · share: part of what is left that the channel may show, 0 < share <= 1 ·
-    cap: most it may show (None: no cap)
+    cap: most it may show (None: no cap) · drift: what becomes of a level that is not ours
     """
 
     buffer: int = field(default=0, validator=validators.ge(0))
     share: float = field(default=1.0, validator=[validators.gt(0), validators.le(1)])
     cap: int | None = field(default=None, validator=validators.optional(validators.ge(0)))
+    drift: DriftRule = "correct"
 
 
 def level(available: int | None, policy: Policy) -> int | None:

@@ -15,11 +15,9 @@ from daemon.domain.instants import Instant
 from daemon.domain.kits import Assemble, ComponentLevel, Kit, assembled
 from daemon.domain.observations import Adjustment, LevelReport, OrderLine, StockCount
 from daemon.domain.policy import Policy, level
-from daemon.domain.slot import PATIENCE_US, Slot
+from daemon.domain.sightings import Sighting, adoption, look, read_back
+from daemon.domain.slot import Held, Slot
 from daemon.domain.stock import LineKey, Stock, Verdict
-
-LAGGING_US = 10_000_000
-"""A reading that its channel itself dates so much before what we know, or less, is a lagging copy's."""
 
 ListingKey = tuple[str, str]
 """(channel, listing)"""
@@ -69,6 +67,8 @@ class Doubted:
     error: str
     retry_us: int
     alive_until_us: int
+    shown: int | None = None
+    """What the channel showed instead of what was believed, where it refused the push for that."""
 
 
 @frozen
@@ -81,6 +81,17 @@ class ReadBack:
     listing: str
     level: int | None
     at: Instant
+    seller_sku: str = ""
+    """The seller's SKU that the channel has for it, where that is another one than ours."""
+
+
+@frozen
+class Hold:
+    """Nothing is pushed to a listing, or what a person decided of it is done: see `Held`."""
+
+    channel: str
+    listing: str
+    held: Held
 
 
 @frozen
@@ -108,6 +119,8 @@ class Revive:
     channel: str
     listing: str
     anyway: bool = False
+    push: bool = False
+    """Also where what it shows is otherwise only reported, or taken for a fact."""
 
 
 @frozen
@@ -115,11 +128,11 @@ class Reprice:
     """The channels' policies changed (a new configuration): wish anew."""
 
 
-PushMessage = Sent | Confirmed | Failed | Doubted | ReadBack | Revive
+PushMessage = Sent | Confirmed | Failed | Doubted | ReadBack | Revive | Hold
 KitMessage = Assemble | ComponentLevel
 Message = OrderLine | StockCount | Adjustment | LevelReport | PushMessage | Freeze | Settle | Reprice | KitMessage
 
-StepVerdict = Verdict | Literal["linked", "frozen", "thawed", "settled", "assembled"]
+StepVerdict = Verdict | Literal["linked", "frozen", "thawed", "settled", "assembled", "suspected"]
 
 
 @frozen
@@ -134,6 +147,10 @@ class Step:
     """The slots that changed in any way."""
     ambiguous: bool = False
     """Nobody can say on which side of a count this lies: the lower number holds."""
+    sighting: Sighting | None = None
+    """What a second look at a listing came to, after a first one that nothing explained."""
+    follows: tuple[Adjustment, ...] = ()
+    """Facts that follow from it: to be told in the same turn, as events of their own."""
 
 
 PolicyOf = Callable[[str], Policy | None]
@@ -172,12 +189,15 @@ class Sku:
                 folded = self.stock.settle(message.horizon_us, message.floors or {})
                 shaken = tuple(each for each in self.slots.values() if each.rests_on_less_than(self.stock.lines))
                 for each in shaken:
+                    each.unplaced = True
                     each.ask_recheck(now_us)
                 return Step("settled", before, self.available, log=bool(folded), slots=shaken)
             case Reprice():
                 return Step("applied", before, before, log=False, slots=self._wish(now_us, policy_of))
             case Assemble() | ComponentLevel():
                 return self._assemble(message, now_us, policy_of)
+            case ReadBack():
+                return self._read_back(message, now_us, policy_of)
             case _:
                 slot = self.slots.get((message.channel, message.listing))
                 done = slot is not None and self._push(slot, message, now_us)
@@ -219,6 +239,7 @@ class Sku:
         else:
             # One SKU under several listings of a channel, and no word about which one sold: look at them all.
             for slot in named:
+                slot.unplaced = True
                 slot.ask_recheck(now_us)
 
     def _report(self, seen: LevelReport, now_us: int, policy_of: PolicyOf) -> Step:
@@ -235,12 +256,28 @@ class Sku:
                 slot.rebase(seen.level, seen.at, self.stock.lines, now_us)
             self._wish(now_us, policy_of)
             return Step("linked", before, before, log=True, slots=(slot,))
-        if seen.level is None or slot.in_flight or seen.level == slot.belief or _older(seen.at, slot.base_at):
+        verdict = look(slot, seen, self.stock.lines, now_us)
+        if verdict == "known":
             return Step("known", before, before, log=False)
-        slot.ask_recheck(now_us + PATIENCE_US)
-        return Step("known", before, before, log=False, slots=(slot,))
+        suspected = verdict == "suspected"
+        return Step("suspected" if suspected else "known", before, before, log=suspected, slots=(slot,))
 
-    def _push(self, slot: Slot, message: PushMessage, now_us: int) -> bool:
+    def _read_back(self, message: ReadBack, now_us: int, policy_of: PolicyOf) -> Step:
+        before = self.available
+        slot = self.slots.get((message.channel, message.listing))
+        policy = policy_of(message.channel)
+        if slot is None or slot.in_flight:
+            return Step("known", before, before, log=False, slots=(slot,) if slot else ())
+        rule = policy.drift if policy else "correct"
+        if rule == "adopt" and (self.kit is not None or before is None):
+            rule = "correct"  # a kit is not on the shelf: what its listing shows says nothing about any component
+        sighting = read_back(slot, message, self.stock.lines, now_us, rule, countable=self.kit is None)
+        if self.kit is not None and self.kit.unsure:
+            self._wish(now_us, policy_of)
+        follows = (adoption(self.sku, sighting),) if sighting and sighting.done == "adopted" else ()
+        return Step("applied", before, before, log=True, slots=(slot,), sighting=sighting, follows=follows)
+
+    def _push(self, slot: Slot, message: Sent | Confirmed | Failed | Doubted | Revive | Hold, now_us: int) -> bool:
         lines = self.stock.lines
         match message:
             case Sent(generation=generation):
@@ -261,24 +298,21 @@ class Sku:
                 return slot.doubt(
                     message.generation, message.error,
                     retry_us=message.retry_us, alive_until_us=message.alive_until_us,
+                    shown=message.shown, now_us=now_us,
                 )  # fmt: skip
-            case ReadBack():
-                if slot.in_flight:
-                    return False
-                if message.level is not None and _outdated(message.at, slot.base_at):
-                    slot.recheck_us = now_us + PATIENCE_US
-                    return True
-                slot.rechecked(message.at.at.lo)
-                if message.level is not None:
-                    slot.rebase(message.level, message.at, lines, now_us)
-                return True
             case Revive():
                 slot.dead_letter = 0
                 slot.attempt = 0
                 slot.due_us = 0
+                if message.push:
+                    slot.hold("correct", now_us)
                 if message.anyway:
                     slot.ask_recheck(now_us)
                 return True
+            case Hold():
+                changed = slot.held != message.held
+                slot.hold(message.held, now_us)
+                return changed
 
     def _wish(self, now_us: int, policy_of: PolicyOf) -> tuple[Slot, ...]:
         if self.freeze is not None:
@@ -292,6 +326,7 @@ class Sku:
                 continue
             wish = level(available, policy)
             if slot.want(_no_raise(slot, wish) if careful else wish, now_us):
+                _loosen(slot, now_us)
                 changed.append(slot)
         return tuple(changed)
 
@@ -304,20 +339,10 @@ def _no_raise(slot: Slot, wish: int | None) -> int | None:
     return max(0, min(known))
 
 
-def _outdated(read: Instant, base: Instant | None) -> bool:
-    """Did a copy of the channel answer that does not show yet what we know? Its clock alone may have been set back a
-    little, so by that alone only what is a little older counts."""
-    if base is None:
-        return False
-    if read.at.hi < base.at.lo:
-        return True
-    return read.own is not None and base.own is not None and 0 < base.own.lo - read.own.hi < LAGGING_US
-
-
-def _older(one: Instant, than: Instant | None) -> bool:
-    """Is `one` surely older evidence than what we have? On the channel's own clock where both are on it."""
-    if than is None:
-        return False
-    if one.own is not None and than.own is not None:
-        return one.own.lo <= than.own.hi
-    return one.at.lo <= than.at.hi
+def _loosen(slot: Slot, now_us: int) -> None:
+    """The wish changed: a listing whose drift was only reported follows it. One held with many others is looked at
+    where it may show too much now."""
+    if slot.held == "report":
+        slot.held = ""
+    elif slot.held == "mass" and slot.belief is not None and (slot.desired or 0) < slot.belief:
+        slot.ask_recheck(now_us)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from daemon.domain.instants import Instant
 from daemon.domain.lines import Line
@@ -23,6 +23,24 @@ often already on its way."""
 
 TOUCHED_MAX = 256
 """Own-channel lines remembered since the last evidence; more of them ask for fresh evidence."""
+
+Held = Literal["", "report", "mass", "adopt", "correct"]
+"""Why nothing is pushed to a listing although its level is not the wished one: `report`: it drifted, and that is
+only reported · `mass`: it changed together with so many others that a person must say what to make of it ·
+`adopt`, `correct`: the person said so; the listing is read once more before that is done."""
+
+
+@frozen
+class Suspicion:
+    """The first sighting of a level that nothing we know explains. Only a second one makes it a drift."""
+
+    shown: int
+    expected: int
+    at_us: int
+    by: Literal["told", "read", "refused", "confirmed"]
+    """Told by a webhook; read; a compare-and-set refused; or our own push, confirmed with another level."""
+    with_push: bool = False
+    """The channel stamps the change with the very moment of our newest push."""
 
 
 @define
@@ -65,6 +83,13 @@ class Slot:
     """The dead letter that stopped this slot, 0 for none."""
     pushed_us: int = 0
 
+    suspicion: Suspicion | None = None
+    """What it was seen to show that cannot be explained yet."""
+    held: Held = ""
+    unplaced: bool = False
+    """Units of the channel moved of which nobody can say through which listing: until it is read, what it should show
+    is not known."""
+
     # -- the wish --
 
     def want(self, level: int | None, now_us: int) -> bool:
@@ -89,7 +114,7 @@ class Slot:
 
         A sale so close to it that nobody can say on which side it lies asks for another look a little later.
         """
-        self.base, self.base_at = level, at
+        self.base, self.base_at, self.unplaced = level, at, False
         self.touched = [key for key in self.touched if key in lines and _moved(lines[key], at)[0] is not False]
         if not self._believe(lines):
             self.ask_recheck(now_us + PATIENCE_US)
@@ -125,7 +150,36 @@ class Slot:
         """Read the listing back, at `at_us` or earlier if that was asked before."""
         self.recheck_us = min(self.recheck_us, at_us) if self.recheck_us else at_us
 
+    def expected(self, at: Instant, lines: dict[LineKey, Line]) -> int | None:
+        """What the listing showed at `at`, if nothing happened but what we know: the evidence, less what the channel
+        sold between. None where nobody can tell exactly."""
+        if self.base is None or self.base_at is None or self.unplaced:
+            return None
+        level = self.base
+        for key in self.touched:
+            line = lines.get(key)
+            if line is None:
+                return None
+            then, there = (line.taken_as_of(moment, same_source=True) for moment in (self.base_at, at))
+            if then.ambiguous or there.ambiguous:
+                return None
+            level -= there.units - then.units
+        return level
+
+    def hold(self, held: Held, now_us: int) -> None:
+        """Somebody says what to make of what it shows; what they decided is done by the next reading back."""
+        self.held = held
+        if self.suspicion is not None and not self.alive_until_us and not self.unplaced:
+            self.recheck_us = 0
+        self.suspicion = None
+        if held in ("adopt", "correct"):
+            self.ask_recheck(now_us)
+
     # -- the push --
+
+    def withheld(self) -> bool:
+        """Is nothing to be pushed now, whatever is wished?"""
+        return bool(self.held)
 
     def needs_push(self) -> bool:
         """Is there a difference that a push would mend?"""
@@ -158,7 +212,7 @@ class Slot:
     def open(self) -> bool:
         """Is there anything left to do for this slot: a push, an answer, or a reading back?"""
         return not self.dead_letter and bool(
-            self.in_flight or self.recheck_us or self.alive_until_us or self.needs_push()
+            self.in_flight or self.recheck_us or self.alive_until_us or (self.needs_push() and not self.withheld())
         )
 
     def send(self, now_us: int) -> int:
@@ -182,7 +236,9 @@ class Slot:
         self.due_us = 0
         self.pushed_us = now_us
         self.rebase(level, at, lines, now_us)
+        self.suspicion = None
         if level != self.sent_level:
+            self.suspicion = Suspicion(level, self.sent_level, now_us, "confirmed", with_push=True)
             # "Accepted", but the channel shows something else: look again before believing either.
             self.ask_recheck(now_us)
         return True
@@ -198,10 +254,16 @@ class Slot:
             self.dead_letter = dead_letter
         return True
 
-    def doubt(self, generation: int, error: str, *, retry_us: int, alive_until_us: int) -> bool:
-        """Nobody knows whether the push happened, or will: read back first, and once more when it must be dead."""
+    def doubt(
+        self, generation: int, error: str, *, retry_us: int, alive_until_us: int, shown: int | None, now_us: int
+    ) -> bool:
+        """Nobody knows whether the push happened, or will: read back first, and once more when it must be dead.
+
+        `shown`: what the channel refused it for, where it compared."""
         if generation != self.in_flight:
             return False
+        if shown is not None and self.belief is not None and not (self.alive_until_us or alive_until_us):
+            self.suspicion = Suspicion(shown, self.belief, now_us, "refused")
         self.in_flight = 0
         self.error = error
         self.due_us = retry_us
@@ -229,6 +291,10 @@ def _moved(line: Line, at: Instant) -> tuple[bool | None, int]:
     return units != 0, units
 
 
+_PLAIN = 21
+"""Values of every stored slot; the rarer ones follow."""
+
+
 def dump_slot(slot: Slot) -> Plain:
     """The slot as plain tuples."""
     return (
@@ -238,12 +304,23 @@ def dump_slot(slot: Slot) -> Plain:
         slot.in_flight, slot.sent_level, slot.sent_us, slot.settled_generation,
         slot.attempt, slot.due_us, slot.recheck_us, slot.alive_until_us,
         slot.error, slot.dead_letter, slot.pushed_us,
+        *_dump_doubts(slot),
     )  # fmt: skip
+
+
+def _dump_doubts(slot: Slot) -> Plain:
+    """What hardly any listing has; left out where there is nothing to say."""
+    seen = slot.suspicion
+    first = (seen.shown, seen.expected, seen.at_us, seen.by, seen.with_push) if seen else None
+    doubts = (first, slot.held, slot.unplaced)
+    return doubts if doubts != (None, "", False) else ()
 
 
 def load_slot(plain: Plain) -> Slot:
     """The inverse of `dump_slot`."""
     values = list(plain)
+    if len(values) > _PLAIN:
+        values[_PLAIN] = Suspicion(*values[_PLAIN]) if values[_PLAIN] else None  # type: ignore[misc]  # as below
     values[7] = load_instant(values[7]) if values[7] is not None else None  # type: ignore[arg-type]  # the codec checked the seal
     values[9] = [tuple(key) for key in values[9]]  # type: ignore[attr-defined]  # as above
     return Slot(*values)  # type: ignore[arg-type]  # as above

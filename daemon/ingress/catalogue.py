@@ -16,8 +16,10 @@ from daemon.actors.actor import Part
 from daemon.actors.registry import Registry
 from daemon.domain.exchange import NoAnswer
 from daemon.domain.instants import Instant, Span
+from daemon.domain.mass import Tally
 from daemon.domain.observations import LevelReport, StockCount
 from daemon.domain.outcomes import Failure
+from daemon.ingress.masses import SUSPECTS_MAX, Masses
 from daemon.ingress.receiver import Intake, Receiver
 from daemon.outbound.account import Account
 from daemon.storage.codec import Cause
@@ -121,6 +123,10 @@ class FirstCounts:
         state = self.registry.peek(sku)
         return state is None or not state.stock.anchors
 
+    def withdraw(self, channel: str) -> None:
+        """Nothing of what this channel offered is to be taken."""
+        self._offers = {sku: offer for sku, offer in self._offers.items() if offer.channel != channel}
+
     def wanted(self, sku: str) -> bool:
         """Is an offer for this SKU of any use?"""
         return self._uncounted(sku)
@@ -144,6 +150,7 @@ class Catalogue:
     intake: Intake
     receiver: Receiver
     first_counts: FirstCounts
+    masses: Masses
     attempted: trio.Event = field(factory=trio.Event)
     """Set after the first pull, however it ended."""
     failed: Callable[[str], None] = lambda error: None  # noqa: ARG005 - a silent default
@@ -208,38 +215,53 @@ class Catalogue:
         return pulled
 
     async def _pull(self) -> Pulled:
-        page, listings, linked, mismatched = "", 0, 0, 0
+        page, listings, linked = "", 0, 0
+        tally, odd = Tally(), list[Part]()
         for _ in range(PAGES_MAX):
             asked_us = self.receiver.wall_us()
             answer = await self.account.converse(self.account.adapter.listings(page))
             if isinstance(answer, (NoAnswer, Failure)):
-                return Pulled(listings, linked, mismatched, answer.reason)
+                return Pulled(listings, linked, tally.differing, answer.reason)
             moment = Span(asked_us, max(asked_us, self.receiver.wall_us()))
-            parts = await self.receiver.absorb_levels(self.intake, answer.levels, moment, "catalogue")
-            fresh, different = self._compare(parts)
-            listings, linked, mismatched = listings + len(answer.levels), linked + fresh, mismatched + different
+            parts = self.receiver.levels(self.intake, answer.levels, moment, "catalogue")
+            calm, strange = self.masses.count(tally, parts)
+            await self.receiver.registry.deliver(calm)
+            odd += strange[: SUSPECTS_MAX - len(odd)]
+            self._offer(parts)
+            listings, linked = listings + len(answer.levels), linked + self._fresh(calm)
             page = answer.next_page
             if not page:
                 break
             if listings > LISTINGS_MAX:
-                return Pulled(listings, linked, mismatched, f"the catalogue has more than {LISTINGS_MAX} listings")
+                return Pulled(
+                    listings, linked, tally.differing, f"the catalogue has more than {LISTINGS_MAX} listings"
+                )
+        believed = await self.masses.judge(tally, odd)
+        if believed is None:
+            self.first_counts.withdraw(self.account.name)
+            return Pulled(listings, linked, tally.differing)
+        for start in range(0, len(believed), 500):
+            await self.receiver.registry.deliver(list(believed[start : start + 500]))
         await self.first_counts.settle(self.account.name)
         if linked and self.receiver.relink(self.account.name):
             self.intake.look()
-        return Pulled(listings, linked, mismatched)
+        return Pulled(listings, linked, tally.differing)
 
-    def _compare(self, parts: Sequence[Part]) -> tuple[int, int]:
-        """Offer first counts; how many listings were new, and how many show something else than we believe."""
-        fresh = different = 0
+    def _offer(self, parts: Sequence[Part]) -> None:
+        """Offer first counts of SKUs that nobody has counted."""
+        for part in parts:
+            report = part.message
+            assert isinstance(report, LevelReport)
+            if report.level is not None and self.first_counts.wanted(part.sku):
+                self.first_counts.offer(part.sku, Offer(report.channel, report.listing, report.level, report.at))
+
+    def _fresh(self, parts: Sequence[Part]) -> int:
+        """How many listings are linked by these reports."""
+        fresh = 0
         for part in parts:
             report = part.message
             assert isinstance(report, LevelReport)
             state = self.receiver.registry.peek(part.sku)
             slot = state.slots.get((report.channel, report.listing)) if state else None
-            if slot is not None and slot.base_at == report.at:
-                fresh += 1
-            elif slot is not None and report.level is not None and slot.belief != report.level and not slot.in_flight:
-                different += 1
-            if report.level is not None and self.first_counts.wanted(part.sku):
-                self.first_counts.offer(part.sku, Offer(report.channel, report.listing, report.level, report.at))
-        return fresh, different
+            fresh += slot is not None and slot.base_at == report.at
+        return fresh

@@ -102,5 +102,8 @@ class Normaliser:
             at = told or Instant(Span(0, 0))
         else:
             at = Instant(true_when(moment, told.at if told else None), seen.own)
-        report = LevelReport(self.channel, seen.listing, seen.level, at, sku, seen.version, seen.title)
+        report = LevelReport(
+            self.channel, seen.listing, seen.level, at, sku, seen.version, seen.title,
+            moment.lo if moment else 0,
+        )  # fmt: skip
         return Part(sku, report, Cause(cause.by, self.channel, cause.delivery))

@@ -254,12 +254,10 @@ class Receiver:
 
         return await self.registry.deliver(parts, complete)
 
-    async def absorb_levels(self, intake: Intake, facts_levels: Sequence[Any], moment: Span, by: str) -> list[Part]:
-        """Levels read from the catalogue: applied; returns the parts, in order of SKU-bearing listings."""
+    def levels(self, intake: Intake, facts_levels: Sequence[Any], moment: Span, by: str) -> list[Part]:
+        """Levels that were read, as messages, in order of SKU-bearing listings; not delivered yet."""
         cause = Cause(by, intake.name)
-        parts = [part for seen in facts_levels if (part := intake.normaliser.level(seen, cause, moment))]
-        await self.registry.deliver(parts)
-        return parts
+        return [part for seen in facts_levels if (part := intake.normaliser.level(seen, cause, moment))]
 
     def _parts(self, intake: Intake, facts: Facts, cause: Cause) -> tuple[list[Part], list[Unlinked]]:
         parts: list[Part] = []

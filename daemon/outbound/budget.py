@@ -69,6 +69,13 @@ class Budget:
         self._tokens = 1.0
         self._filled_at = self.paused_until
 
+    def spare(self) -> bool:
+        """Is there room for a call that nobody waits for: nobody else waits, and half of a burst is saved up?"""
+        if self._turn.locked() or self.paused_s():
+            return False
+        self._missing()
+        return self._tokens >= max(1.0, self.burst / 2) - 1e-9
+
     def paused_s(self) -> float:
         """Seconds until the channel may be asked again; 0 if now."""
         return max(0.0, self.paused_until - trio.current_time())

@@ -295,7 +295,7 @@ class Dispatcher:
     def _may_leave(self, slot: Slot) -> bool:
         """Is the push still wanted, and nothing in its way?"""
         free = not slot.in_flight and not slot.dead_letter and not self.halted(slot.sku)
-        waits = slot.raises_blindly() or self.raise_waits(slot) or self.raise_stuck(slot)
+        waits = slot.withheld() or slot.raises_blindly() or self.raise_waits(slot) or self.raise_stuck(slot)
         return free and slot.needs_push() and not waits
 
     async def _still_wanted(self, claims: list[Claim]) -> list[Claim]:
@@ -390,7 +390,7 @@ class Dispatcher:
         match outcome.kind:
             case "conflict":
                 # The channel knows of something that we do not: look, absorb, and wish anew.
-                return Doubted(*where, outcome.reason, retry_us, 0)
+                return Doubted(*where, outcome.reason, retry_us, 0, outcome.level)
             case "unknown":
                 return Doubted(*where, outcome.reason, retry_us, now_us + self.request_life_us)
             case _:
@@ -438,7 +438,9 @@ class Dispatcher:
             level = seen.get(slot.listing)
             at = self.account.true_at(Span(look.asked_us, look.received_us), level.own if level else None)
             self.watcher.read_back(slot, level)
-            messages.append((slot.sku, ReadBack(slot.channel, slot.listing, level.level if level else None, at)))
+            seller_sku = (level.seller_sku or "") if level and level.seller_sku != slot.sku else ""
+            shown = level.level if level else None
+            messages.append((slot.sku, ReadBack(slot.channel, slot.listing, shown, at, seller_sku)))
         await self.deliver(messages, "readback")
 
     def _postpone(self, slots: list[Slot], answer: object) -> None:

@@ -30,8 +30,9 @@ RUNBOOK: dict[Condition, str] = {
         "ask the platform; until then every push is read back before it counts"
     ),
     "mass_change": (
-        "so many levels differ at once that it looks like a mistake: compare `onhand drift` with the shop, then "
-        "reconcile the channel or enter counts"
+        "so many levels differ at once that it looks like a mistake, and nothing of it is taken: compare "
+        "`onhand drift` with the shop, then `onhand drift accept CHANNEL` (what it shows is right) or "
+        "`onhand drift refuse CHANNEL` (our levels are pushed)"
     ),
     "breaker_open": (
         "see `onhand channels` for the error: is the shop up, is its address right, are its keys still valid?"

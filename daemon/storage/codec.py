@@ -21,6 +21,7 @@ from daemon.domain.sku import (
     Doubted,
     Failed,
     Freeze,
+    Hold,
     Message,
     ReadBack,
     Revive,
@@ -128,6 +129,7 @@ _TYPES: tuple[type, ...] = (
     EmptyOrder,
     Assemble,
     ComponentLevel,
+    Hold,
 )
 _NUMBER = {kind: place for place, kind in enumerate(_TYPES)}
 
@@ -140,7 +142,7 @@ _ORDER: dict[type, tuple[str, ...]] = {
     ),
     StockCount: ("source", "quantity", "at", "kind", "location", "reference"),
     Adjustment: ("source", "reference", "quantity", "at", "location", "reason"),
-    LevelReport: ("channel", "listing", "level", "at", "version", "title"),
+    LevelReport: ("channel", "listing", "level", "at", "version", "title", "read_us"),
 }  # fmt: skip
 
 _INSTANTS = {"at", "placed"}

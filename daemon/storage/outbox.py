@@ -43,7 +43,7 @@ def ready_at(slot: Slot) -> int | None:
     """The moment (our clock, µs) from which this slot wants work; None while there is nothing to do."""
     if slot.in_flight or slot.dead_letter:
         return None
-    push = max(slot.due_us, 1) if slot.needs_push() and not slot.raises_blindly() else None
+    push = max(slot.due_us, 1) if slot.needs_push() and not (slot.withheld() or slot.raises_blindly()) else None
     if slot.recheck_us and (push is None or slot.recheck_us < push):
         return slot.recheck_us
     return push
@@ -173,6 +173,11 @@ class Lane:
             self._later.pop()
             if entry[2] in self.slots:
                 self.refresh(self.slots[entry[2]], now_us)
+
+    def busy(self, now_us: int) -> bool:
+        """Does any slot want work now?"""
+        self._ripen(now_us)
+        return self._ready.lowest() is not None
 
     def next_due(self, now_us: int) -> int | None:
         """The earliest moment at which a slot becomes ready; None if none is waiting for a moment."""

@@ -20,6 +20,9 @@ history      sku NUL seq    behind      empty: which events concern a SKU
 dedup        digest         behind      delivery number
 open         sku            behind      empty: SKUs with a listing that needs work
 alarms       condition NUL channel NUL subject       an open alarm (alarms.Alarm)
+drifts       number                     a drift: (at_us, channel, listing, sku, shown, expected, first_us,
+                                        first_shown, done, [(cause, score, because, order) ...]) (drifts.Drift)
+drift_days   channel NUL day            drifts of that day (2025-06-30, UTC) by cause
 """
 
 from __future__ import annotations
@@ -40,10 +43,12 @@ HISTORY = "history"
 DEDUP = "dedup"
 OPEN = "open"
 ALARMS = "alarms"
+DRIFTS = "drifts"
+DRIFT_DAYS = "drift_days"
 
 TABLES = (
     META, LOG, CHAIN, DELIVERIES, DEAD, CURSORS, REFETCH, SKUS, LINKS, ORDERS, HISTORY, DEDUP, OPEN,
-    ALARMS,
+    ALARMS, DRIFTS, DRIFT_DAYS,
 )  # fmt: skip
 
 BEHIND = frozenset({SKUS, LINKS, ORDERS, HISTORY, DEDUP, OPEN})

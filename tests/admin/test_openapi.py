@@ -13,7 +13,9 @@ from daemon.admin.openapi import description
 from daemon.admin.route import Route, is_name
 from daemon.admin.routes import ROUTES
 from daemon.admin.shapes import Error, LogEvent, OpenedLetter
+from daemon.domain.drift import Named
 from daemon.domain.policy import Policy
+from daemon.ingress.masses import MassHold
 from tests.harness import AdminSocket, House
 
 NAMES = {"{sku}": "A/1", "{id}": "2", "{channel}": "shop"}
@@ -37,6 +39,11 @@ async def furnish(house: House) -> None:
     for kind in ("puzzle", "late", "unlinked", "push"):
         house.dead_letters.add(kind, 1, channel="shop", sku="A/1", cause="c", subject=kind, content=b"x", delivery=3)  # type: ignore[arg-type]  # four of the kinds
     house.alarms.raised("mass_change", "shop", "many", "A/1")
+    house.channels["shop"].held = MassHold("zero", 5, 6, 20)
+    house.drifts.add(
+        house.clock(), channel="shop", listing="L-A/1", sku="A/1", shown=9, expected=3, first_us=7, first_shown=9,
+        done="corrected", causes=(Named("foreign edit", 0.5, "why"), Named("missing order", 0.2, "or that", "1001")),
+    )  # fmt: skip
     await house.store.flush()
 
 

@@ -127,16 +127,26 @@ async def test_a_catalogue_without_an_end_ends_with_a_sentence(
             return ListingPage((LevelSeen(f"L-{self.asked}", 1, None),) * 2, "more")
 
     class Absorbing:
-        async def absorb_levels(self, *_: object) -> list[object]:
+        class registry:  # noqa: N801 - stands in for an attribute
+            @staticmethod
+            async def deliver(_: object) -> None:
+                await trio.lowlevel.checkpoint()
+
+        def levels(self, *_: object) -> list[object]:
             return []
 
         @staticmethod
         def wall_us() -> int:
             return 1
 
+    class Calm:
+        @staticmethod
+        def count(*_: object) -> tuple[list[object], list[object]]:
+            return [], []
+
     account = Endless()
     account.adapter = SimpleNamespace(listings=lambda page: page)
-    pulling: Any = catalogue.Catalogue(account, None, Absorbing(), None)  # type: ignore[arg-type]  # as much as is asked
+    pulling: Any = catalogue.Catalogue(account, None, Absorbing(), None, Calm())  # type: ignore[arg-type]  # as much as is asked
     pulled = await pulling.pull()
     assert pulled.error == "the catalogue has more than 5 listings"
     assert account.asked == 3

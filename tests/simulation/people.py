@@ -181,13 +181,22 @@ class Mender:
         self.world = world
 
     async def look(self) -> None:
-        """Once over all letters. What is not answered is looked at the next time."""
+        """Once over all letters and held channels. What is not answered is looked at the next time."""
+        await self._decide()
         after: str | None = "0"
         while after is not None:
             status, answer = await self.world.ask_admin(f"/v1/dead-letters?after={after}", method="GET")
             page = json.loads(answer) if status == 200 else {"dead_letters": (), "next": None}
             after = page["next"]
             await self._mend(page["dead_letters"])
+
+    async def _decide(self) -> None:
+        """A channel of which too much differed at once: what it shows is a mistake."""
+        parts = self.world.life.daemon.parts if self.world.life and self.world.life.daemon else None
+        for name, channel in parts.channels.items() if parts else ():
+            if channel.mass_hold() is not None:
+                status, _ = await self.world.ask_admin(f"/v1/channels/{name}/drift/refuse", {})
+                self.world.counts["held channels refused"] += status == 200
 
     async def _mend(self, letters: Iterable[dict[str, Any]]) -> None:
         for letter in letters:

@@ -1,0 +1,133 @@
+"""What is known of a listing that drifted, gathered from the log; the causes named; the drift kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import islice
+
+from attrs import define
+
+from daemon.actors.actor import Actor
+from daemon.domain.drift import Earlier, Evidence, Sale, attribute
+from daemon.domain.observations import OrderLine, Recipe
+from daemon.domain.sightings import Sighting
+from daemon.domain.sku import Doubted, Failed, Sent, Sku
+from daemon.storage.codec import Record
+from daemon.storage.drifts import Drift, Drifts
+from daemon.storage.store import Store
+
+LOOK_BACK = 150
+"""Events of the SKU among which a cause is looked for."""
+TWINS_MAX = 5_000
+"""SKUs in memory among which one with the very number that is shown is looked for."""
+EARLIER_MAX = 200
+"""Drifts among which earlier ones of the same listing are looked for."""
+
+
+@define
+class Investigator:
+    """Looks into every sighting. Called in the turn in which it was applied, so what it keeps is durable with it."""
+
+    store: Store
+    drifts: Drifts
+    kits: Mapping[str, Recipe]
+    actors: Mapping[str, Actor]
+    found: Callable[[Drift], None]
+
+    def look(self, state: Sku, seen: Sighting, now_us: int) -> None:
+        """Keep this sighting as a drift, if it is one or is worth remembering."""
+        first = seen.first
+        if first is None:
+            return  # a person decided what to make of it, and the log says so
+        records = self.store.history(state.sku, limit=LOOK_BACK)
+        evidence = self._evidence(state, seen, records, now_us)
+        if seen.done == "resolved" and (first.by != "read" or _was_on_its_way(evidence)):
+            return
+        self.found(
+            self.drifts.add(
+                now_us, channel=seen.channel, listing=seen.listing, sku=state.sku, shown=seen.shown,
+                expected=seen.expected, first_us=first.at_us, first_shown=first.shown, done=seen.done,
+                causes=attribute(evidence),
+            )
+        )  # fmt: skip
+
+    def _evidence(self, state: Sku, seen: Sighting, records: list[Record], now_us: int) -> Evidence:
+        first = seen.first
+        assert first is not None
+        resolved = seen.done == "resolved"
+        return Evidence(
+            state.sku, seen.shown, seen.expected, now_us, seen.done, first.shown, first.expected, first.at_us,
+            first.with_push, sales_of(state, seen.channel, records), pushes_of(seen, records),
+            () if resolved else self._units(state.sku), seen.seller_sku,
+            () if resolved else self._twins(state.sku, seen), () if resolved else self._before(seen),
+        )  # fmt: skip
+
+    def _units(self, sku: str) -> tuple[int, ...]:
+        """In what other units somebody might count it."""
+        recipe = self.kits.get(sku, ())
+        mine = [units for _, units in recipe] + [sum(units for _, units in recipe)]
+        parts = [units for each in self.kits.values() for part, units in each if part == sku]
+        return tuple(sorted({units for units in (*mine, *parts) if units > 1}))
+
+    def _twins(self, sku: str, seen: Sighting) -> tuple[str, ...]:
+        return tuple(
+            other
+            for other, actor in islice(self.actors.items(), TWINS_MAX)
+            if other != sku
+            and any(slot.channel == seen.channel and slot.belief == seen.shown for slot in actor.state.slots.values())
+        )
+
+    def _before(self, seen: Sighting) -> tuple[tuple[int, int], ...]:
+        recent = self.drifts.page(limit=EARLIER_MAX, channel=seen.channel)
+        return tuple(
+            (each.expected, each.shown)
+            for each in recent if each.listing == seen.listing and each.done != "resolved"
+        )  # fmt: skip
+
+
+def _was_on_its_way(evidence: Evidence) -> bool:
+    """Did the webhook of the order that explains it just come a moment later than the look?"""
+    found = [sale for sale in evidence.sales if sale.at_us >= evidence.first_us and sale.units]
+    return bool(found) and all(sale.by == "webhook" for sale in found)
+
+
+def sales_of(state: Sku, channel: str, records: list[Record]) -> tuple[Sale, ...]:
+    """What orders of the channel took of its own listing, as we heard of it, oldest first; `records` newest first."""
+    sales = []
+    for record in reversed(records):
+        message = record.message
+        if not isinstance(message, OrderLine) or message.channel != channel:
+            continue
+        line = state.stock.lines.get((channel, message.order, message.line))
+        if line is None or (line.kit and not line.whole):
+            continue
+        before = 0
+        for sighting, reading in zip(line.sightings, line.readings(), strict=True):
+            if (sighting.version, sighting.read_us) == (message.version, message.read_us):
+                sales.append(Sale(message.order, reading.taken - before, record.at_us, record.cause.by))
+                break
+            before = reading.taken
+    return tuple(sales)
+
+
+def pushes_of(seen: Sighting, records: list[Record]) -> tuple[Earlier, ...]:
+    """The pushes to the listing that were done, or may have been, oldest first. `records`: newest first."""
+    pushes: dict[int, Earlier] = {}
+    doubted: set[int] = set()
+    for record in records:
+        match record.message:
+            case Doubted() | Failed() | Sent() as message if (message.channel, message.listing) != (
+                seen.channel,
+                seen.listing,
+            ):
+                continue
+            case Doubted(shown=None) as message:
+                doubted.add(message.generation)
+            case Doubted() | Failed() as message:
+                pushes.setdefault(message.generation, Earlier(message.generation, -1, record.at_us))
+            case Sent() as message:
+                earlier = Earlier(
+                    message.generation, message.level, record.at_us, doubted=message.generation in doubted
+                )
+                pushes.setdefault(message.generation, earlier)
+    return tuple(each for _, each in sorted(pushes.items()) if each.level >= 0)
