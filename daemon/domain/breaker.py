@@ -11,7 +11,8 @@ from daemon.domain.instants import SECOND_US
 FAILURES_MAX = 5
 """So many failures in a row open the breaker."""
 FIRST_OPEN_US = SECOND_US
-MOST_OPEN_US = 60 * SECOND_US
+MOST_OPEN_US = 30 * SECOND_US
+"""A channel that answers again is asked within this: what changed while it was down is right soon after."""
 PROBE_PATIENCE_US = 300 * SECOND_US
 """A probe that never reports back is forgotten after this."""
 

@@ -195,7 +195,7 @@ async def test_an_outage_opens_the_breaker_and_its_end_needs_one_probe(
         down = w.channel.pushes[FAILURES_MAX + 4 :]
         # never two probes at once
         assert all(two[0] - one[0] > 0.9 for one, two in itertools.pairwise(down))
-        assert len(w.channel.pushes) < 30
+        assert len(w.channel.pushes) < 40
         await w.counted(**dict.fromkeys(names, 2))
         w.channel.script = lambda rows: None
         before, began = len(w.channel.pushes), trio.current_time()

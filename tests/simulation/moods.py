@@ -131,13 +131,17 @@ class MoodyHost(StoreHost):
     # -- reading --
 
     def _listings(self, target: str, query: dict[str, list[str]]) -> StoreReply:
-        start = int(query.pop("cursor", ["0"])[-1])
-        reply = super().handle("GET", "/listings?" + urlencode(query, doseq=True), b"")
+        start, size = 0, self.moods.page_size
+        if size:
+            start = int(query.pop("cursor", ["0"])[-1])
+            target = "/listings?" + urlencode(query, doseq=True)
+        reply = super().handle("GET", target, b"")
         if reply.status != 200 or reply.drop:
             return reply
         page = msgspec.json.decode(reply.body)
         items = [item for item in page["items"] if item["listing"] not in self.front.removed]
-        size = self.moods.page_size or len(items)
+        if not size:
+            return answer(page | {"items": items})
         page["items"] = items[start : start + size]
         page["next"] = None
         if start + size < len(items):
