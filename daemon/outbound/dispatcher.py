@@ -8,7 +8,7 @@ outcome means.
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Protocol
 
@@ -18,6 +18,7 @@ from attrs import define, evolve, field, frozen
 from daemon.domain.channel import LevelSeen, Push
 from daemon.domain.exchange import NoAnswer
 from daemon.domain.instants import SECOND_US, Instant, Span
+from daemon.domain.observations import LevelReport
 from daemon.domain.outcomes import Failure, Outcome
 from daemon.domain.retry import next_attempt
 from daemon.domain.sku import Confirmed, Doubted, Failed, Message, ReadBack, Sent
@@ -283,13 +284,13 @@ class Dispatcher:
             unreadable = [slot for slot in self._present(keys) if slot.desired and slot.raises()]
             self._postpone(unreadable, look.answer)
             return [key for key in keys if key not in set(map(_key, unreadable))]
-        shown = {level.listing: level.level for level in look.answer}
+        shown = {level.listing: level for level in look.answer if level.level is not None}
         astray = [
             slot for slot in self._present(list(before))
-            if (level := shown.get(slot.listing)) is not None and level not in (before[_key(slot)], slot.belief)
+            if slot.listing in shown and shown[slot.listing].level not in (before[_key(slot)], slot.belief)
         ]  # fmt: skip
         if astray:
-            await self._conclude(astray, look)
+            await self._suspect(astray, look, shown)
         return [key for key in keys if key not in set(map(_key, astray))]
 
     def _may_leave(self, slot: Slot) -> bool:
@@ -317,6 +318,21 @@ class Dispatcher:
             await self.deliver(messages, "push")
             return await self._still_wanted(wanted)  # that took its time, too
         return wanted
+
+    async def _suspect(self, slots: Sequence[Slot], look: Look, shown: Mapping[str, LevelSeen]) -> None:
+        """Tell that these listings show what they should not, and read them once more at once: they wait to be
+        pushed."""
+        messages: list[tuple[str, Message]] = []
+        for slot in slots:
+            seen = shown[slot.listing]
+            at = self.account.true_at(Span(look.asked_us, look.received_us), seen.own)
+            sku = seen.seller_sku or ""
+            report = LevelReport(slot.channel, slot.listing, seen.level, at, sku, seen.version, read_us=look.asked_us)
+            messages.append((slot.sku, report))
+        await self.deliver(messages, "readback")
+        now_us = self.store.now_us()
+        for slot in self._present([_key(slot) for slot in slots]):
+            slot.ask_recheck(now_us)
 
     async def _send(self, claims: list[Claim], *, paid: bool = False) -> None:
         """Send one batch, let its answers settle; one refused as a whole is halved until the bad row is named.
