@@ -337,8 +337,8 @@ class Dispatcher:
     async def _send(self, claims: list[Claim], *, paid: bool = False) -> None:
         """Send one batch, let its answers settle; one refused as a whole is halved until the bad row is named.
 
-        `paid`: its place in the budget is taken already."""
-        if not paid:
+        `paid`: its place in the budget is taken already, if nobody has asked us for quiet since."""
+        if not paid or self.account.budget.paused_s():
             await self.account.budget.spend()
         claims = await self._still_wanted(claims)
         if not claims:

@@ -629,3 +629,16 @@ async def test_where_nobody_can_look_a_cut_leaves_and_a_raise_waits(
         w.channel.readable = True
         await w.quiet()
         assert w.channel.levels == {"A": 3, "B": 7}
+
+
+async def test_a_look_that_is_throttled_puts_the_write_behind_it_off_as_well(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with world(tmp_path, compare_and_set=False) as w:
+        await w.listed(A=9)
+        w.channel.throttles_reads_s = 7.0
+        began = trio.current_time()
+        await w.sold_elsewhere("A", 1, order="1")
+        await w.quiet()
+        assert w.channel.pushed("A") == [8]
+        assert w.channel.pushes[-1][0] - began >= 7.0

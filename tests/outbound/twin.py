@@ -61,6 +61,8 @@ class TwinAdapter(Rarely):
 
     def levels(self, listings: Sequence[str]) -> Exchange[tuple[LevelSeen, ...] | Failure]:
         response = yield Request("GET", "levels", {}, json.dumps(list(listings)).encode())
+        if response.status == 429:
+            return Failure(Outcome("throttled", "too fast", retry_after_s=float(response.headers["retry-after"])))
         if response.status != 200:
             return Failure(Outcome("transient", "unreadable"))
         own = wall_us()
@@ -79,6 +81,8 @@ class TwinChannel:
     takes_s: float = 0.1
     script: Script = lambda rows: None
     readable: bool = True
+    throttles_reads_s: float = 0.0
+    """The next read is answered 429, with so much to wait."""
     silent: bool = False
     """It answers, but does not say how much it shows."""
     compare_and_set: bool = False
@@ -92,6 +96,9 @@ class TwinChannel:
         if request.url == "levels":
             self.reads.append((trio.current_time(), asked))
             await trio.sleep(self.takes_s)
+            if self.throttles_reads_s:
+                wait_s, self.throttles_reads_s = self.throttles_reads_s, 0.0
+                return Response(429, {"retry-after": str(wait_s)}, b"")
             if not self.readable:
                 return Response(503, {}, b"")
             told = {name: None if self.silent else self.levels[name] for name in asked}
