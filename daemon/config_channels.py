@@ -14,7 +14,7 @@ from daemon.config_fields import Problems, Section
 from daemon.config_secrets import read_secret
 from daemon.credentials import Secret, SecretRef, WebhookSecret
 from daemon.domain.channel import Option, Platform, Setup
-from daemon.domain.policy import Policy
+from daemon.domain.policy import DriftRule, Policy
 from daemon.domain.sweep import SweepRules
 
 CHANNEL_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
@@ -121,7 +121,7 @@ def read_channel(
         adapter=platform.name,
         base_url=base_url,
         webhook_secrets=tuple(_read_webhook_secrets(section, platform, problems)),
-        policy=_read_policy(section),
+        policy=_read_policy(section, platform),
         authority=section.flag("authority", default=False),
         http_client=section.choice("http_client", "httpx", ("httpx", "asks")),
         allow_private=allow_private,
@@ -136,12 +136,15 @@ def read_channel(
     return channel
 
 
-def _read_policy(section: Section) -> Policy:
+def _read_policy(section: Section, platform: Platform) -> Policy:
+    drift: DriftRule = section.choice("drift", "correct", ("correct", "adopt", "report"))
+    if drift == "adopt" and not platform.adopts:
+        section.problem("drift", "write correct or report: this platform shows old numbers for minutes after a push")
     return Policy(
         buffer=section.whole("buffer", 0, 0, MAX_UNITS),
         share=section.number("share", 1.0, 0, 1, above=True),
         cap=section.whole("cap", None, 0, MAX_UNITS),
-        drift=section.choice("drift", "correct", ("correct", "adopt", "report")),
+        drift=drift,
     )
 
 
@@ -184,7 +187,7 @@ def _read_address(section: Section, platform: Platform) -> tuple[str, bool]:
     if url is None:
         if platform.needs_base_url and not section.has("base_url"):
             section.problem("base_url", "this key is missing: write the address of the store, https://…")
-        return "", allowed
+        return platform.default_base_url, allowed
     parts, sentence = read_url(url)
     if parts is None:
         section.problem("base_url", sentence)

@@ -45,9 +45,6 @@ poll is the fast path, and its calls are what drives the store's queue where nob
 of an hour means that they were switched off or lost. The overlap reaches behind orders that moved while the feed was
 paged."""
 
-_WHOLE = ("batch_max", "concurrency", "burst")
-_SWITCHES = ("compare_and_set", "registers_webhooks")
-
 
 @define
 class WooCommerce(Rarely):
@@ -132,8 +129,9 @@ def build(setup: Setup) -> WooCommerce:
 def _traits(setup: Setup) -> Traits:
     changes: dict[str, Any] = {}
     for name, value in setup.overrides.items():
-        if name in _SWITCHES or not hasattr(TRAITS, name):
+        kind = type(getattr(TRAITS, name, False))
+        if kind is bool:
             raise ValueError(f"{name} cannot be set for WooCommerce")
-        changes[name] = int(value) if name in _WHOLE else float(value)
+        changes[name] = kind(value)
     traits = evolve(TRAITS, **changes)
     return evolve(traits, batch_max=max(1, min(traits.batch_max, push.BATCH_MAX)))

@@ -143,7 +143,7 @@ def _halted(inside: Inside, state: Sku) -> list[str]:
 def _listing(inside: Inside, state: Sku, slot: Slot, channels: Channels, recent: list[Record]) -> Json:
     frozen, doubted = state.freeze is not None, state.kit is not None and state.kit.unsure
     control = inside.channels.get(slot.channel)
-    wish, rules = _explained(state, control.policy()) if control else (None, [])
+    wish, rules = _explained(state, slot, control.policy()) if control else (None, [])
     now_us = inside.store.wall_us()
     drift = inside.drifts.newest_of(slot.channel, slot.listing)
     return {
@@ -180,12 +180,13 @@ def _drifted(drift: Drift) -> list[str]:
     return [f"{seen}, likely a {drift.cause}{why}; done: {DONE[drift.done]}"]
 
 
-def _explained(state: Sku, policy: Policy) -> tuple[int | None, list[str]]:
+def _explained(state: Sku, slot: Slot, policy: Policy) -> tuple[int | None, list[str]]:
+    held = state.held_at(slot)
     if state.kit is None:
-        return explained(state.available, policy)
+        return explained(state.available, policy, held)
     if state.available is None:
         return None, ["a component has not been counted yet: the channel keeps what it shows"]
-    wish, rules = explained(state.available, policy)
+    wish, rules = explained(state.available, policy, held)
     return wish, [f"kits from {' and '.join(state.kit.limits())}", *rules]
 
 

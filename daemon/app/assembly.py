@@ -95,7 +95,10 @@ def assemble(
     cursors, refetches = Cursors(store), Refetches(store)
     watch = Watch(telemetry, ports.wall_us)
     alarms = Alarms(store, watch.alarm_began, watch.alarm_ended)
-    policies = {name: channel.policy for name, channel in config.channels.items()}
+    policies = {
+        name: evolve(channel.policy, adds_held=adapters[name].traits.includes_held)
+        for name, channel in config.channels.items()
+    }
     limits = config.limits
     registry = Registry(
         store, outbox, orders, links, letters, refetches, policies.get, watch,
@@ -117,7 +120,7 @@ def assemble(
         http = _Patient(client, channel.timeout_s) if channel.timeout_s else client
         vault = FileVault(config.state_dir, name, ports.read_file, ports.keep_file, ports.run_blocking)
         account = Account(
-            name, adapters[name], http, channel.policy, ports.wall_us, ports.new_id, redacted=telemetry.redacted,
+            name, adapters[name], http, policies[name], ports.wall_us, ports.new_id, redacted=telemetry.redacted,
             vault=vault, protect=lambda secret: telemetry.protect(Secret(secret)),
         )  # fmt: skip
         parts.channels[name] = _channel(

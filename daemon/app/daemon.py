@@ -182,7 +182,7 @@ class Daemon:
 
         def life_us(channel: str) -> int:
             known = parts.channels.get(channel)
-            return int((known.account.adapter.traits.request_life_s if known else 120.0) * SECOND_US)
+            return int((known.account.adapter.life_s(None) if known else 120.0) * SECOND_US)
 
         for name in unpack(parts.store.env.get(META, b"paused") or pack([])):
             if name in parts.channels:

@@ -76,6 +76,13 @@ class LevelSeen:
     seller_sku: str | None = None
     version: int = 0
     title: str = ""
+    included: int | None = 0
+    """Units of the channel's own open orders within `level` (`Traits.includes_held`); None where it does not say."""
+
+    @property
+    def countable(self) -> int | None:
+        """Units that may be sold, as the channel has it: what a first count may be taken from."""
+        return None if self.level is None or self.included is None else self.level - self.included
 
 
 @frozen
@@ -156,6 +163,14 @@ class Traits:
     webhooks_late_s: webhooks may be so late as a matter of course
     job_life_s: so long a push that was "accepted" is followed; after that its outcome is unknown
     empty_answers: the platform wants its webhooks answered without a body
+    includes_held: a level is what may be sold and, with it, what was sold there and is not sent yet: the channel
+      takes its open orders off by itself. So its sales do not move the level, and sending does
+    read_back_s: a push that was acknowledged is read back so much later, because the channel does not always do what
+      it acknowledges; 0: it does
+    lookback_s: how far back the very first poll reaches
+    bulk_from, bulk_max, bulk_every_s: where at least `bulk_from` listings wait, up to `bulk_max` of them go in one
+      batch, at most one such batch every so many seconds; `batch_max` holds for everything else. 0: there is no
+      such way
     """
 
     batch_max: int = 1
@@ -172,6 +187,12 @@ class Traits:
     webhooks_late_s: float = 0.0
     job_life_s: float = 3600.0
     empty_answers: bool = False
+    includes_held: bool = False
+    read_back_s: float = 0.0
+    lookback_s: float = 3 * 86_400.0
+    bulk_from: int = 0
+    bulk_max: int = 0
+    bulk_every_s: float = 0.0
 
 
 class Rarely:
@@ -184,10 +205,16 @@ class Rarely:
       which the traits (and the configuration) set
     """
 
+    traits: Traits
     hosts: tuple[str, ...] = ()
     tokens: tuple[TokenSource, ...] = ()
     challenge: Challenge | None = None
     meters: Mapping[str, Meter] = MappingProxyType({})
+
+    def life_s(self, batch: Sequence[Push] | None) -> float:  # noqa: ARG002  # what an overriding one reads
+        """So long a push of this batch may still be applied that nobody answered. None: nobody knows any more how it
+        went out, because we were interrupted."""
+        return self.traits.request_life_s
 
     def limits(self, response: Response) -> Limits | None:  # noqa: ARG002  # what an overriding one reads
         """What an answer, of whatever status, tells of the rate limit it counted against. Pure; never raises."""
@@ -218,6 +245,8 @@ class Adapter(Protocol):
     def scheme(self) -> Scheme:
         """How the platform proves that a webhook is its own."""
         ...
+
+    def life_s(self, batch: Sequence[Push] | None) -> float: ...
 
     def limits(self, response: Response) -> Limits | None: ...
 
@@ -315,3 +344,8 @@ class Platform:
     """True for the sandbox alone: its secrets may stand in config.yaml."""
     local: bool = False
     """True for the sandbox alone: plain HTTP to loopback addresses is expected."""
+    default_base_url: str = ""
+    """Where the platform is, unless the configuration says otherwise; with it, no channel need name a base URL."""
+    adopts: bool = True
+    """False where a channel shows old numbers so long after a push that they would be taken for facts: `drift: adopt`
+    is refused there."""

@@ -129,6 +129,13 @@ class LevelReport:
     title: str = ""
     read_us: int = 0
     """When we asked for it (our clock); 0 where a webhook told it: that may be an echo of what we wrote ourselves."""
+    included: int | None = 0
+    """Units of the channel's own open orders within `level` (`Traits.includes_held`); None where it does not say."""
+
+    @property
+    def countable(self) -> int | None:
+        """Units that may be sold, as the channel has it: what a first count may be taken from."""
+        return None if self.level is None or self.included is None else self.level - self.included
 
 
 Observation = OrderLine | StockCount | Adjustment

@@ -16,21 +16,26 @@ class Policy:
     """One channel's rules, applied in this order: buffer, share, cap, never below zero.
 
     buffer: units kept back · share: part of what is left that the channel may show, 0 < share <= 1 ·
-    cap: most it may show (None: no cap) · drift: what becomes of a level that is not ours
+    cap: most it may show (None: no cap) · drift: what becomes of a level that is not ours ·
+    adds_held: the channel takes its own open orders off what it is told (`Traits.includes_held`), so what is told
+    is the level to show and, beyond every rule, the units that it sold and that are not sent yet
     """
 
     buffer: int = field(default=0, validator=validators.ge(0))
     share: float = field(default=1.0, validator=[validators.gt(0), validators.le(1)])
     cap: int | None = field(default=None, validator=validators.optional(validators.ge(0)))
     drift: DriftRule = "correct"
+    adds_held: bool = False
 
 
-def level(available: int | None, policy: Policy) -> int | None:
-    """The level to show; None (unknown: hold what is there) while nobody has counted. Never negative."""
-    return explained(available, policy)[0]
+def level(available: int | None, policy: Policy, held: int = 0) -> int | None:
+    """The level to tell the channel; None (unknown: hold what is there) while nobody has counted. Never negative.
+
+    held: units that the channel sold and that are not sent yet; of use only where the policy `adds_held`."""
+    return explained(available, policy, held)[0]
 
 
-def explained(available: int | None, policy: Policy) -> tuple[int | None, list[str]]:
+def explained(available: int | None, policy: Policy, held: int = 0) -> tuple[int | None, list[str]]:
     """The level and the rules that set it, in words a shop owner understands."""
     if available is None:
         return None, ["nobody has counted this SKU yet: the channel keeps what it shows"]
@@ -48,4 +53,7 @@ def explained(available: int | None, policy: Policy) -> tuple[int | None, list[s
     if shown < 0:
         rules.append(f"never below 0 ({-shown} short)" if available >= 0 else f"never below 0 (debt of {-available})")
         shown = 0
+    if policy.adds_held and held:
+        shown += held
+        rules.append(f"plus {held} sold here and not sent yet, which the channel takes off by itself = {shown}")
     return shown, rules

@@ -43,6 +43,8 @@ class Confirmed:
     generation: int
     level: int
     at: Instant
+    look_us: int = 0
+    """Read it back then: the channel acknowledges what it does not always do. 0: no need."""
 
 
 @frozen
@@ -221,7 +223,9 @@ class Sku:
         if applied.verdict in ("known", "late"):
             return Step(applied.verdict, before, before, log=False)
         if isinstance(seen, OrderLine) and applied.line_before != applied.line_after and seen.kit in ("", seen.sku):
-            self._touch((seen.channel, seen.order, seen.line), seen, now_us)
+            policy = policy_of(seen.channel)
+            if policy is None or not policy.adds_held:
+                self._touch((seen.channel, seen.order, seen.line), seen, now_us)
         self._wish(now_us, policy_of)
         changed = applied.verdict != "conflict" or applied.line_before != applied.line_after
         return Step(
@@ -248,8 +252,9 @@ class Sku:
         slot = self.slots.get(key)
         if slot is None:
             slot = self.slots[key] = Slot(seen.channel, seen.listing, self.sku)
+            policy = policy_of(seen.channel)
             if seen.level is not None:
-                slot.touched = [
+                slot.touched = [] if policy is not None and policy.adds_held else [
                     key for key, line in self.stock.lines.items()
                     if key[0] == seen.channel and (line.whole or not line.kit)
                 ]  # fmt: skip
@@ -288,7 +293,9 @@ class Sku:
                 slot.attempt += 1
                 return True
             case Confirmed():
-                return slot.confirm(message.generation, message.level, message.at, lines, now_us)
+                return slot.confirm(
+                    message.generation, message.level, message.at, lines, now_us, look_us=message.look_us
+                )
             case Failed():
                 return slot.fail(
                     message.generation, message.error,
@@ -315,8 +322,6 @@ class Sku:
                 return changed
 
     def _wish(self, now_us: int, policy_of: PolicyOf) -> tuple[Slot, ...]:
-        if self.freeze is not None:
-            return ()
         available = self.available
         careful = self.kit is not None and self.kit.unsure
         changed = []
@@ -324,18 +329,29 @@ class Sku:
             policy = policy_of(slot.channel)
             if policy is None:
                 continue
-            wish = level(available, policy)
-            if slot.want(_no_raise(slot, wish) if careful else wish, now_us):
+            held = self.held_at(slot) if policy.adds_held else 0
+            if self.freeze is not None:
+                # What is sent goes on freeing units at a channel that takes off its open orders itself.
+                wish = slot.without_raise(held)
+            else:
+                wish = level(available, policy, held)
+                wish = _no_raise(slot, wish, held) if careful else wish
+            if slot.want(wish, now_us, held):
                 _loosen(slot, now_us)
                 changed.append(slot)
         return tuple(changed)
 
+    def held_at(self, slot: Slot) -> int:
+        """Units sold through this listing and not sent yet."""
+        alone = not any(each is not slot and each.channel == slot.channel for each in self.slots.values())
+        return self.stock.held_at(slot.channel, slot.listing, alone=alone)
 
-def _no_raise(slot: Slot, wish: int | None) -> int | None:
+
+def _no_raise(slot: Slot, wish: int | None, held: int) -> int | None:
     """The wish, but never more than was wished or is shown already; None where that says nothing to push."""
     if wish is None and slot.desired is None:
         return None
-    known = [level for level in (wish, slot.desired, slot.belief) if level is not None]
+    known = [level for level in (wish, slot.without_raise(held), slot.belief) if level is not None]
     return max(0, min(known))
 
 

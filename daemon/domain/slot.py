@@ -89,14 +89,17 @@ class Slot:
     unplaced: bool = False
     """Units of the channel moved of which nobody can say through which listing: until it is read, what it should show
     is not known."""
+    added: int = 0
+    """Units sold there and not sent yet, when it was wished last; 0 on channels that are not told of them."""
 
     # -- the wish --
 
-    def want(self, level: int | None, now_us: int) -> bool:
+    def want(self, level: int | None, now_us: int, added: int = 0) -> bool:
         """The wished level changed? Then a new generation begins, with its own attempts. True if so.
 
         An unknown level (None) keeps the last wish: unknown is never zero and never a raise.
         """
+        self.added = added
         if level is None or level == self.desired:
             return False
         self.desired = level
@@ -225,8 +228,17 @@ class Slot:
         self.attempt += 1
         return self.sent_level
 
-    def confirm(self, generation: int, level: int, at: Instant, lines: dict[LineKey, Line], now_us: int) -> bool:
-        """The channel acknowledged `generation` with `level`. False if that is not the one in flight."""
+    def without_raise(self, held: int) -> int | None:
+        """The most that may be wished while nothing may be raised: the last wish, less what was sent since, which the
+        channel does not take off any more. `held`: units sold there and not sent yet."""
+        return None if self.desired is None else max(0, self.desired - max(0, self.added - held))
+
+    def confirm(
+        self, generation: int, level: int, at: Instant, lines: dict[LineKey, Line], now_us: int, look_us: int = 0
+    ) -> bool:
+        """The channel acknowledged `generation` with `level`. False if that is not the one in flight.
+
+        look_us: it is to be read back at that moment, because the channel may not have done it."""
         if generation != self.in_flight:
             return False
         self.in_flight = 0
@@ -236,6 +248,8 @@ class Slot:
         self.due_us = 0
         self.pushed_us = now_us
         self.rebase(level, at, lines, now_us)
+        if look_us:
+            self.ask_recheck(look_us)
         self.suspicion = None
         if level != self.sent_level:
             self.suspicion = Suspicion(level, self.sent_level, now_us, "confirmed", with_push=True)
@@ -313,6 +327,8 @@ def _dump_doubts(slot: Slot) -> Plain:
     seen = slot.suspicion
     first = (seen.shown, seen.expected, seen.at_us, seen.by, seen.with_push) if seen else None
     doubts = (first, slot.held, slot.unplaced)
+    if slot.added:
+        return (*doubts, slot.added)
     return doubts if doubts != (None, "", False) else ()
 
 

@@ -65,11 +65,13 @@ class Movement:
 
 
 class Share(NamedTuple):
-    """What one line or adjustment contributes. `units` leave what is available; `held` are still on the shelf."""
+    """What one line or adjustment contributes. `units` leave what is available; `held` are still on the shelf;
+    `own` are held by its channel for this very SKU's listing, not for a kit that it is a part of."""
 
     units: int
     held: int
     ambiguous: bool
+    own: int = 0
 
 
 NOTHING = Share(0, 0, ambiguous=False)
@@ -100,6 +102,8 @@ class Stock:
     _units: int = field(default=0, eq=False)
     _held: int = field(default=0, eq=False)
     _ambiguous: int = field(default=0, eq=False)
+    _own: dict[tuple[str, str], int] = field(factory=dict, eq=False)
+    """Units held by (channel, listing), as the lines name it."""
 
     # -- the numbers --
 
@@ -132,6 +136,11 @@ class Stock:
         """Facts of which nobody can say on which side of a count they fall; the lower number holds."""
         return self._ambiguous
 
+    def held_at(self, channel: str, listing: str, *, alone: bool) -> int:
+        """Units that `channel` sold through `listing` and that are not sent yet. Lines that name no listing are of
+        this one where it is `alone`; else nobody can tell, and they are left out."""
+        return self._own.get((channel, listing), 0) + (self._own.get((channel, ""), 0) if alone else 0)
+
     # -- learning --
 
     def apply(self, seen: Observation) -> Applied:
@@ -155,9 +164,10 @@ class Stock:
         if line == known:
             verdict: Verdict = "known" if known.holds(seen) else "conflict"
             return Applied(verdict, before, before, known, known)
-        self._count_out(self._line_share(key, known) if known else NOTHING)
+        if known is not None:
+            self._line_out(key, known)
         self.lines[key] = line
-        self._count_in(self._line_share(key, line))
+        self._line_in(key, line)
         verdict = "conflict" if line.contradicted_by(seen) else "applied"
         return Applied(verdict, before, self.available, known, line)
 
@@ -251,19 +261,20 @@ class Stock:
         return where, self.anchors[where]
 
     def _line_share(self, key: LineKey, line: Line) -> Share:
-        if line.whole:
-            return NOTHING
         now = line.now()
         held = now.taken - now.fulfilled
+        if line.whole:
+            return Share(0, 0, ambiguous=False, own=held)
+        own = 0 if line.kit else held
         if not self.anchors:
-            return Share(now.taken, held, ambiguous=False)
+            return Share(now.taken, held, ambiguous=False, own=own)
         _, anchor = self._anchor_of(now.location)
         same_source = key[0] == anchor.source
         if anchor.kind == "available":
             then = line.taken_as_of(anchor.at, same_source=same_source)
         else:
             then = line.fulfilled_as_of(anchor.at, same_source=same_source)
-        return Share(now.taken - then.units, held, then.ambiguous)
+        return Share(now.taken - then.units, held, then.ambiguous, own)
 
     def _movement_share(self, key: tuple[str, str], movement: Movement) -> Share:
         if not self.anchors:
@@ -277,6 +288,19 @@ class Stock:
             case Order.UNCLEAR:
                 return Share(max(0, -movement.quantity), 0, ambiguous=True)
 
+    def _line_in(self, key: LineKey, line: Line) -> None:
+        share = self._line_share(key, line)
+        self._count_in(share)
+        if share.own:
+            where = (key[0], line.listing)
+            self._own[where] = self._own.get(where, 0) + share.own
+
+    def _line_out(self, key: LineKey, line: Line) -> None:
+        share = self._line_share(key, line)
+        self._count_out(share)
+        if share.own:
+            self._own[key[0], line.listing] -= share.own
+
     def _count_in(self, share: Share) -> None:
         self._units += share.units
         self._held += share.held
@@ -289,8 +313,9 @@ class Stock:
 
     def _recount(self) -> None:
         self._units = self._held = self._ambiguous = 0
+        self._own = {}
         for key, line in self.lines.items():
-            self._count_in(self._line_share(key, line))
+            self._line_in(key, line)
         for name, movement in self.adjustments.items():
             self._count_in(self._movement_share(name, movement))
 

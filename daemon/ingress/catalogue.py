@@ -193,16 +193,16 @@ class Catalogue:
             if isinstance(answer, (NoAnswer, Failure)):
                 continue
             moment = Span(asked_us, max(asked_us, self.receiver.wall_us()))
-            shown = {seen.listing: seen for seen in answer if seen.level is not None}
+            shown = {seen.listing: seen for seen in answer if seen.countable is not None}
             parts = []
             for sku, offer in mine.items():
                 seen, state = shown.get(offer.listing), self.receiver.registry.peek(sku)
                 slot = state.slots.get((offer.channel, offer.listing)) if state else None
-                if seen is None or seen.level is None or slot is None or slot.pushed_us or slot.in_flight:
+                if seen is None or seen.countable is None or slot is None or slot.pushed_us or slot.in_flight:
                     self.first_counts.unsure.pop(sku, None)
                     continue
                 at = self.account.true_at(moment, seen.own)
-                parts.append(first_count(sku, Offer(offer.channel, offer.listing, seen.level, at)))
+                parts.append(first_count(sku, Offer(offer.channel, offer.listing, seen.countable, at)))
             await self.first_counts.tell(parts)
 
     async def pull(self) -> Pulled:
@@ -252,8 +252,9 @@ class Catalogue:
         for part in parts:
             report = part.message
             assert isinstance(report, LevelReport)
-            if report.level is not None and self.first_counts.wanted(part.sku):
-                self.first_counts.offer(part.sku, Offer(report.channel, report.listing, report.level, report.at))
+            units = report.countable
+            if units is not None and self.first_counts.wanted(part.sku):
+                self.first_counts.offer(part.sku, Offer(report.channel, report.listing, units, report.at))
 
     def _fresh(self, parts: Sequence[Part]) -> int:
         """How many listings are linked by these reports."""

@@ -104,6 +104,6 @@ class Normaliser:
             at = Instant(true_when(moment, told.at if told else None), seen.own)
         report = LevelReport(
             self.channel, seen.listing, seen.level, at, sku, seen.version, seen.title,
-            moment.lo if moment else 0,
+            moment.lo if moment else 0, seen.included,
         )  # fmt: skip
         return Part(sku, report, Cause(cause.by, self.channel, cause.delivery))

@@ -19,9 +19,6 @@ from daemon.ingress.receiver import Intake, Receiver
 from daemon.outbound.account import Account
 from daemon.storage.cursors import Cursor, Cursors, Refetches
 
-LOOKBACK_US = 3 * 86_400 * SECOND_US
-"""The first poll of a channel reaches back so far: open orders from before the first count are known then."""
-
 BLIND_FACTOR = 4
 """While webhooks are silent, the feed is read so many times as often."""
 BLIND_SHARE = 0.2
@@ -146,7 +143,8 @@ class Poller:
         account, traits = self.account, self.account.adapter.traits
         began_us = self.receiver.wall_us()
         cursor = self.cursors.get(account.name)
-        high_us = cursor.position_us or account.channel_now_us() - LOOKBACK_US
+        # The first poll reaches so far back that open orders from before the first count are known.
+        high_us = cursor.position_us or account.channel_now_us() - int(traits.lookback_s * SECOND_US)
         since_us = high_us - int(traits.overlap_s * SECOND_US)
         page = ""
         for number in range(1, PAGES_MAX + 1):

@@ -33,6 +33,11 @@ IDLE_S = 60.0
 """A dispatcher with nothing due looks again after this, whatever it was told."""
 
 
+BULK_LEVEL_MIN = 25
+"""A listing whose wish is lower is told by itself, never in a bulk batch: until that is decided, nothing else can be
+told of it."""
+
+
 class Feed(Protocol):
     """The channel's order feed, as the poller reads it."""
 
@@ -74,6 +79,8 @@ class Claim:
     slot: Slot
     sent: Sent
     sent_us: int
+    life_us: int = 0
+    """So long it may still be applied if nobody answers."""
 
     def push(self) -> Push:
         """What the adapter must know of it."""
@@ -105,18 +112,17 @@ class Dispatcher:
     """Is this SKU a kit, or a component of one?"""
     halted: Callable[[str], bool] = lambda sku: False  # noqa: ARG005 - a silent default
     """May nothing be called for this SKU, because what comes of it cannot be applied?"""
-    request_life_us: int = field(init=False)
     _busy: set[SlotKey] = field(factory=set)
     _calls: trio.Semaphore = field(init=False)
     _jobs: trio.Nursery | None = None
     _waiting_raise: bool = False
+    _bulk_at: float = 0.0
+    """The next bulk batch not before that (Trio's clock)."""
     _unread: dict[SlotKey, int] = field(factory=dict)
     """How often in a row a listing could not be read back."""
 
     def __attrs_post_init__(self) -> None:
-        traits = self.account.adapter.traits
-        self.request_life_us = int(traits.request_life_s * SECOND_US)
-        self._calls = trio.Semaphore(max(1, traits.concurrency))
+        self._calls = trio.Semaphore(max(1, self.account.adapter.traits.concurrency))
 
     @property
     def holds_raises(self) -> bool:
@@ -153,7 +159,7 @@ class Dispatcher:
         now_us = self.store.now_us()
         lost = [
             Doubted(slot.channel, slot.listing, slot.in_flight, "the call was interrupted", now_us,
-                    now_us + self.request_life_us)
+                    now_us + int(self.account.adapter.life_s(None) * SECOND_US))
             for slot in slots if slot.in_flight
         ]  # fmt: skip
         skus = [slot.sku for slot in slots if slot.in_flight]
@@ -163,10 +169,27 @@ class Dispatcher:
     def _take(self, now_us: int) -> list[tuple[Slot, Work]]:
         self._waiting_raise = False
         lane = self.outbox.lane(self.account.name)
-        taken = lane.take(now_us, self._wanted, self.account.adapter.traits.batch_max)
+        taken = self._take_many(now_us) or lane.take(now_us, self._wanted, self.account.adapter.traits.batch_max)
         if self._waiting_raise:
             self.feed.poke()
         return taken
+
+    def _take_many(self, now_us: int) -> list[tuple[Slot, Work]]:
+        """So many that they are better told in one batch that the channel takes its time over; none where there is no
+        such batch, or where it is not worth one. What is nearly gone does not wait for it."""
+        traits, lane, now = self.account.adapter.traits, self.outbox.lane(self.account.name), trio.current_time()
+        if not traits.bulk_from or now < self._bulk_at or lane.waiting(now_us) < traits.bulk_from:
+            return []
+        taken = lane.take(now_us, self._bulky, traits.bulk_max)
+        if len(taken) < traits.bulk_from:
+            for slot, _ in taken:
+                self.outbox.refresh(slot, now_us)
+            return []
+        self._bulk_at = now + traits.bulk_every_s
+        return taken
+
+    def _bulky(self, slot: Slot, work: Work) -> bool:
+        return work == "push" and (slot.desired or 0) >= BULK_LEVEL_MIN and self._wanted(slot, work)
 
     def _wanted(self, slot: Slot, work: Work) -> bool:
         if _key(slot) in self._busy or self.halted(slot.sku):
@@ -181,10 +204,11 @@ class Dispatcher:
     def raise_waits(self, slot: Slot) -> bool:
         """Would this push raise the listing over sales that the channel may not have told us yet?
 
-        Compare-and-set closes that hole by itself, but not where the sale of another listing takes units of this one:
-        of a kit, or of a component.
+        Compare-and-set closes that hole by itself, and so does a channel that takes its own sales off what it is
+        told, but not where the sale of another listing takes units of this one: of a kit, or of a component.
         """
-        compares = self.account.adapter.traits.compare_and_set and not self.shares(slot.sku)
+        traits = self.account.adapter.traits
+        compares = (traits.compare_and_set or traits.includes_held) and not self.shares(slot.sku)
         return slot.raises() and self.feed.watermark_us() < slot.raise_needs_us(compares=compares)
 
     def raise_stuck(self, slot: Slot) -> bool:
@@ -246,12 +270,13 @@ class Dispatcher:
         for batch in self.account.adapter.batches(plan):
             keys = [wishes[push.listing] for push in batch]
             looked_us = self.store.now_us()
-            plain = not self.account.adapter.traits.compare_and_set and any(push.level for push in batch)
+            life_us = int(self.account.adapter.life_s(batch) * SECOND_US)
+            plain = self._looks_first(batch)
             if plain:
                 await self.account.budget.spend()  # the write's, so that it follows the look at once
                 keys = await self._as_believed(keys)
             claims = [
-                Claim(slot, self.outbox.claim(slot), slot.sent_us) for slot in self._present(keys)
+                Claim(slot, self.outbox.claim(slot), slot.sent_us, life_us) for slot in self._present(keys)
                 if self._may_leave(slot)
             ]  # fmt: skip
             if claims:
@@ -262,6 +287,13 @@ class Dispatcher:
                 if plain:
                     self.feed.poke_soon()
                     self.watcher.written_after_look(self.account.name, self.store.now_us() - looked_us)
+
+    def _looks_first(self, batch: Sequence[Push]) -> bool:
+        """Must the channel be asked what it shows before this batch is written? Zero raises nothing. Nor does a level
+        that the channel takes its own sales off from: what we have not heard of is taken off, too."""
+        traits = self.account.adapter.traits
+        blind = not traits.compare_and_set and not traits.includes_held
+        return blind and any(push.level for push in batch)
 
     def _present(self, keys: Sequence[SlotKey]) -> list[Slot]:
         """The slots as they are now: an actor may have been loaded afresh since its slot was taken."""
@@ -392,7 +424,8 @@ class Dispatcher:
             self.watcher.answered(slot, sent, outcome, dead_letter=0)
             self.dead_letters.pushed(sent.channel, sent.listing)
             level = sent.level if outcome.level is None else outcome.level
-            return Confirmed(*where, level, Instant(at, outcome.own))
+            look_us = now_us + int(self.account.adapter.traits.read_back_s * SECOND_US)
+            return Confirmed(*where, level, Instant(at, outcome.own), look_us if look_us > now_us else 0)
         if outcome.kind == "superseded":
             self.watcher.answered(slot, sent, outcome, dead_letter=0)
             return Doubted(*where, outcome.reason, now_us, 0)
@@ -408,7 +441,7 @@ class Dispatcher:
                 # The channel knows of something that we do not: look, absorb, and wish anew.
                 return Doubted(*where, outcome.reason, retry_us, 0, outcome.level)
             case "unknown":
-                return Doubted(*where, outcome.reason, retry_us, now_us + self.request_life_us)
+                return Doubted(*where, outcome.reason, retry_us, now_us + claim.life_us)
             case _:
                 return Failed(*where, outcome.reason, retry_us)
 
@@ -437,7 +470,7 @@ class Dispatcher:
     async def _conclude(self, slots: list[Slot], look: Look) -> None:
         """Take what was read as evidence, once every order up to then is absorbed."""
         answer = look.answer
-        if isinstance(answer, (NoAnswer, Failure)) or not await self.feed.absorb(look.received_us):
+        if isinstance(answer, (NoAnswer, Failure)) or not await self._explainable(look):
             self._postpone(slots, answer)
             return
         seen = {level.listing: level for level in answer}
@@ -458,6 +491,10 @@ class Dispatcher:
             shown = level.level if level else None
             messages.append((slot.sku, ReadBack(slot.channel, slot.listing, shown, at, seller_sku)))
         await self.deliver(messages, "readback")
+
+    async def _explainable(self, look: Look) -> bool:
+        """Are the orders known that may have moved what was read? None are needed where sales move no level."""
+        return self.account.adapter.traits.includes_held or await self.feed.absorb(look.received_us)
 
     def _postpone(self, slots: list[Slot], answer: object) -> None:
         reason = answer.reason if isinstance(answer, (NoAnswer, Failure)) else "the order feed cannot be read"

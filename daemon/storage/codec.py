@@ -142,7 +142,7 @@ _ORDER: dict[type, tuple[str, ...]] = {
     ),
     StockCount: ("source", "quantity", "at", "kind", "location", "reference"),
     Adjustment: ("source", "reference", "quantity", "at", "location", "reason"),
-    LevelReport: ("channel", "listing", "level", "at", "version", "title", "read_us"),
+    LevelReport: ("channel", "listing", "level", "at", "version", "title", "read_us", "included"),
 }  # fmt: skip
 
 _INSTANTS = {"at", "placed"}

@@ -179,6 +179,11 @@ class Lane:
         self._ripen(now_us)
         return self._ready.lowest() is not None
 
+    def waiting(self, now_us: int) -> int:
+        """How many slots want work now."""
+        self._ripen(now_us)
+        return len(self._ready.placed)
+
     def next_due(self, now_us: int) -> int | None:
         """The earliest moment at which a slot becomes ready; None if none is waiting for a moment."""
         self._ripen(now_us)

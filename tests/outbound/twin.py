@@ -50,7 +50,8 @@ class TwinAdapter(Rarely):
         self.traits = traits
 
     def batches(self, pushes: Sequence[Push]) -> list[list[Push]]:
-        most = self.traits.batch_max
+        many = 0 < self.traits.bulk_from <= len(pushes)
+        most = self.traits.bulk_max if many else self.traits.batch_max
         return [list(pushes[start : start + most]) for start in range(0, len(pushes), most)]
 
     def push(self, batch: Sequence[Push], key: str) -> Exchange[Sequence[Outcome]]:
@@ -228,17 +229,18 @@ async def world(
 ) -> AsyncIterator[World]:
     usual = {"rate_per_s": 1_000.0, "burst": 1_000, "concurrency": 1, "request_life_s": 30.0, "compare_and_set": True}
     traits = usual | traits
+    policy = Policy(adds_held=bool(traits.get("includes_held")))
     env = Environment.open(directory / "state", genesis="g", map_bytes=1 << 24)
     try:
         store = Store(env, inline, wall_us, disk_floor_bytes=0)
         outbox, letters = Outbox(store), DeadLetters(store)
         registry = Registry(
-            store, outbox, OrderIndex(store, kits), Links(store), letters, Refetches(store), {"shop": Policy()}.get,
+            store, outbox, OrderIndex(store, kits), Links(store), letters, Refetches(store), {"shop": policy}.get,
             Silent(), kits=kits,
         )  # fmt: skip
         channel, feed, told = TwinChannel(compare_and_set=bool(traits.get("compare_and_set"))), TwinFeed(), Told()
         adapter: Any = TwinAdapter(Traits(**traits))
-        account = Account("shop", adapter, channel, Policy(), wall_us, lambda: "nonce")
+        account = Account("shop", adapter, channel, policy, wall_us, lambda: "nonce")
 
         async def deliver(messages: Sequence[tuple[str, Any]], by: str) -> None:
             await registry.deliver([Part(sku, message, Cause(by, "shop")) for sku, message in messages])

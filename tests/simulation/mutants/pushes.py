@@ -51,7 +51,7 @@ PUSHES: Final = (
         "A push whose answer never came did not happen, so it is sent again without a look.",
         "I6",
         (Patch(f"{_DISPATCHER}._meaning",
-               "return Doubted(*where, outcome.reason, retry_us, now_us + self.request_life_us)",
+               "return Doubted(*where, outcome.reason, retry_us, now_us + claim.life_us)",
                "return Failed(*where, outcome.reason, retry_us)"),),
     ),
     Mutant(
