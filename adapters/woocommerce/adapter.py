@@ -129,9 +129,9 @@ def build(setup: Setup) -> WooCommerce:
 def _traits(setup: Setup) -> Traits:
     changes: dict[str, Any] = {}
     for name, value in setup.overrides.items():
-        kind = type(getattr(TRAITS, name, False))
-        if kind is bool:
+        standard: object = getattr(TRAITS, name, None)
+        if isinstance(standard, bool) or not isinstance(standard, int | float):
             raise ValueError(f"{name} cannot be set for WooCommerce")
-        changes[name] = kind(value)
+        changes[name] = type(standard)(value)
     traits = evolve(TRAITS, **changes)
     return evolve(traits, batch_max=max(1, min(traits.batch_max, push.BATCH_MAX)))
