@@ -19,6 +19,7 @@ from daemon.config_yaml import MAX_CONFIG_BYTES, MAX_PROBLEMS
 from daemon.credentials import Secret, SecretRef, WebhookSecret
 from daemon.domain.channel import Option, Platform, Setup, Traits
 from daemon.domain.policy import Policy
+from daemon.domain.sweep import SweepRules
 from daemon.events import Severity
 from daemon.ports import FileContents, read_file
 
@@ -130,6 +131,14 @@ def test_channels_keep_the_order_of_the_file() -> None:
 
 def test_policy_numbers_go_into_the_policy() -> None:
     assert one(f"{SANDBOX}, buffer: 2, share: 0.25, cap: 9").policy == Policy(2, 0.25, 9)
+
+
+def test_how_a_channel_is_compared_is_configured() -> None:
+    channel = one(f"{SANDBOX}, drift: adopt, sweep_s: 600, sweep_share: 0.25, mass_change: 0")
+    assert channel.policy == Policy(drift="adopt")
+    assert channel.sweep == SweepRules(600.0, 0.25, 0.0)
+    assert one(SANDBOX).policy.drift == "correct"
+    assert one(SANDBOX).sweep == SweepRules(sweep_s=3_600.0, share=0.1, mass_change=0.2)
 
 
 def test_the_platforms_own_keys_are_options_and_secrets() -> None:
@@ -289,6 +298,10 @@ def test_what_the_file_as_a_whole_must_not_hold(text: str, path: str, words: str
         (f"{SANDBOX}, buffer: 1_000", "buffer", "whole number"),
         (f"{SANDBOX}, buffer: ٣", "buffer", "whole number"),
         (f"{SANDBOX}, share: nan", "share", "above 0"),
+        (f"{SANDBOX}, drift: ignore", "drift", "correct, adopt or report"),
+        (f"{SANDBOX}, sweep_s: 0", "sweep_s", "from 1 to 604800"),
+        (f"{SANDBOX}, sweep_share: 0", "sweep_share", "above 0"),
+        (f"{SANDBOX}, mass_change: 20%", "mass_change", "from 0 to 1"),
         (f"{SANDBOX}, share: 50%", "share", "above 0"),
         (f"{SANDBOX}, authority: yes", "authority", "true or false"),
         (f"{SANDBOX}, http_client: requests", "http_client", "httpx or asks"),

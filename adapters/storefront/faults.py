@@ -53,11 +53,33 @@ class ApiFaults(Struct, frozen=True, forbid_unknown_fields=True):
     lie_ok: Probability = 0.0
 
 
+class Quirks(Struct, frozen=True, forbid_unknown_fields=True):
+    """How listings come to show what nobody pushed; all by listing.
+
+    caps, packs: a level written is cut to this, or down to whole packs of so many · told: the answer to such a write
+    says what was made of it, rather than what was asked · twice: a sale is taken off twice · labels: the SKU that
+    reads give instead of the seller's · stale: reads, but no webhooks, show the level as it was when this was set
+    """
+
+    caps: dict[str, Annotated[int, Meta(ge=0)]] = {}
+    packs: dict[str, Annotated[int, Meta(ge=1)]] = {}
+    told: bool = False
+    twice: list[str] = []
+    labels: dict[str, str] = {}
+    stale: list[str] = []
+
+    def made_of(self, listing: str, quantity: int) -> int:
+        """What a write of `quantity` comes to."""
+        quantity = min(quantity, self.caps.get(listing, quantity))
+        return quantity - quantity % self.packs.get(listing, 1)
+
+
 class Faults(Struct, frozen=True, forbid_unknown_fields=True):
     """All settings. A set replaces the one before: what it leaves out is off.
 
     script: mishaps to the letter; a call that meets one meets no chance · feed_lag_s: so late does the order feed
     show a change · garbled: how reads and webhooks give a listing's quantity · plain: `if_quantity` is overlooked
+    · quirks: how listings come to show what nobody pushed
     """
 
     webhook: WebhookFaults = WebhookFaults()
@@ -66,6 +88,7 @@ class Faults(Struct, frozen=True, forbid_unknown_fields=True):
     feed_lag_s: Annotated[float, Meta(ge=0, le=86_400)] = 0.0
     garbled: dict[str, Garble] = {}
     plain: bool = False
+    quirks: Quirks = Quirks()
     clock_offset_s: Annotated[float, Meta(ge=-864_000, le=864_000)] = 0.0
     seed: Annotated[int, Meta(ge=-(2**53), le=2**53)] | None = None
 

@@ -5,17 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import islice
 
+from attrs import evolve, field, frozen
+
 from adapters.stamps import rfc3339
 from adapters.storefront.calls import PAGE_SIZE, read_offset, read_order_cursor, read_since
 from adapters.storefront.ledger import listing_json, order_json
 from adapters.storefront.reply import StoreReply, answer, refused
-from adapters.storefront.shop import Refusal, Shop
+from adapters.storefront.shop import Listing, Refusal, Shop
 
 
-def listings_page(
-    shop: Shop, query: Mapping[str, list[str]], now_us: int, garbled: Mapping[str, str]
-) -> StoreReply:  # fmt: skip
-    """The catalogue, or those of the repeated `listing` that exist. True as of the page's own stamp."""
+@frozen
+class Shows:
+    """How listings are shown, by listing: garbled quantities, other SKUs, and levels of some time ago."""
+
+    garbled: Mapping[str, str] = field(factory=dict)
+    labels: Mapping[str, str] = field(factory=dict)
+    stale: Mapping[str, int] = field(factory=dict)
+
+    def of(self, listing: Listing) -> dict[str, object]:
+        """The listing as it is read."""
+        seen = evolve(listing, quantity=self.stale.get(listing.id, listing.quantity))
+        return listing_json(seen, self.garbled, self.labels)
+
+
+def listings_page(shop: Shop, query: Mapping[str, list[str]], now_us: int, shows: Shows) -> StoreReply:
+    """The catalogue, or those of the repeated `listing` that exist. As of its stamp, true but for `shows`."""
     start = read_offset(query)
     if isinstance(start, Refusal):
         return refused(start)
@@ -24,7 +38,7 @@ def listings_page(
         chosen = [shop.listings[name] for name in dict.fromkeys(query["listing"]) if name in shop.listings]
     end = start + PAGE_SIZE
     page = {
-        "items": [listing_json(listing, garbled) for listing in chosen[start:end]],
+        "items": [shows.of(listing) for listing in chosen[start:end]],
         "next": str(end) if end < len(chosen) else None,
         "as_of": rfc3339(shop.clock.read(now_us)),
     }

@@ -15,7 +15,7 @@ from adapters.stamps import rfc3339
 from adapters.storefront import calls
 from adapters.storefront.dice import Dice
 from adapters.storefront.faults import Fate, Faults, draw, read_faults
-from adapters.storefront.feeds import listings_page, orders_page
+from adapters.storefront.feeds import Shows, listings_page, orders_page
 from adapters.storefront.ledger import CallSeen, Ledger, OrderChange, ledger_json, listing_json, order_json
 from adapters.storefront.levels import LevelDesk
 from adapters.storefront.outbox import Hook, Outbox
@@ -59,6 +59,7 @@ class Storefront:
         self._dice = Dice(seed, f"{name}:calls")
         self._script = CallScript()
         self._desk = LevelDesk(self.shop, self.ledger, self._tell_level)
+        self._shows = Shows()
         self._late: list[tuple[int, int, bytes]] = []
         self._late_count = 0
 
@@ -97,7 +98,10 @@ class Storefront:
             self.outbox.reseed(faults.seed)
         self.faults = faults
         self._script = CallScript(faults.script)
-        self._desk.plain = faults.plain
+        self._desk.plain, self._desk.quirks = faults.plain, faults.quirks
+        listings = self.shop.listings
+        stale = {name: listings[name].quantity for name in faults.quirks.stale if name in listings}
+        self._shows = Shows(faults.garbled, faults.quirks.labels, stale)
         self.outbox.misbehave(faults.webhook)
         self.subscriptions.switch_off(faults.webhook.disabled)
         self.shop.clock.offset_us = int(faults.clock_offset_s * SECOND_US)
@@ -171,7 +175,7 @@ class Storefront:
         if isinstance(fields, Refusal):
             return refused(fields)
         if call == "listings":
-            return listings_page(self.shop, fields, now_us, self.faults.garbled)
+            return listings_page(self.shop, fields, now_us, self._shows)
         return orders_page(self.shop, fields, now_us, int(self.faults.feed_lag_s * SECOND_US))
 
     def _put_levels(self, body: bytes, now_us: int) -> StoreReply:
@@ -273,6 +277,10 @@ class Storefront:
             return refused(order)
         lines = {line.id: line.ordered for line in order.lines.values()}
         self._tell_order(order, "sold", lines, now_us)
+        for line in order.lines.values():
+            if line.listing.id in self.faults.quirks.twice:
+                left = max(0, line.listing.quantity - line.ordered)
+                self._desk.edit(line.listing, left, now_us, "twice")
         return answer(order_json(order), 201)
 
     def _act(self, order: Order, action: Action, body: bytes, now_us: int) -> StoreReply:
@@ -320,7 +328,9 @@ class Storefront:
                 self._tell_level(listing, now_us)
 
     def _tell_level(self, listing: Listing, now_us: int) -> None:
-        content = listing_json(listing, self.faults.garbled) | {"as_of": rfc3339(listing.changed_us)}
+        content = listing_json(listing, self.faults.garbled, self.faults.quirks.labels) | {
+            "as_of": rfc3339(listing.changed_us)
+        }
         self.outbox.post("level.changed", msgspec.json.encode({"topic": "level.changed", "listing": content}), now_us)
 
 

@@ -13,6 +13,7 @@ from adapters.stamps import rfc3339
 from adapters.storefront.outbox import Outbox
 from adapters.storefront.shop import Listing, Order, Shop
 
+NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 RECORDS_MAX: Final = 200_000
 """Of each kind, the newest are kept."""
 
@@ -22,7 +23,8 @@ class LevelWrite:
     """One attempt to write a level. `at` is the shop's clock, `at_us` the host's.
 
     matched: whether compare-and-set found what was expected, None where nothing was; fault: what the storefront
-    did to the call ("" for nothing, "edit" for no call: somebody at the shop typed it); late: applied after
+    did to the call ("" for nothing; "edit" and "twice" for no call: somebody at the shop typed it, or the shop took a
+    sale off twice); late: applied after
     its client had given up.
     """
 
@@ -74,10 +76,13 @@ class Ledger:
     refused_orders: int = 0
 
 
-def listing_json(listing: Listing, garbled: Mapping[str, str] = MappingProxyType({})) -> dict[str, object]:
-    """The listing as the API and the webhooks show it, its quantity as `garbled` wants it."""
+def listing_json(
+    listing: Listing, garbled: Mapping[str, str] = NOTHING, labels: Mapping[str, str] = NOTHING
+) -> dict[str, object]:
+    """The listing as the API and the webhooks show it, its quantity as `garbled` wants it, its SKU as `labels` do."""
     shown: dict[str, object] = {
-        "listing": listing.id, "sku": listing.sku, "quantity": listing.quantity, "version": listing.version,
+        "listing": listing.id, "sku": labels.get(listing.id, listing.sku), "quantity": listing.quantity,
+        "version": listing.version,
     }  # fmt: skip
     match garbled.get(listing.id):
         case "null":

@@ -10,6 +10,7 @@ from attrs import define, field, frozen
 
 from adapters.stamps import rfc3339
 from adapters.storefront.calls import LevelItem, LevelsBody, listing_named, read_body
+from adapters.storefront.faults import Quirks
 from adapters.storefront.ledger import Ledger, LevelWrite
 from adapters.storefront.reply import StoreReply, answer, error
 from adapters.storefront.shop import Listing, Refusal, Shop, Written
@@ -37,6 +38,7 @@ class LevelDesk:
     on_change: Callable[[Listing, int], None]
     plain: bool = False
     """Overlooks `if_quantity`, as shops without compare-and-set do."""
+    quirks: Quirks = field(factory=Quirks)
     _answers: OrderedDict[str, StoreReply] = field(factory=OrderedDict)
 
     def put(
@@ -84,7 +86,8 @@ class LevelDesk:
                 "listing": item.listing, "result": "ok", "quantity": item.quantity, "version": listing.version + 1,
             }  # fmt: skip
         expected = None if self.plain else item.if_quantity
-        done = self.shop.write(item.listing, item.quantity, expected, call.now_us)
+        made = self.quirks.made_of(item.listing, item.quantity)
+        done = self.shop.write(item.listing, made, expected, call.now_us)
         self._record(item.listing, item.quantity, item.if_quantity, done.result, done, call)
         if listing is None:
             return {"listing": item.listing, "result": done.result}
@@ -92,12 +95,13 @@ class LevelDesk:
             self.on_change(listing, call.now_us)
         return {
             "listing": item.listing, "result": done.result,
-            "quantity": listing.quantity, "version": listing.version,
+            "quantity": item.quantity if done.result == "ok" and not self.quirks.told else listing.quantity,
+            "version": listing.version,
         }  # fmt: skip
 
-    def edit(self, listing: Listing, quantity: int, now_us: int) -> None:
-        """Somebody at the shop types a number over the one on show."""
-        call = Circumstances(now_us, "edit")
+    def edit(self, listing: Listing, quantity: int, now_us: int, fault: str = "edit") -> None:
+        """Somebody at the shop types a number over the one on show; or the shop itself does so (`fault`)."""
+        call = Circumstances(now_us, fault)
         done = self.shop.write(listing.id, quantity, None, now_us)
         self._record(listing.id, quantity, None, done.result, done, call)
         if done.before != done.after:

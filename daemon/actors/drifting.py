@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from itertools import islice
+from typing import Final
 
-from attrs import define
+from attrs import define, evolve
 
 from daemon.actors.actor import Actor
-from daemon.domain.drift import Earlier, Evidence, Sale, attribute
+from daemon.domain.drift import Cause, Earlier, Evidence, Sale, attribute
 from daemon.domain.observations import OrderLine, Recipe
 from daemon.domain.sightings import Sighting
 from daemon.domain.sku import Doubted, Failed, Sent, Sku
@@ -20,6 +21,8 @@ LOOK_BACK = 150
 """Events of the SKU among which a cause is looked for."""
 TWINS_MAX = 5_000
 """SKUs in memory among which one with the very number that is shown is looked for."""
+SOMEBODY: Final[tuple[Cause, ...]] = ("foreign edit", "missing order")
+"""Causes that change what there is: only then is a number that is to be adopted a fact."""
 EARLIER_MAX = 200
 """Drifts among which earlier ones of the same listing are looked for."""
 
@@ -34,22 +37,30 @@ class Investigator:
     actors: Mapping[str, Actor]
     found: Callable[[Drift], None]
 
-    def look(self, state: Sku, seen: Sighting, now_us: int) -> None:
-        """Keep this sighting as a drift, if it is one or is worth remembering."""
+    def look(self, state: Sku, seen: Sighting, now_us: int) -> bool:
+        """Keep this sighting as a drift, if it is one or is worth remembering; may its number be taken for a fact?
+
+        Not where the likeliest cause is a fault of the channel, or a push of ours: then it says nothing of the shelf.
+        """
         first = seen.first
         if first is None:
-            return  # a person decided what to make of it, and the log says so
+            return True  # a person decided what to make of it, and the log says so
         records = self.store.history(state.sku, limit=LOOK_BACK)
         evidence = self._evidence(state, seen, records, now_us)
         if seen.done == "resolved" and (first.by != "read" or _was_on_its_way(evidence)):
-            return
+            return False
+        causes = attribute(evidence)
+        done = seen.done
+        if done == "adopted" and causes[0].cause not in SOMEBODY:
+            done = "corrected"
         self.found(
             self.drifts.add(
                 now_us, channel=seen.channel, listing=seen.listing, sku=state.sku, shown=seen.shown,
-                expected=seen.expected, first_us=first.at_us, first_shown=first.shown, done=seen.done,
-                causes=attribute(evidence),
+                expected=seen.expected, first_us=first.at_us, first_shown=first.shown, done=done,
+                causes=causes,
             )
         )  # fmt: skip
+        return done == "adopted"
 
     def _evidence(self, state: Sku, seen: Sighting, records: list[Record], now_us: int) -> Evidence:
         first = seen.first
@@ -112,22 +123,21 @@ def sales_of(state: Sku, channel: str, records: list[Record]) -> tuple[Sale, ...
 
 def pushes_of(seen: Sighting, records: list[Record]) -> tuple[Earlier, ...]:
     """The pushes to the listing that were done, or may have been, oldest first. `records`: newest first."""
+    mine = [
+        record for record in reversed(records)
+        if isinstance(record.message, Sent | Doubted | Failed)
+        and (record.message.channel, record.message.listing) == (seen.channel, seen.listing)
+    ]  # fmt: skip
     pushes: dict[int, Earlier] = {}
-    doubted: set[int] = set()
-    for record in records:
+    for record in mine:
         match record.message:
-            case Doubted() | Failed() | Sent() as message if (message.channel, message.listing) != (
-                seen.channel,
-                seen.listing,
-            ):
-                continue
-            case Doubted(shown=None) as message:
-                doubted.add(message.generation)
-            case Doubted() | Failed() as message:
-                pushes.setdefault(message.generation, Earlier(message.generation, -1, record.at_us))
-            case Sent() as message:
-                earlier = Earlier(
-                    message.generation, message.level, record.at_us, doubted=message.generation in doubted
-                )
-                pushes.setdefault(message.generation, earlier)
-    return tuple(each for _, each in sorted(pushes.items()) if each.level >= 0)
+            case Sent(generation=number) as sent:
+                doubted = number in pushes and pushes[number].doubted
+                pushes[number] = Earlier(number, sent.level, record.at_us, doubted, sent.believed)
+            case Doubted(generation=number, shown=None) if number in pushes:
+                pushes[number] = evolve(pushes[number], doubted=True)
+            case Doubted(generation=number) | Failed(generation=number) if number in pushes:
+                # Surely not done this time; it counts only where an earlier try may have been.
+                if not pushes[number].doubted:
+                    del pushes[number]
+    return tuple(each for _, each in sorted(pushes.items()))

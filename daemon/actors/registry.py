@@ -90,8 +90,9 @@ class Registry:
     halted: set[str] = field(factory=set)
     """SKUs whose actors crashed on what became of a push: nothing is pushed or read back for them."""
     crashes: int = 0
-    sighted: Callable[[Sku, Sighting, int], None] = lambda state, sighting, now_us: None  # noqa: ARG005 - a silent default
-    """Told what a second look at a listing found, in the turn in which it is applied."""
+    sighted: Callable[[Sku, Sighting, int], bool] = lambda state, sighting, now_us: True  # noqa: ARG005 - a silent default
+    """Told what a second look at a listing found, in the turn in which it is applied; says whether what follows from
+    it is to be taken for a fact."""
     _queue: deque[Actor] = field(factory=deque)
     _queued: int = 0
     _wake: trio.Event = field(factory=trio.Event)
@@ -250,9 +251,8 @@ class Registry:
 
     def _follow(self, actor: Actor, step: Step, now_us: int) -> Actor:
         """What a second look found is looked into, and facts that follow from it are applied, in the same turn."""
-        if step.sighting is not None:
-            self.sighted(actor.state, step.sighting, now_us)
-        for fact in step.follows:
+        taken = step.sighting is None or self.sighted(actor.state, step.sighting, now_us)
+        for fact in step.follows if taken else ():
             actor, _ = self._apply(actor, Part(fact.sku, fact, Cause("drift", fact.source)))
         return actor
 

@@ -180,6 +180,7 @@ def _channel(
     catalogue = Catalogue(account, intake, parts.receiver, first_counts, masses, failed=say(Event.POLL_FAILED))
     lane = parts.outbox.lane(name)
     sweeper = Sweeper(account, config.sweep, intake, parts.receiver, catalogue, masses, lane, parts.store)
+    masses.begun = sweeper.stir
     parts.watch.sweepers[name], parts.watch.masses[name] = sweeper, masses
     channel = Channel(
         name, config.adapter, account, intake, poller, catalogue, sweeper, masses, dispatcher, subscriptions, hooks,

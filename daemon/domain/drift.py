@@ -43,12 +43,13 @@ class Sale:
 
 @frozen
 class Earlier:
-    """A push of ours. `doubted`: nobody knows what became of it."""
+    """A push of ours. `believed`: what was shown before it; `doubted`: once nobody knew what became of it."""
 
     generation: int
     level: int
     at_us: int
     doubted: bool = False
+    believed: int | None = None
 
 
 @frozen
@@ -177,19 +178,29 @@ def _pushes(seen: Evidence) -> Iterator[Named]:
     if not seen.pushes:
         return
     *older, newest = seen.pushes
-    for place, push in enumerate(reversed(older)):
-        sold = _sold_since(seen, push.at_us)
-        if push.level == newest.level or seen.shown not in (push.level, *(push.level - units for units in sold)):
-            continue
-        less = "" if push.level == seen.shown else f", less {push.level - seen.shown} sold since"
-        what = f"push {push.generation} of {push.level} was an earlier one{less}"
-        if push.doubted:
-            yield Named("late stale push", 0.88, f"{what}, and nobody knew what became of it")
-        elif place == 0 and not seen.with_push:
-            yield Named("unapplied push", 0.55, f"{what}; push {newest.generation} of {newest.level} changed nothing")
-            yield Named("late stale push", 0.5, f"{what}; it may have come through once more")
-        else:
-            yield Named("late stale push", 0.5, f"{what}")
+    before = newest.believed
+    if before is not None and before != newest.level and not seen.with_push and _is(seen, before, newest.at_us):
+        less = _less(before - seen.shown)
+        yield Named(
+            "unapplied push", 0.6,
+            f"it showed {before} before push {newest.generation} of {newest.level}{less}: that push changed nothing",
+        )  # fmt: skip
+    for push in older:
+        if push.level != newest.level and _is(seen, push.level, push.at_us):
+            what = f"push {push.generation} of {push.level} was an earlier one{_less(push.level - seen.shown)}"
+            if push.doubted:
+                yield Named("late stale push", 0.88, f"{what}, and nobody knew what became of it")
+            else:
+                yield Named("late stale push", 0.5, f"{what}; it may have come through once more")
+
+
+def _is(seen: Evidence, level: int, since_us: int) -> bool:
+    """Is what is shown this level, less what was sold at some time since?"""
+    return seen.shown in (level, *(level - units for units in _sold_since(seen, since_us)))
+
+
+def _less(units: int) -> str:
+    return f", less {units} sold since" if units else ""
 
 
 def _sold_since(seen: Evidence, since_us: int) -> list[int]:

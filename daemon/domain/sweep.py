@@ -9,6 +9,9 @@ from attrs import define, frozen
 NEARLY_GONE = 5
 """A level up to this is nearly sold out: a wrong one is oversold soonest."""
 
+SLACK = 0.9
+"""A round takes this part of its horizon, where nothing keeps it waiting."""
+
 
 @frozen
 class SweepRules:
@@ -59,9 +62,10 @@ def choose(risky: Iterable[Risk], page: Sequence[Target], size: int) -> list[Tar
     return list(chosen)
 
 
-def pause_s(rules: SweepRules, *, calls: int, rate_per_s: float, size: int, listings: int, risky: bool) -> float:
-    """Seconds until the next batch, after one that took `calls`: no sooner than the share of the budget allows, and
-    as late as the horizon does; a minute at most where something is risky."""
-    in_time = rules.sweep_s * min(1.0, size / max(1, listings))
+def pause_s(rules: SweepRules, *, calls: int, rate_per_s: float, read: int, listings: int, risky: bool) -> float:
+    """Seconds until the next batch, after one that took `calls` and brought the round `read` of its `listings`
+    further: no sooner than the share of the budget allows, and as late as the horizon does; a minute at most where
+    something is risky."""
+    in_time = rules.sweep_s * SLACK * min(1.0, read / max(1, listings))
     soon = min(in_time, 60.0) if risky else in_time
     return max(1.0, calls / (rate_per_s * rules.share), soon)

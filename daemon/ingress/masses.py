@@ -69,8 +69,8 @@ class Masses:
     linked: int = 0
     """Listings that the last whole comparison found linked."""
     hold: MassHold | None = None
-    begun: trio.Event = field(factory=trio.Event)
-    """Set when webhooks begin a hold: a whole comparison is to make sure."""
+    begun: Callable[[], None] = lambda: None
+    """Told when webhooks begin a hold: a whole comparison is to make sure."""
     _window: dict[str, tuple[int, bool]] = field(factory=dict)
     _zeros: int = 0
     _turn: trio.Lock = field(factory=trio.Lock)
@@ -103,8 +103,8 @@ class Masses:
             _, slot = self._slot(part.sku, report.listing)
             strange = self.odd(part)
             (odd if strange else calm).append(part)
-            if slot is not None and slot.belief is not None and report.level is not None:
-                tally.add(report.level, slot.belief, odd=strange)
+            if report.level is not None:
+                tally.add(report.level, slot.belief if slot else None, odd=strange)
         return calm, odd
 
     async def judge(self, tally: Tally, odd: Sequence[Part]) -> Sequence[Part] | None:
@@ -151,7 +151,7 @@ class Masses:
             # Webhooks alone may merely have come in another order: the next whole comparison makes sure.
             self._keep(MassHold(kind, now_us, len(left), self.linked, sure=False))
             self.registry.tell([self._part(sku, each, "mass") for each, sku in left.items()])
-            self.begun.set()
+            self.begun()
 
     def _many(self, differing: int, zeros: int) -> MassKind | None:
         return Tally(self.linked, differing, zeros).verdict(self.share) if self.linked else None

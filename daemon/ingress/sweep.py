@@ -57,8 +57,11 @@ class Sweeper:
     rounds: int = 0
     """Times that every listing was reached."""
     risky: dict[str, Risk] = field(factory=dict)
+    _stirred: trio.Event = field(factory=trio.Event)
     _place: bytes = b""
     _in_round: int = 0
+    _advanced: int = BATCH_MAX
+    """Listings by which the newest batch brought the round further."""
     _listings: int = 0
     _odd: set[str] = field(factory=set)
     _pulled_at: float = -PULL_AGAIN_S
@@ -69,6 +72,8 @@ class Sweeper:
         nearly_gone = slot.desired is not None and slot.desired <= NEARLY_GONE
         if risk is None and not (sold or unsure or nearly_gone):
             return
+        if not self.risky:
+            self.stir()
         risk = risk or Risk(Target(slot.sku, slot.listing))
         risk.level, risk.sold, risk.unsure = slot.desired, risk.sold + sold, risk.unsure or unsure
         self.risky[slot.listing] = risk
@@ -80,7 +85,7 @@ class Sweeper:
         task_status.started()
         await self.catalogue.attempted.wait()
         await self.masses.resume()
-        await self._rest(self._pause_s(0))
+        await self._rest(0)
         while True:
             if (hold := self.masses.hold) is not None:
                 if hold.sure:
@@ -89,18 +94,25 @@ class Sweeper:
                     await trio.sleep(RETRY_S)
                 continue
             await self._wait_for_room()
-            await self._rest(self._pause_s(await self.read_some()))
+            await self._rest(await self.read_some())
 
-    async def _rest(self, pause_s: float) -> None:
-        """Until the next batch; less where webhooks tell of so much that the whole channel must be looked at."""
-        with trio.move_on_after(pause_s):
-            await self.masses.begun.wait()
-            self.masses.begun = trio.Event()
+    async def _rest(self, calls: int) -> None:
+        """Until the next batch, after one that took `calls`; something that becomes risky meanwhile shortens it, and
+        webhooks that tell of too much at once end it."""
+        began = trio.current_time()
+        while self.masses.hold is None and (left_s := began + self._pause_s(calls) - trio.current_time()) > 0:
+            self._stirred = trio.Event()
+            with trio.move_on_after(left_s):
+                await self._stirred.wait()
+
+    def stir(self) -> None:
+        """Something happened that may not wait for the next batch's time."""
+        self._stirred.set()
 
     def _pause_s(self, calls: int) -> float:
         known = max(self._listings, self._in_round, self.masses.linked)
         return pause_s(
-            self.rules, calls=calls, rate_per_s=self.account.adapter.traits.rate_per_s, size=self._size(),
+            self.rules, calls=calls, rate_per_s=self.account.adapter.traits.rate_per_s, read=self._advanced,
             listings=known, risky=bool(self.risky),
         )  # fmt: skip
 
@@ -169,6 +181,7 @@ class Sweeper:
                 if slot.channel == name and pair(name, slot.listing) == key:
                     found.append(Target(slot.sku, slot.listing))
         self._in_round += len(found)
+        self._advanced = len(found)
         self._place = rows[-1][0] + b"\0" if rows else b""
         if len(rows) < size:
             self._listings, self._in_round, self._place = self._in_round, 0, b""

@@ -11,7 +11,9 @@ import trio
 from daemon.admin.inside import RebuildReport, ReconcileReport
 from daemon.cli import main
 from daemon.domain.channel import Webhook
+from daemon.domain.drift import Named
 from daemon.domain.gaps import Capture
+from daemon.ingress.masses import MassHold
 from tests.admin.test_commands import ME, stopped_by_a_letter
 from tests.cli.conftest import Onhand
 from tests.harness import House, until
@@ -174,6 +176,40 @@ async def test_reconcile_fails_where_a_channel_fails_and_still_asks_the_others(h
     assert "site: 2 listings" in failed.out
     assert (await onhand("channels", "reconcile", "site")).code == 0
     assert (await onhand("reconcile", "--channel", "nowhere")).code == 1
+
+
+async def test_drift_says_what_was_shown_why_and_what_was_done(house: House, onhand: Onhand) -> None:
+    assert (await onhand("drift", "--channel", "shop")).out == "shop (correct): no drift found\n"
+    await house.listed("A", 3)
+    await house.counted("A", 7)
+    house.drifts.add(
+        house.clock(), channel="shop", listing="L-A", sku="A", shown=3, expected=7, first_us=1, first_shown=3,
+        done="corrected",
+        causes=(Named("double application", 0.72, "the 4 of order 1001 are gone twice", "1001"),
+                Named("foreign edit", 0.45, "no order makes 3 of 7")),
+    )  # fmt: skip
+    await house.store.flush()
+    said = (await onhand("drift")).out
+    assert "A at shop (L-A): showed 3, should show 7" in said
+    assert "1. double application (0.72): the 4 of order 1001 are gone twice" in said
+    assert "2. foreign edit" in said
+    assert "done: our level was pushed over it" in said
+    assert "shop (correct): 1 double application" in said
+    assert (await onhand("drift", "--channel", "site", "--json")).json()["drifts"] == []
+    assert (await onhand("drift", "--json")).json()["drifts"][0]["causes"][0]["order"] == "1001"
+    assert "likely a double application" in (await onhand("explain", "A")).out
+    assert (await onhand("drift", "--channel", "nowhere")).code == 1
+
+
+async def test_a_person_decides_of_a_channel_that_is_held(house: House, onhand: Onhand) -> None:
+    refused = await onhand("drift", "accept", "shop")
+    assert (refused.code, "nothing waits for a decision" in refused.err) == (1, True)
+    house.channels["shop"].held = MassHold("zero", 1, 12, 60)
+    said = (await onhand("drift")).out
+    assert "12 of 60 listings read 0 at once where there should be more; nothing of it is taken" in said
+    assert "`onhand drift accept shop`" in said
+    assert (await onhand("drift", "accept", "shop")).out.startswith("shop, accepted: ")
+    assert (await onhand("drift", "refuse", "shop")).out.startswith("shop, refused: ")
 
 
 async def test_dead_letters_are_listed_shown_retried_and_discarded(house: House, onhand: Onhand) -> None:

@@ -34,19 +34,19 @@ def test_the_riskiest_come_first() -> None:
 
 def test_every_listing_comes_within_the_horizon_where_the_budget_allows_it() -> None:
     rules = SweepRules(sweep_s=3600.0, share=0.1)
-    each_s = pause_s(rules, calls=1, rate_per_s=50.0, size=100, listings=10_000, risky=False)
+    each_s = pause_s(rules, calls=1, rate_per_s=50.0, read=100, listings=10_000, risky=False)
     assert each_s * 100 <= 3600.0
 
 
 def test_the_budget_rules_over_the_horizon() -> None:
     rules = SweepRules(sweep_s=3600.0, share=0.1)
-    assert pause_s(rules, calls=2, rate_per_s=2.0, size=10, listings=1_000_000, risky=True) == 10.0
+    assert pause_s(rules, calls=2, rate_per_s=2.0, read=10, listings=1_000_000, risky=True) == 10.0
 
 
 def test_risky_listings_need_not_wait_for_a_small_shop_to_come_round() -> None:
     rules = SweepRules()
-    assert pause_s(rules, calls=1, rate_per_s=5.0, size=50, listings=12, risky=True) == 60.0
-    assert pause_s(rules, calls=1, rate_per_s=5.0, size=50, listings=12, risky=False) == 3600.0
+    assert pause_s(rules, calls=1, rate_per_s=5.0, read=12, listings=12, risky=True) == 60.0
+    assert pause_s(rules, calls=1, rate_per_s=5.0, read=12, listings=12, risky=False) == 3240.0
 
 
 def tally(compared: int, zeros: int, others: int = 0) -> Tally:
