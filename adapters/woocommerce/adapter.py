@@ -129,9 +129,8 @@ def build(setup: Setup) -> WooCommerce:
 def _traits(setup: Setup) -> Traits:
     changes: dict[str, Any] = {}
     for name, value in setup.overrides.items():
-        standard: object = getattr(TRAITS, name, None)
-        if isinstance(standard, bool) or not isinstance(standard, int | float):
+        if not hasattr(TRAITS, name) or isinstance(getattr(TRAITS, name), bool):
             raise ValueError(f"{name} cannot be set for WooCommerce")
-        changes[name] = type(standard)(value)
+        changes[name] = type(getattr(TRAITS, name))(value)
     traits = evolve(TRAITS, **changes)
     return evolve(traits, batch_max=max(1, min(traits.batch_max, push.BATCH_MAX)))
