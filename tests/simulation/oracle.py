@@ -7,6 +7,7 @@ What is durable is looked at in `durable`, what leaves in `pushing`, and everyth
 from __future__ import annotations
 
 import functools
+import gc
 import json
 import traceback
 from collections.abc import Callable
@@ -146,6 +147,7 @@ class Oracle:
         """Look now and then, for ever."""
         while True:
             await trio.sleep(GLANCE_S)
+            gc.collect(0)  # the collector does not run by itself here: at moments of the seed it may
             life = self.world.life
             if life is not None and life.up and life.daemon is not None and life.daemon.serving.is_set():
                 self.glance(life.daemon.parts)
