@@ -305,7 +305,7 @@ def _source(cause: Cause) -> str:
 
 _KINDS = {
     "StockCount": "count", "Adjustment": "adjustment", "Freeze": "freeze", "Settle": "settle",
-    "Assemble": "recipe", "ComponentLevel": "component",
+    "Assemble": "recipe", "ComponentLevel": "component", "Hold": "hold",
 }  # fmt: skip
 
 
