@@ -92,7 +92,7 @@ class Investigator:
         recent = self.drifts.page(limit=EARLIER_MAX, channel=seen.channel)
         return tuple(
             (each.expected, each.shown)
-            for each in recent if each.listing == seen.listing and each.done != "resolved"
+            for each in recent if each.listing == seen.listing and each.done not in ("resolved", "adopted")
         )  # fmt: skip
 
 

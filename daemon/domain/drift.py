@@ -60,7 +60,8 @@ class Evidence:
     with_push: the channel stamps the change with the moment of our newest push · sales: of this listing, oldest first
     · pushes: ours, oldest first · units: how many are in a kit that is this SKU, or of which it is a part ·
     seller_sku: the channel's word for what the listing sells, where it is not ours · twins: SKUs of which the channel
-    should show this very number · before: (expected, shown) of earlier drifts of this listing, newest first
+    should show this very number · before: (expected, shown) of earlier drifts of this listing that were not adopted,
+    newest first
     """
 
     sku: str
@@ -165,10 +166,11 @@ def _making(seen: Evidence) -> Iterator[Named]:
 
 
 def _pack(pairs: list[tuple[int, int]]) -> int:
-    """The largest pack by which every (expected, shown) is rounded; 0 for none."""
+    """The largest pack to which every (expected, shown) is rounded down, or every one up; 0 for none."""
     fits = [
         size for size in PACKS
-        if all(shown % size == 0 and abs(expected - shown) < size for expected, shown in pairs)
+        if all(shown == expected // size * size for expected, shown in pairs)
+        or all(shown == -(-expected // size) * size for expected, shown in pairs)
     ]  # fmt: skip
     return fits[-1] if fits else 0
 

@@ -224,11 +224,11 @@ class Catalogue:
                 return Pulled(listings, linked, tally.differing, answer.reason)
             moment = Span(asked_us, max(asked_us, self.receiver.wall_us()))
             parts = self.receiver.levels(self.intake, answer.levels, moment, "catalogue")
-            calm, strange = self.masses.count(tally, parts)
-            await self.receiver.registry.deliver(calm)
+            news, strange = self.masses.count(tally, parts)
+            await self.receiver.registry.deliver(news)
             odd += strange[: SUSPECTS_MAX - len(odd)]
             self._offer(parts)
-            listings, linked = listings + len(answer.levels), linked + self._fresh(calm)
+            listings, linked = listings + len(answer.levels), linked + self._fresh(news)
             page = answer.next_page
             if not page:
                 break

@@ -81,31 +81,24 @@ class Masses:
 
     # -- looking --
 
-    def odd(self, part: Part) -> bool:
-        """Does this report show what nothing explains?"""
-        report = part.message
-        assert isinstance(report, LevelReport)
-        state, slot = self._slot(part.sku, report.listing)
-        if state is None or slot is None or report.level is None or in_doubt(slot):
-            return False
-        if slot.held == "mass":
-            explained = (slot.belief, slot.desired, slot.expected(report.at, state.stock.lines))
-            return report.level not in explained
-        return unexplained(slot, report, state.stock.lines)
-
     def count(self, tally: Tally, parts: Sequence[Part]) -> tuple[list[Part], list[Part]]:
-        """Add reports to a tally; returns those that are as they should be, or new, and those that are odd."""
-        calm: list[Part] = []
+        """Add reports to a tally; returns those that tell something new, but nothing odd, and those that are odd.
+
+        What is as it should be is neither: it need not go to its actor."""
+        news: list[Part] = []
         odd: list[Part] = []
         for part in parts:
             report = part.message
             assert isinstance(report, LevelReport)
-            _, slot = self._slot(part.sku, report.listing)
-            strange = self.odd(part)
-            (odd if strange else calm).append(part)
+            state, slot = self._slot(part.sku, report.listing)
+            strange = state is not None and slot is not None and _odd(slot, report, state)
+            if strange:
+                odd.append(part)
+            elif slot is None or in_doubt(slot):
+                news.append(part)
             if report.level is not None:
                 tally.add(report.level, slot.belief if slot else None, odd=strange)
-        return calm, odd
+        return news, odd
 
     async def judge(self, tally: Tally, odd: Sequence[Part]) -> Sequence[Part] | None:
         """A whole comparison is done: the odd reports that may be acted on, or None where they are too many.
@@ -260,6 +253,15 @@ class Masses:
             self.store.delete(META, _key(self.channel))
         else:
             self.store.put(META, _key(self.channel), pack(astuple(hold)))
+
+
+def _odd(slot: Slot, report: LevelReport, state: Sku) -> bool:
+    """Does this report show what nothing explains?"""
+    if report.level is None or in_doubt(slot):
+        return False
+    if slot.held == "mass":
+        return report.level not in (slot.belief, slot.desired, slot.expected(report.at, state.stock.lines))
+    return unexplained(slot, report, state.stock.lines)
 
 
 def _key(channel: str) -> bytes:

@@ -90,6 +90,7 @@ class Sweeper:
             if (hold := self.masses.hold) is not None:
                 if hold.sure:
                     await trio.sleep(min(LOOK_S, self.rules.sweep_s))
+                await self._open()
                 if (await self.catalogue.pull()).error:
                     await trio.sleep(RETRY_S)
                 continue
@@ -124,6 +125,10 @@ class Sweeper:
         with trio.move_on_after(PATIENT_S):
             while self.masses.hold is None and self._in_the_way():  # noqa: ASYNC110 - nobody announces its end
                 await trio.sleep(1.0)
+        await self._open()
+
+    async def _open(self) -> None:
+        """Until the channel may be called."""
         while wait_s := self.account.wait_s():  # noqa: ASYNC110 - a wait of a known length, which may be prolonged
             await trio.sleep(wait_s)
 
@@ -144,8 +149,8 @@ class Sweeper:
         self.reads += len(targets)
         moment = Span(asked_us, max(asked_us, self.receiver.wall_us()))
         tally = Tally()
-        calm, odd = self.masses.count(tally, self.receiver.levels(self.intake, answer, moment, "sweep"))
-        await self.receiver.registry.deliver(calm)
+        news, odd = self.masses.count(tally, self.receiver.levels(self.intake, answer, moment, "sweep"))
+        await self.receiver.registry.deliver(news)
         if odd:
             self._odd.update(part.message.listing for part in odd if len(self._odd) < ODD_MAX)  # type: ignore[union-attr]  # they are all LevelReports
         if self._looks_like_many(tally):

@@ -69,6 +69,7 @@ class Mall:
     admin: Door = field(factory=Door)
     daemon: Daemon | None = None
     nursery: trio.Nursery = field(init=False)
+    life: trio.CancelScope = field(factory=trio.CancelScope)
     number: int = 0
 
     def __attrs_post_init__(self) -> None:
@@ -81,6 +82,11 @@ class Mall:
         """One life of the daemon."""
         self.public, self.admin = Door(), Door()
         telemetry = Telemetry(wall_us=now_us, write_line=self._heard, level=Severity.INFO)
+        self.life = trio.CancelScope()
+        with self.life:
+            await self._run(telemetry, task_status)
+
+    async def _run(self, telemetry: Telemetry, task_status: trio.TaskStatus[None]) -> None:
         async with trio.open_nursery() as nursery:
             self.daemon = await nursery.start(
                 serve, self._config(), {"sandbox": evolve(adapters.sandbox.PLATFORM, build=self._build)},
@@ -133,6 +139,14 @@ class Mall:
         """Stop the daemon, and start another on what it left."""
         assert self.daemon is not None
         self.daemon.stop()
+        await self.daemon.ended.wait()
+        await self.nursery.start(self.run)
+        await self.looked()
+
+    async def crash(self) -> None:
+        """End the daemon where it stands, and start another on what is durable."""
+        assert self.daemon is not None
+        self.life.cancel()
         await self.daemon.ended.wait()
         await self.nursery.start(self.run)
         await self.looked()

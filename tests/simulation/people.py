@@ -181,8 +181,10 @@ class Mender:
         self.world = world
 
     async def look(self) -> None:
-        """Once over all letters and held channels. What is not answered is looked at the next time."""
+        """Once over all letters, held channels and drifts that were only reported. What is not answered is looked at
+        the next time."""
         await self._decide()
+        await self._push_over()
         after: str | None = "0"
         while after is not None:
             status, answer = await self.world.ask_admin(f"/v1/dead-letters?after={after}", method="GET")
@@ -197,6 +199,15 @@ class Mender:
             if channel.mass_hold() is not None:
                 status, _ = await self.world.ask_admin(f"/v1/channels/{name}/drift/refuse", {})
                 self.world.counts["held channels refused"] += status == 200
+
+    async def _push_over(self) -> None:
+        """A drift that was only reported: our level is pushed over it."""
+        parts = self.world.life.daemon.parts if self.world.life and self.world.life.daemon else None
+        for sku in (*self.world.plan.skus, *self.world.plan.kits) if parts else ():
+            state = parts.registry.peek(sku)
+            if state is not None and any(slot.held == "report" for slot in state.slots.values()):
+                status, _ = await self.world.ask_admin(f"/v1/skus/{sku}/push", {})
+                self.world.counts["reported drifts pushed over"] += status == 200
 
     async def _mend(self, letters: Iterable[dict[str, Any]]) -> None:
         for letter in letters:

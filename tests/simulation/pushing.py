@@ -97,6 +97,8 @@ class Pushing:
                 fail("I6", f"{where}: pushed again, and nobody looked since a push that was not answered")
             self.unanswered.add(where)
             self._check_held(sku, slot, life)
+            if slot.held:
+                fail("I8", f"{where}: it is pushed, but held: {slot.held}")
             self._check_prompt(slot)
             if not slot.alive_until_us and not slot.recheck_us:
                 self.check_slot(slot, state, leaving=True)

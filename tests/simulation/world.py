@@ -148,7 +148,7 @@ class World:
         return random.Random(f"{self.seed}:{stream}")
 
     def _fronts(self) -> Iterator[Front]:
-        rng, rng_kits, plan = self.dice("fronts"), self.dice("kits"), self.plan
+        rng, rng_kits, rng_rules, plan = self.dice("fronts"), self.dice("kits"), self.dice("rules"), self.plan
         for name in plan.channels:
             mine = [sku for sku in plan.skus if rng.random() < 0.85] or [plan.skus[0]]
             stock = {sku: rng.randrange(plan.stock_max + 1) for sku in mine}
@@ -158,7 +158,7 @@ class World:
             store = Storefront(name, mine, stock, f"secret-{name}", self.seed)
             policy = Policy(
                 buffer=rng.choice((0, 0, 0, 1, 2)), share=rng.choice((1.0, 1.0, 1.0, 0.5)),
-                cap=rng.choice((None, None, None, 5)),
+                cap=rng.choice((None, None, None, 5)), drift=rng_rules.choice(("correct", "correct", "report")),
             )  # fmt: skip
             offset_s = rng.choice((0.0, 0.0, 1.0)) and rng.uniform(-250.0, 250.0)
             drift_ppm = rng.uniform(-plan.drift_ppm, plan.drift_ppm)

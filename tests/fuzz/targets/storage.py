@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from daemon.actors.actor import Part, dump_actor, load_actor
 from daemon.actors.letters import content_of, part_of
@@ -15,7 +15,8 @@ from daemon.cli.tables import event_line
 from daemon.domain.instants import Instant, Span
 from daemon.domain.kits import Assemble, ComponentLevel
 from daemon.domain.observations import Adjustment, LevelReport, OrderLine, StockCount
-from daemon.domain.sku import Confirmed, Doubted, Failed, Freeze, ReadBack, Revive, Sent, Settle
+from daemon.domain.sku import Confirmed, Doubted, Failed, Freeze, Hold, ReadBack, Revive, Sent, Settle
+from daemon.domain.slot import Held
 from daemon.storage.codec import (
     Cause,
     DamagedError,
@@ -151,6 +152,7 @@ _MESSAGES: Final[tuple[Callable[..., Any], ...]] = (
     lambda cut, one, two, name, units, at, us: Freeze(cut.flag(), two, name),
     lambda cut, one, two, name, units, at, us: Settle(us),
     lambda cut, one, two, name, units, at, us: Revive(one, two, cut.flag()),
+    lambda cut, one, two, name, units, at, us: Hold(one, two, cut.pick(get_args(Held))),
     lambda cut, one, two, name, units, at, us: EmptyOrder(one, two, units, us, at),
     lambda cut, one, two, name, units, at, us: Assemble(((two, 1 + units), (name, 2))[: cut.byte() % 3]),
     lambda cut, one, two, name, units, at, us: ComponentLevel(two, cut.pick((None, -3, units)), us >> 34, name),
