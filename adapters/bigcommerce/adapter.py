@@ -1,0 +1,166 @@
+"""The BigCommerce adapter: one location of one store behind the channel port."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import define, evolve, field
+
+from adapters.bigcommerce import hooks, inbound, orders, push, refusals, stock
+from adapters.bigcommerce.account import HOST, Store
+from daemon.domain.access import Limits
+from daemon.domain.channel import (
+    Delivery,
+    Facts,
+    LevelSeen,
+    ListingPage,
+    OrderPage,
+    OrderSeen,
+    Push,
+    Rarely,
+    Setup,
+    Traits,
+    Webhook,
+)
+from daemon.domain.exchange import Exchange, Response
+from daemon.domain.outcomes import Failure, Outcome
+from daemon.domain.signatures import Scheme
+
+TRAITS = Traits(
+    batch_max=250,
+    concurrency=1,
+    rate_per_s=4.5,
+    burst=10,
+    compare_and_set=False,
+    request_life_s=120.0,
+    feed_lag_s=5.0,
+    overlap_s=180.0,
+    poll_interval_s=60.0,
+    registers_webhooks=True,
+    webhooks_late_s=600.0,
+    job_life_s=30.0,
+    empty_answers=True,
+)
+"""The smallest plan allows 150 calls in 30 s, for all apps of the store together (bigcommerce.md §6); every answer
+says the true figures. One write at a time: what two at once leave is undefined (§5). 2,000 items may be written in
+one call; 250 is what one read can look at before and after it. What a write left is looked at for half a minute, then
+it is in doubt. Stamps are whole seconds, hence the feed's lag. Deliveries are repeated after 1, 3, 5 minutes and so
+on, and a blocked domain waits three minutes more (§2)."""
+
+_WHOLE = ("batch_max", "concurrency", "burst")
+_SWITCHES = ("compare_and_set", "registers_webhooks", "empty_answers")
+_STORE_HASH = re.compile(r"[a-z0-9]{1,40}")
+
+
+@define
+class BigCommerce(Rarely):
+    """One location of one store. Pure: it holds nothing but its configuration."""
+
+    store: Store
+    scheme: Scheme
+    traits: Traits = TRAITS
+    hosts: tuple[str, ...] = (HOST,)
+    signed: bool = True
+    webhook_key: str = field(default="", repr=False)
+    most_per_s: float | None = None
+    """What the configuration allows at most, whatever the store would."""
+
+    def limits(self, response: Response) -> Limits | None:
+        """See `refusals.limits`."""
+        return refusals.limits(response, self.most_per_s)
+
+    def greet(self, delivery: Delivery) -> bool:  # noqa: ARG002  # the port's
+        """There is no handshake and no ping (§2)."""
+        return False
+
+    def parse(self, delivery: Delivery) -> Facts:
+        """See `inbound.parse`."""
+        return inbound.parse(delivery, self.store.store_hash, signed=self.signed)
+
+    def orders(self, since_us: int, page: str) -> Exchange[OrderPage | Failure]:
+        """See `orders.read_orders`."""
+        return orders.read_orders(self.store, since_us, page)
+
+    def order(self, order: str) -> Exchange[OrderSeen | Failure | None]:
+        """See `orders.read_order`."""
+        return orders.read_order(self.store, order)
+
+    def listings(self, page: str) -> Exchange[ListingPage | Failure]:
+        """See `stock.read_listings`."""
+        return stock.read_listings(self.store, page)
+
+    def levels(self, listings: Sequence[str]) -> Exchange[tuple[LevelSeen, ...] | Failure]:
+        """See `stock.read_levels`."""
+        return stock.read_levels(self.store, listings)
+
+    def batches(self, pushes: Sequence[Push]) -> list[list[Push]]:
+        """See `push.batches`."""
+        return push.batches(pushes, self.traits.batch_max)
+
+    def push(self, batch: Sequence[Push], key: str) -> Exchange[Sequence[Outcome]]:
+        """See `push.push`. `key` only names the reason of the change: there are no idempotency keys (§5)."""
+        return push.push(self.store, batch, key)
+
+    def follow(self, batch: Sequence[Push], job: str) -> Exchange[Sequence[Outcome]]:
+        """See `push.follow`."""
+        return push.follow(self.store, batch, job)
+
+    def webhooks(self) -> Exchange[tuple[Webhook, ...] | Failure]:
+        """See `hooks.read_webhooks`."""
+        return hooks.read_webhooks(self.store)
+
+    def wanted_topics(self) -> tuple[str, ...]:
+        """Orders alone. What changes the stock without an order is found by comparing levels; its hooks would echo
+        every push of ours (§7). A delivery that failed for good may only be told to another address (§2): the hourly
+        look at the subscriptions finds what it would say."""
+        return inbound.ORDER_SCOPES
+
+    def order_topics(self) -> tuple[str, str]:
+        """A new order is told as created, every further change as updated."""
+        return ("store/order/created", "store/order/updated")
+
+    def register(self, topic: str, url: str, existing: Webhook | None) -> Exchange[Webhook | Failure]:
+        """See `hooks.register`."""
+        return hooks.register(self.store, self.webhook_key, topic, url, existing)
+
+
+def build(setup: Setup) -> BigCommerce:
+    """The adapter of one configured store. Raises `ValueError` with a sentence for what cannot work."""
+    token, store_hash = setup.secrets.get("access_token", ""), setup.options.get("store_hash", "")
+    if not token:
+        raise ValueError("a BigCommerce channel needs an access_token")
+    if not _STORE_HASH.fullmatch(store_hash):
+        raise ValueError("store_hash must be as in the API path, stores/abc123xyz: letters and digits only")
+    location = setup.options.get("location_id", "1")
+    if not (location.isascii() and location.isdigit() and 0 < int(location[:10]) < 2**31 and len(location) <= 10):
+        raise ValueError("location_id must be the number of a location, 1 for the default one")
+    signed = setup.options.get("signed", "yes")
+    if signed not in ("yes", "no"):
+        raise ValueError("signed must be yes or no")
+    key = setup.secrets.get("webhook_key", "")
+    if signed == "yes" and setup.webhook_secrets and not key:
+        raise ValueError("webhook_key is missing: a BigCommerce channel with webhooks proves them by a header, too")
+    if signed == "no":
+        key = next(iter(setup.webhook_secrets), "")
+    base_url = setup.base_url.rstrip("/") or f"https://{HOST}"
+    return BigCommerce(
+        Store(store_hash, token, int(location), base_url),
+        inbound.scheme(signed=signed == "yes", key=key),
+        traits=_traits(setup),
+        hosts=() if setup.base_url else (HOST,),
+        signed=signed == "yes",
+        webhook_key=key,
+        most_per_s=setup.overrides.get("rate_per_s"),
+    )
+
+
+def _traits(setup: Setup) -> Traits:
+    changes: dict[str, Any] = {}
+    for name, value in setup.overrides.items():
+        if name in _SWITCHES or not hasattr(TRAITS, name):
+            raise ValueError(f"{name} cannot be set for BigCommerce")
+        changes[name] = int(value) if name in _WHOLE else float(value)
+    traits = evolve(TRAITS, **changes)
+    return evolve(traits, batch_max=max(1, min(traits.batch_max, push.BATCH_MAX)))
