@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict, deque
+from collections.abc import Sequence
 
 from attrs import define, field, frozen
 
@@ -134,21 +135,25 @@ class Gaps:
     _pending: dict[str, dict[int, Pending]] = field(factory=dict)
     _missed: OrderedDict[tuple[str, int], bool] = field(factory=OrderedDict)
     """What was missed last: should it be told after all, that says how late webhooks may be."""
+    _named: OrderedDict[str, int] = field(factory=OrderedDict)
+    """By order: when a webhook said last that something happened to it, but not what."""
     _waiting: int = 0
     _lags: deque[int] = field(factory=lambda: deque(maxlen=LAGS_MAX))
 
     # -- what happens --
 
-    def told(self, topic: str, orders: list[tuple[str, int, Span]], now_us: int) -> None:
-        """A webhook came, about these orders: (order, version, when that came to be). Without any it names no
-        version, or was not understood; yet webhooks flow."""
+    def told(self, topic: str, orders: list[tuple[str, int, Span]], now_us: int, named: Sequence[str] = ()) -> None:
+        """A webhook came, about these orders: (order, version, when that came to be). `named`: orders of which it
+        says only that something happened to them. Without any it was not understood; yet webhooks flow."""
         heard = self.topic(topic)
         for order, version, happened in orders:
             self._tell(heard, order, version, happened, now_us)
         if heard is None:
             return
         heard.came_us = now_us
-        if not orders:
+        for order in named:
+            self._name(order, now_us)
+        if not orders and not named:
             self._forgive(topic, now_us)
         newest_us = min(now_us, max((happened.hi for _, _, happened in orders), default=now_us))
         # News from before the silence, on its way for long, does not end it.
@@ -174,6 +179,23 @@ class Gaps:
             self._lags.append(max(0, now_us - happened.hi))
         self._learn(order, version, min(happened.hi, now_us))
 
+    def _name(self, order: str, now_us: int) -> None:
+        """Whatever happened to this order until now is told: what was shown already, and what will be."""
+        for version, pending in list(self._pending.get(order, {}).items()):
+            if pending.happened_us <= now_us:
+                self._count(self.topics[pending.topic], now_us)
+                self._drop(order, version)
+                self._lags.append(max(0, now_us - pending.happened_us))
+        late = [key for key in self._missed if key[0] == order]
+        for key in late:
+            del self._missed[key]
+        if late and self._known.get(order, (0, 0))[1] > self.since_us:
+            self._lags.append(max(0, now_us - self._known[order][1]))
+        self._named[order] = now_us
+        self._named.move_to_end(order)
+        if len(self._named) > KNOWN_MAX:
+            self._named.popitem(last=False)
+
     def _forgive(self, topic: str, now_us: int) -> None:
         """It told something, of whichever order."""
         for order in list(self._pending):
@@ -192,6 +214,12 @@ class Gaps:
         topic = self.created if known is None else self.changed
         happened_us = min(happened.hi, now_us)
         self._learn(order, version, happened_us)
+        named_us = self._named.get(order, -1)
+        if topic and happened.lo <= named_us:
+            self._count(self.topics.setdefault(topic, Topic()), now_us)
+            if happened.lo > self.since_us:
+                self._lags.append(max(0, named_us - happened_us))
+            return False
         if not by_poll or happened.lo <= self.since_us or not self.expects(topic, now_us):
             return False
         suspect_us = happened_us + self.grace_us()

@@ -93,7 +93,7 @@ class HookWatch:
         """A verified webhook came, news or not."""
         orders = [(each.order, each.version, self.account.instant(each.updated).at) for each in facts.orders]
         was_blind = self.gaps.blind
-        self.gaps.told(facts.topic, orders, now_us)
+        self.gaps.told(facts.topic, orders, now_us, facts.refetch)
         self._remember(facts.topic, now_us)
         if was_blind and not self.gaps.blind:
             self.alarms.cleared("webhooks_silent", self.account.name)

@@ -338,3 +338,65 @@ def test_silence_is_found_within_one_poll_interval_of_the_first_order_it_swallow
         found = moment if gaps.blind else None
     assert found is not None
     assert found - first <= max(poll_s, GRACE_MIN_US / S) + 0.5
+
+
+# --- webhooks that name an order, and no version ---------------------------------------------------------------
+
+
+def test_a_webhook_that_only_names_an_order_tells_what_the_feed_shows_of_it_before_and_after() -> None:
+    gaps = watched()
+    assert gaps.shown("A", 1, at(10), us(10.2))
+    gaps.told("created", [], us(11), ["A"])
+    gaps.told("created", [], us(20.4), ["B"])
+    assert not gaps.shown("B", 1, at(20), us(21))
+    gaps.told("changed", [], us(30.5), ["B"])
+    assert not gaps.shown("B", 2, at(30), us(31), by_poll=False)  # fetched because of it
+    assert not gaps.shown("B", 2, at(30), us(32))
+    assert gaps.look(us(600)) == []
+    assert not gaps.blind
+    assert capture(gaps, "created", 40) == Capture(3, 0)
+    assert capture(gaps, "changed", 40) == Capture(2, 0)
+    assert gaps.grace_us() >= GRACE_MIN_US
+
+
+def test_what_happens_to_an_order_after_a_webhook_named_it_is_still_to_be_told() -> None:
+    gaps = watched()
+    gaps.told("created", [], us(10.4), ["A"])
+    assert not gaps.shown("A", 1, at(10), us(11))
+    assert gaps.shown("A", 2, at(20), us(21))
+    assert gaps.look(us(600)) == [("A", 2)]
+    assert gaps.blind
+
+
+def test_a_webhook_that_names_one_order_says_nothing_of_another() -> None:
+    gaps = watched()
+    gaps.shown("A", 1, at(10), us(10.5))
+    gaps.told("created", [], us(11), ["B"])
+    assert gaps.look(us(600)) == [("A", 1)]
+    assert not gaps.blind  # one was lost, but others come
+
+
+def test_a_topic_that_does_not_tell_of_orders_names_none() -> None:
+    gaps = watched()
+    gaps.shown("A", 1, at(10), us(10.5))
+    gaps.told("deleted", [], us(11), ["A"])
+    assert gaps.look(us(600)) == [("A", 1)]
+
+
+def test_an_order_that_is_named_when_it_was_given_up_shows_how_late_webhooks_are() -> None:
+    gaps = watched()
+    gaps.shown("A", 1, at(10), us(10))
+    assert gaps.look(us(100)) == [("A", 1)]
+    gaps.told("created", [], us(110), ["A"])
+    for order in range(30):
+        gaps.told("created", [], us(200 + order), [f"B{order}"])
+    assert gaps.grace_us() == 2 * 100 * S
+    assert not gaps.blind
+
+
+def test_the_orders_that_are_remembered_as_named_are_bounded() -> None:
+    gaps = watched()
+    for order in range(KNOWN_MAX + 10):
+        gaps.told("changed", [], us(10), [str(order)])
+    assert gaps.shown("0", 1, at(9), us(11))
+    assert not gaps.shown(str(KNOWN_MAX), 1, at(9), us(11))
