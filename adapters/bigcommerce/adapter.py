@@ -49,8 +49,6 @@ one call; 250 is what one read can look at before and after it. What a write lef
 it is in doubt. Stamps are whole seconds, hence the feed's lag. Deliveries are repeated after 1, 3, 5 minutes and so
 on, and a blocked domain waits three minutes more (§2)."""
 
-_WHOLE = ("batch_max", "concurrency", "burst")
-_SWITCHES = ("compare_and_set", "registers_webhooks", "empty_answers")
 _STORE_HASH = re.compile(r"[a-z0-9]{1,40}")
 
 
@@ -159,8 +157,9 @@ def build(setup: Setup) -> BigCommerce:
 def _traits(setup: Setup) -> Traits:
     changes: dict[str, Any] = {}
     for name, value in setup.overrides.items():
-        if name in _SWITCHES or not hasattr(TRAITS, name):
+        standard = getattr(TRAITS, name, None)
+        if standard is None or isinstance(standard, bool):
             raise ValueError(f"{name} cannot be set for BigCommerce")
-        changes[name] = int(value) if name in _WHOLE else float(value)
+        changes[name] = type(standard)(value)
     traits = evolve(TRAITS, **changes)
     return evolve(traits, batch_max=max(1, min(traits.batch_max, push.BATCH_MAX)))

@@ -1,6 +1,6 @@
-"""Enough of OpenAPI 3.0 to hold an adapter's requests, and the answers of its fixtures, against a vendor's document.
+"""Enough of OpenAPI 3.0 to hold an adapter's requests and its fixtures' answers against a vendor's document.
 
-Types, required, enum, nullable, the combinators, arrays and objects; what a document says beyond these is not checked.
+Types, required, enum, nullable, the combinators, arrays and objects; what a document says beyond is not checked.
 """
 
 from __future__ import annotations

@@ -120,7 +120,9 @@ def test_the_computed_vectors_verify_with_the_static_header_and_never_without() 
         delivery = Delivery(headers, vector["body"].encode())
         secrets = [vector["client_secret"]]
         assert check(adapter.scheme, secrets, delivery, now_us, "") == "ok"
-        assert check(adapter.scheme, secrets, evolve(delivery, headers={**headers, KEY_HEADER: "x"}), now_us, "") != "ok"
+        assert (
+            check(adapter.scheme, secrets, evolve(delivery, headers={**headers, KEY_HEADER: "x"}), now_us, "") != "ok"
+        )
         assert adapter.parse(delivery).refetch == ("250",)
         assert adapter.parse(delivery).identity == vector["webhook_id"]
         # Retries go on for 48 hours, perhaps under the first stamp; a replay is told by its id, within the week.
@@ -249,14 +251,14 @@ def test_a_line_holds_its_quantity_unless_its_status_or_the_stores_settings_rele
 
 def test_a_webhook_and_a_poll_tell_the_same_of_one_order() -> None:
     adapter = build()
+    lines = [{"id": 25, "product_id": 206, "variant_id": 509, "quantity": 2}]
     row = {
         "id": 250, "status_id": 11, "date_modified": "Fri, 20 Nov 2026 14:15:30 +0000", "items_total": 2,
-        "consignments": {"shipping": [{"line_items": [{"id": 25, "product_id": 206, "variant_id": 509, "quantity": 2}]}]},
+        "consignments": {"shipping": [{"line_items": lines}]},
     }  # fmt: skip
     polled, _ = contract.converse(adapter.orders(0, ""), iter([Response(200, {}, json.dumps([row]).encode())]))
     fetched, _ = contract.converse(adapter.order("250"), iter([Response(200, {}, json.dumps(row).encode())]))
     listed = {**row, "consignments": {"url": "x", "resource": "/orders/250/consignments"}}
-    lines = [{"id": 25, "product_id": 206, "variant_id": 509, "quantity": 2}]
     answers = [Response(200, {}, json.dumps(listed).encode()), Response(200, {}, json.dumps(lines).encode())]
     linked, _ = contract.converse(adapter.order("250"), iter(answers))
     assert isinstance(polled, OrderPage)
@@ -279,8 +281,8 @@ def test_any_bound_and_any_page_ask_for_something(since_us: int, page: str) -> N
 
 @pytest.mark.parametrize(
     "text",
-    ["", "Fri, 20 Nov 2026 14:15:30", "Fri, 99 Nov 2026 14:15:30 +0000", "20 Nov 2026", "Fri, 20 Xxx 2026 14:15:30 +0000",
-     "Fri, 20 Nov 1969 14:15:30 +0000", "2026-11-20T14:15:30", "1795184130"],
+    ["", "Fri, 20 Nov 2026 14:15:30", "Fri, 99 Nov 2026 14:15:30 +0000", "Fri, 20 Xxx 2026 14:15:30 +0000",
+     "Fri, 20 Nov 1969 14:15:30 +0000", "2026-11-20T14:15:30", "1795184130", "20 Nov 2026"],
 )  # fmt: skip
 def test_what_is_no_stamp_is_not_taken_for_one(text: str) -> None:
     with pytest.raises(UnreadableError):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from adapters.bigcommerce.values import listing_id as bigcommerce_listing
 from adapters.woocommerce.payloads import listing_id
 from daemon.domain.channel import Facts, LevelSeen, ListingPage, OrderPage, OrderSeen, Webhook
 from daemon.domain.exchange import Request
@@ -71,6 +72,13 @@ def woocommerce_ids(seen: OrderSeen | LevelSeen) -> None:
     named = [line.listing for line in seen.lines if line.listing] if isinstance(seen, OrderSeen) else [seen.listing]
     for listing in named:
         assert listing_id(listing) is not None, f"{listing!r} is no listing of WooCommerce"
+
+
+def bigcommerce_ids(seen: OrderSeen | LevelSeen) -> None:
+    """The same for BigCommerce."""
+    named = [line.listing for line in seen.lines if line.listing] if isinstance(seen, OrderSeen) else [seen.listing]
+    for listing in named:
+        assert bigcommerce_listing(listing) is not None, f"{listing!r} is no listing of BigCommerce"
 
 
 def outcome(told: Outcome) -> None:

@@ -10,7 +10,7 @@ from daemon.domain.channel import Adapter, Push, Webhook
 from daemon.domain.exchange import Request, Response
 from tests.fuzz import judges
 from tests.fuzz.target import Cut, Target, line
-from tests.fuzz.targets.webhooks import SANDBOX_ADAPTER, STORE_ADAPTER, WORDS
+from tests.fuzz.targets.webhooks import HASH_ADAPTER, SANDBOX_ADAPTER, STORE_ADAPTER, WORDS
 
 CALLS: Final = ("orders", "order", "listings", "levels", "push", "webhooks", "register", "again")
 STATUSES: Final = (200, 201, 204, 301, 304, 400, 401, 404, 408, 409, 413, 422, 425, 429, 500, 501, 503, 599)
@@ -92,6 +92,14 @@ def woocommerce_answers(data: bytes) -> None:
             judges.woocommerce_ids(each)
 
 
+def bigcommerce_answers(data: bytes) -> None:
+    """The same for a BigCommerce store; its listings are such as a push can name."""
+    call, value = _converse(HASH_ADAPTER, "https://api.example", data)
+    seen = (getattr(value, "orders", ()) or getattr(value, "levels", ())) if call in ("orders", "listings") else ()
+    for each in seen:
+        judges.bigcommerce_ids(each)
+
+
 def _seeds(platform: str) -> Iterable[bytes]:
     for folder in ("reads", "pushes"):
         for case in judges.recorded(platform, folder):
@@ -142,6 +150,21 @@ MORE_WORDS: Final = (
     b"woocommerce_rest_",
 )
 
+BIGCOMMERCE_WORDS: Final = (
+    b'"consignments":{"shipping":[{"line_items":[',
+    b'"resource":"/orders/1/products"',
+    b'"date_modified":"Fri, 20 Nov 2026 14:15:30 +0000"',
+    b'"status_id":4',
+    b'"identity":{"variant_id":34,"product_id":12}',
+    b'"locations":[{"location_id":1,"available_to_sell":',
+    b'"settings":{"safety_stock":',
+    b'"transaction_id":"',
+    b'"refund_order_stock_adjustment":true',
+    b'"update_stock_behavior":"order_placed"',
+    b"variant_id: [34] is tracked by product",
+    b'"pagination":{"total_pages":',
+)
+
 TARGETS: Final = (
     Target(
         "sandbox_answers",
@@ -158,5 +181,13 @@ TARGETS: Final = (
         4_096,
         MORE_WORDS,
         lambda: list(_seeds("woocommerce")),
+    ),
+    Target(
+        "bigcommerce_answers",
+        bigcommerce_answers,
+        "a hostile BigCommerce store's answers",
+        4_096,
+        (*MORE_WORDS, *BIGCOMMERCE_WORDS),
+        lambda: list(_seeds("bigcommerce")),
     ),
 )

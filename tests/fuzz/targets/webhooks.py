@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Final
 
+from adapters.bigcommerce import PLATFORM as BIGCOMMERCE
 from adapters.sandbox import PLATFORM as SANDBOX
 from adapters.woocommerce import PLATFORM as WOOCOMMERCE
 from daemon.domain.channel import Adapter, Delivery, Facts, Setup
@@ -15,6 +16,15 @@ from tests.fuzz.target import Cut, Target, line
 SANDBOX_ADAPTER: Final = SANDBOX.build(Setup("outlet", "http://127.0.0.1:9101/shop", webhook_secrets=("s",)))
 STORE_ADAPTER: Final = WOOCOMMERCE.build(
     Setup("site", "https://shop.example", secrets={"consumer_key": "ck_1", "consumer_secret": "cs_1"})
+)
+HASH_ADAPTER: Final = BIGCOMMERCE.build(
+    Setup(
+        "shop",
+        "https://api.example",
+        {"store_hash": "abc123xyz"},
+        {"access_token": "t-1", "webhook_key": "k-1"},
+        webhook_secrets=("c-1",),
+    )
 )
 TOPICS: Final = (
     "",
@@ -72,6 +82,19 @@ def woocommerce_webhook(data: bytes) -> None:
     STORE_ADAPTER.greet(Delivery({"content-type": "application/x-www-form-urlencoded"}, body))
 
 
+def bigcommerce_webhook(data: bytes) -> None:
+    """The same for BigCommerce: only orders that there can be are fetched, and nothing is believed without that."""
+    cut = Cut(data)
+    identity = cut.latin()
+    body = cut.rest()
+    facts = _read_twice(HASH_ADAPTER, Delivery({"webhook-id": identity}, body))
+    assert facts.identity == identity[:200]
+    assert (facts.orders, facts.levels) == ((), ())
+    assert all(order.isdigit() and 0 < int(order) < 2**63 for order in facts.refetch)
+    if not facts.puzzle and not body.startswith(b'{"kept":'):
+        assert judges.strict_json(body), "understood, though it is no strict JSON"
+
+
 def bodies(platform: str) -> Iterable[tuple[int, bytes]]:
     """Place of the topic in `TOPICS`, and the body, of every webhook that the adapters' own tests keep."""
     for case in judges.recorded(platform, "webhooks"):
@@ -98,6 +121,14 @@ STORE_HOSTILE: Final = (
     b'{"id":5,"type":"variation","parent_id":4,"manage_stock":true,"stock_quantity":7,"sku":"A","date_modified_gmt":"2026-11-20T14:15:30"}',
     b'{"id":5,"type":"simple","manage_stock":true,"stock_quantity":"2.0","sku":"A","variations":[99999999999999999999]}',
     b'{"kept":"woocommerce/1","topic":"order.updated","identity":"x","body":{"id":1},"puzzle":"p"}',
+)
+HASH_HOSTILE: Final = (
+    b'{"scope":"store/order/updated","producer":"stores/abc123xyz","data":{"type":"order","id":99999999999999999999}}',
+    b'{"scope":"store/order/updated","producer":"stores/abc123xyz","data":{"type":"order","id":true}}',
+    b'{"scope":"store/order/\\ud800","producer":"stores/abc123xyz","data":{"type":"order","id":1}}',
+    b'{"scope":"store/order/updated","producer":"stores/other","data":{"type":"order","id":1}}',
+    b'{"kept":"bigcommerce/1","scope":"store/order/updated","number":-1,"puzzle":""}',
+    b'{"kept":"bigcommerce/1","scope":"store/order/updated","number":7,"puzzle":""}',
 )
 WORDS: Final = (
     b'{"',
@@ -133,6 +164,9 @@ WORDS: Final = (
     b'"parent_id":',
     b'"variations":[',
     b'{"kept":',
+    b'"scope":"store/order/updated"',
+    b'"producer":"stores/abc123xyz"',
+    b'"data":{"type":"order","id":',
 )
 
 TARGETS: Final = (
@@ -157,6 +191,17 @@ TARGETS: Final = (
             *(bytes([topic]) + body for topic, body in bodies("woocommerce")),
             *(b"\1" + each for each in (*STORE_HOSTILE, *HOSTILE)),
             *(b"\5" + each for each in STORE_HOSTILE),
+        ],
+    ),
+    Target(
+        "bigcommerce_webhook",
+        bigcommerce_webhook,
+        "the BigCommerce adapter's reading of a webhook",
+        4_096,
+        WORDS,
+        lambda: [
+            *(line("msg-1") + body for _, body in bodies("bigcommerce")),
+            *(b"\0" + each for each in (*HASH_HOSTILE, *HOSTILE)),
         ],
     ),
 )
