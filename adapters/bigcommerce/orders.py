@@ -21,7 +21,9 @@ from daemon.domain.instants import SECOND_US
 from daemon.domain.outcomes import Failure, Outcome
 
 PER_PAGE = 50
-"""The API's own default; up to 250 are given (§4), but with every line inline such a page weighs megabytes."""
+"""The API's own default. With every line inline, a page of the most there is would weigh megabytes."""
+PER_WIDE_PAGE = 250
+"""The most there is (§4), for a crowd of orders in one second."""
 LINES_PER_PAGE = 250
 LINE_PAGES_MAX = 20
 """More pages of lines mean that the store does not page."""
@@ -29,7 +31,7 @@ LINE_PAGES_MAX = 20
 _INLINE = [("include", "consignments.line_items"), ("consignment_structure", "object")]
 _LAST_S = 253_402_300_799
 """The last second that a four-digit year can name."""
-_CURSOR = re.compile(r"([0-9]{1,12})\.([0-9]{1,6})")
+_CURSOR = re.compile(r"([0-9]{1,12})\.([0-9]{1,6})(w?)")
 
 
 class _Stamped(msgspec.Struct):
@@ -38,10 +40,19 @@ class _Stamped(msgspec.Struct):
 
 
 class _Cursor(NamedTuple):
-    """Where the order feed goes on: page `page` of what was modified in second `bound` or later."""
+    """Where the order feed goes on: page `page` of what was modified in second `bound` or later; `wide`: as many at
+    once as there can be."""
 
     bound: int
-    page: int
+    page: int = 1
+    wide: bool = False
+
+    @property
+    def limit(self) -> int:
+        return PER_WIDE_PAGE if self.wide else PER_PAGE
+
+    def __str__(self) -> str:
+        return f"{self.bound}.{self.page}{'w' if self.wide else ''}"
 
 
 @define
@@ -87,13 +98,15 @@ def read_orders(store: Store, since_us: int, page: str) -> Exchange[OrderPage | 
 
     The bound is inclusive at one second, as far as is known [memory], so it goes back one. Each page starts at the
     newest stamp of the one before, not at a page number: orders that change meanwhile move to the end, and what
-    follows them would slip past a page border unseen. Where the store did not sort, page numbers it is.
+    follows them would slip past a page border unseen.
     """
     found = _CURSOR.fullmatch(page)
-    cursor = _Cursor(int(found[1]), int(found[2])) if found else _Cursor(max(0, since_us // SECOND_US - 1), 1)
+    cursor = _Cursor(max(0, since_us // SECOND_US - 1))
+    if found:
+        cursor = _Cursor(int(found[1]), int(found[2]), bool(found[3]))
     bound = datetime.fromtimestamp(min(cursor.bound, _LAST_S), UTC).isoformat()
     query = [
-        ("min_date_modified", bound), ("sort", "date_modified:asc"), ("limit", str(PER_PAGE)),
+        ("min_date_modified", bound), ("sort", "date_modified:asc"), ("limit", str(cursor.limit)),
         ("page", str(cursor.page)), *_INLINE,
     ]  # fmt: skip
     listed = v2_rows((yield store.get("/v2/orders", query)))
@@ -116,16 +129,23 @@ def read_orders(store: Store, since_us: int, page: str) -> Exchange[OrderPage | 
         if isinstance(seen, Failure):
             return seen
         orders.append(seen)
-    next_page = _after(cursor, stamps) if more_pages(listed, cursor.page, PER_PAGE) else ""
+    next_page = str(_after(cursor, stamps)) if more_pages(listed, cursor.page, cursor.limit) else ""
     return OrderPage(tuple(orders), next_page, max(stamps, default=0), tuple(puzzles))
 
 
-def _after(cursor: _Cursor, stamps: list[int]) -> str:
-    """The next page's cursor. A second with more orders than a page holds has to be paged by number."""
+def _after(cursor: _Cursor, stamps: list[int]) -> _Cursor:
+    """The next page's cursor.
+
+    A page that hardly gets on in time is read once more, wide. Where even that does not, or the store did not sort,
+    pages are numbered: an order that changes meanwhile may then move another across a border, unseen until the next
+    poll's overlap.
+    """
     nearer = max(stamps, default=0) // SECOND_US - 1
-    sorted_well = stamps == sorted(stamps) and nearer > cursor.bound
-    ahead = _Cursor(nearer, 1) if sorted_well else _Cursor(cursor.bound, cursor.page + 1)
-    return f"{ahead.bound}.{ahead.page}"
+    if stamps == sorted(stamps) and nearer > cursor.bound:
+        return _Cursor(nearer)
+    if not cursor.wide:
+        return _Cursor(cursor.bound, wide=True)
+    return _Cursor(cursor.bound, cursor.page + 1, wide=True)
 
 
 def read_order(store: Store, order: str) -> Exchange[OrderSeen | Failure | None]:
