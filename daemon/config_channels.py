@@ -207,6 +207,10 @@ def _read_address(section: Section, platform: Platform) -> tuple[str, bool]:
 
 def _read_webhook_secrets(section: Section, platform: Platform, problems: Problems) -> list[SecretRef]:
     items = section.each("webhook_secrets")
+    if not platform.sends_webhooks:
+        if items:
+            section.problem("webhook_secrets", "leave it out: what this platform tells is fetched from its queue")
+        return []
     if not section.has("webhook_secrets"):
         section.problem(
             "webhook_secrets",

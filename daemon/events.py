@@ -101,6 +101,15 @@ class Event(Enum):
     WEBHOOK_MISSED = "webhook.missed", _INFO, "the order feed shows a version that no webhook told in time"
     WEBHOOK_FAILED = "webhook.failed", _WARNING, "a subscription could not be made or checked (once)"
 
+    QUEUE_FAILED = "queue.failed", _WARNING, "a platform's queue cannot be read; what waits there is late (once)"
+    QUEUE_RECOVERED = "queue.recovered", _INFO, "the queue can be read again (once)"
+    QUEUE_MESSAGE_FAILED = (
+        "queue.message_failed",
+        _ERROR,
+        "a message could not be taken, a bug of ours; it stays in its queue",
+        True,
+    )
+
     # --- alarms ---
     ALARM_RAISED = "alarm.raised", _ERROR, "a condition that wants a person began; `onhand status` shows it (once)"
     ALARM_CLEARED = "alarm.cleared", _INFO, "a condition that wanted a person is over (once)"

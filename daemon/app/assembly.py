@@ -19,6 +19,7 @@ from daemon.config_channels import ChannelConfig
 from daemon.credentials import CredentialError, Secret, SecretRef, WebhookSecret, resolver
 from daemon.domain.channel import Adapter, Platform
 from daemon.domain.exchange import Reply, Request
+from daemon.domain.queues import Queue
 from daemon.domain.signatures import PublicKeyScheme, Scheme, names_url, unusable
 from daemon.domain.sku import Message
 from daemon.events import Event
@@ -28,10 +29,12 @@ from daemon.ingress.masses import Masses
 from daemon.ingress.normalise import Normaliser
 from daemon.ingress.poller import Poller
 from daemon.ingress.public_keys import PublicKeys
+from daemon.ingress.queues import QueueReader
 from daemon.ingress.receiver import Intake, Receiver
 from daemon.ingress.subscriptions import Subscriptions
 from daemon.ingress.sweep import Sweeper
 from daemon.outbound.account import Account
+from daemon.outbound.budget import Budget
 from daemon.outbound.dispatcher import Dispatcher
 from daemon.ports import HttpPort, HttpTarget, Ports
 from daemon.storage.alarms import Alarms
@@ -148,7 +151,10 @@ def _channel(
     def say(event: Event) -> Callable[[str], None]:
         return lambda error: telemetry.event(event, channel=name, error=error)
 
+    queue = account.adapter.queue
     url = f"{parts.config.public_url}/webhooks/{name}" if parts.config.public_url else ""
+    if queue is not None:
+        url = queue.address
     subscriptions = Subscriptions(
         account, url,
         lambda topic: telemetry.event(Event.WEBHOOK_REGISTERED, channel=name, topic=topic),
@@ -167,8 +173,9 @@ def _channel(
     poller = Poller(
         account, intake, parts.receiver, parts.cursors, refetches, advanced,
         say(Event.POLL_FAILED), lambda: telemetry.event(Event.POLL_RECOVERED, channel=name),
-        lambda: hooks.blind,
+        lambda: hooks.blind or bool(reader and reader.broken),
     )  # fmt: skip
+    reader = _queue_reader(parts, config, account, intake, queue) if queue is not None else None
     dispatcher = Dispatcher(
         account, parts.outbox, parts.store, parts.dead_letters, poller, deliver, parts.watch, parts.ports.rng,
         registry.shares, registry.halted.__contains__,
@@ -184,7 +191,7 @@ def _channel(
     parts.watch.sweepers[name], parts.watch.masses[name] = sweeper, masses
     channel = Channel(
         name, config.adapter, account, intake, poller, catalogue, sweeper, masses, dispatcher, subscriptions, hooks,
-        lane, parts.watch.of(name), telemetry, parts.store.now_us,
+        lane, parts.watch.of(name), telemetry, parts.store.now_us, reader,
     )  # fmt: skip
     account.notice = channel.notice
 
@@ -194,6 +201,29 @@ def _channel(
 
     channel.keep_paused = keep_paused
     return channel
+
+
+def _queue_reader(parts: Parts, config: ChannelConfig, account: Account, intake: Intake, queue: Queue) -> QueueReader:
+    """The reader of a platform's queue, which has a client, a breaker and a budget of its own."""
+    name, telemetry = config.name, parts.telemetry
+    where = urlsplit(queue.url)
+    plain = where.scheme == "http" and config.allow_private
+    target = HttpTarget(
+        name, frozenset((where.netloc,)), config.http_client, allow_plain=plain, allow_private=config.allow_private
+    )
+    # Without the configured time-out: a message is waited for longer than an answer should be.
+    client = parts.ports.open_http(target)
+    parts.clients.append(client)
+    own = Account(
+        name, account.adapter, client, account.policy, account.wall_us, account.new_id, redacted=telemetry.redacted
+    )
+    own.budget = Budget(queue.meter.rate_per_s, queue.meter.burst)
+    return QueueReader(
+        queue, own, intake, parts.receiver, parts.alarms, parts.ports.rng,
+        lambda error: telemetry.event(Event.QUEUE_FAILED, channel=name, error=error),
+        lambda: telemetry.event(Event.QUEUE_RECOVERED, channel=name),
+        lambda error: telemetry.event(Event.QUEUE_MESSAGE_FAILED, channel=name, error=error),
+    )  # fmt: skip
 
 
 @define

@@ -16,6 +16,7 @@ from daemon.ingress.catalogue import Catalogue
 from daemon.ingress.hookwatch import HookWatch
 from daemon.ingress.masses import Decision, Masses, MassHold
 from daemon.ingress.poller import Poller
+from daemon.ingress.queues import QueueReader
 from daemon.ingress.receiver import Intake
 from daemon.ingress.subscriptions import Subscriptions
 from daemon.ingress.sweep import Sweeper
@@ -44,6 +45,8 @@ class Channel:
     figures: ChannelFigures
     telemetry: Telemetry
     now_us: Callable[[], int]
+    queue: QueueReader | None = None
+    """Of a platform that tells through one."""
     keep_paused: Callable[[], None] = lambda: None
     """Make durable which channels are paused."""
 
@@ -55,6 +58,7 @@ class Channel:
         dead = sum(1 for slot in slots if slot.dead_letter)
         flying = sum(1 for slot in slots if slot.in_flight)
         offset = self.account.offset.span
+        queue = self.queue.broken if self.queue else ""
         return ChannelView(
             name=self.name,
             platform=self.platform,
@@ -69,7 +73,7 @@ class Channel:
             dead=dead,
             watermark_us=self.poller.watermark_us(),
             clock_offset_ms=(offset.lo / 1_000, offset.hi / 1_000),
-            last_error=self.account.last_error or self.poller.broken or self.catalogue.broken,
+            last_error=self.account.last_error or self.poller.broken or self.catalogue.broken or queue,
             pushes=self.figures.pushes,
             polls=self.poller.polls,
             webhooks=self.figures.webhooks,

@@ -200,14 +200,17 @@ class Daemon:
         sentinel = Sentinel(parts.alarms, parts.dead_letters, parts.channels, parts.ports.wall_us)
         rooms.start_soon(self._supervise, "sentinel", sentinel.run)
         for name, channel in parts.channels.items():
-            for what, task in {
+            tasks = {
                 "poller": channel.poller.run,
                 "catalogue": channel.catalogue.run,
                 "sweep": channel.sweeper.run,
                 "dispatcher": channel.dispatcher.run,
                 "subscriptions": channel.subscriptions.run,
                 "webhook watch": channel.hooks.run,
-            }.items():
+            }
+            if channel.queue is not None:
+                tasks["queue"] = channel.queue.run
+            for what, task in tasks.items():
                 rooms.start_soon(self._supervise, f"{what} of {name}", task)
         await rooms.start(self.admin.serve, admin)
         await rooms.start(self.public.serve, public)

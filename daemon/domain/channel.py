@@ -17,6 +17,7 @@ from daemon.domain.access import Limits, Meter, TokenSource
 from daemon.domain.exchange import Exchange, Response
 from daemon.domain.instants import Span
 from daemon.domain.outcomes import Failure, Outcome
+from daemon.domain.queues import Queue
 from daemon.domain.signatures import Challenge, Scheme
 
 # --- what comes in ------------------------------------------------------------------------------------------
@@ -203,6 +204,7 @@ class Rarely:
     challenge: how the platform makes sure that our endpoint is ours
     meters: rate limits of single operations, by the name that `Request.meter` gives; "" is the account's usual one,
       which the traits (and the configuration) set
+    queue: what the platform tells waits there, instead of being sent to us (`scheme` is `Fetched` then)
     """
 
     traits: Traits
@@ -210,6 +212,7 @@ class Rarely:
     tokens: tuple[TokenSource, ...] = ()
     challenge: Challenge | None = None
     meters: Mapping[str, Meter] = MappingProxyType({})
+    queue: Queue | None = None
 
     def life_s(self, batch: Sequence[Push] | None) -> float:  # noqa: ARG002  # what an overriding one reads
         """So long a push of this batch may still be applied that nobody answered. None: nobody knows any more how it
@@ -240,6 +243,7 @@ class Adapter(Protocol):
     tokens: tuple[TokenSource, ...]
     challenge: Challenge | None
     meters: Mapping[str, Meter]
+    queue: Queue | None
 
     @property
     def scheme(self) -> Scheme:
@@ -344,6 +348,8 @@ class Platform:
     """True for the sandbox alone: its secrets may stand in config.yaml."""
     local: bool = False
     """True for the sandbox alone: plain HTTP to loopback addresses is expected."""
+    sends_webhooks: bool = True
+    """False where what it tells is fetched from a queue: there is no webhook secret to configure."""
     default_base_url: str = ""
     """Where the platform is, unless the configuration says otherwise; with it, no channel need name a base URL."""
     adopts: bool = True

@@ -3,6 +3,7 @@
 `SignatureScheme`: a keyed hash over a template. `SharedSecret`: a secret, or a user and password, in a header.
 `Notice`: nothing is signed; what comes says only "look", and only where its URL carries a secret.
 `PublicKeyScheme`: signed with a private key, whose public half is fetched by its id. `AllOf`: several together.
+`Fetched`: nobody calls us; what is told is fetched from a queue.
 """
 
 from __future__ import annotations
@@ -147,7 +148,13 @@ class PublicKeyScheme:
     fetch: Callable[[str], Exchange[PublicKey | Failure | None]]
 
 
-Scheme = SignatureScheme | SharedSecret | Notice | AllOf | PublicKeyScheme
+@frozen
+class Fetched:
+    """The platform sends nothing to us: we fetch it from `Adapter.queue`, and who may write there is the queue's own
+    affair. Whatever claims over HTTP to come from such a platform is a stranger's."""
+
+
+Scheme = SignatureScheme | SharedSecret | Notice | AllOf | PublicKeyScheme | Fetched
 
 
 @frozen

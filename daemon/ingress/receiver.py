@@ -16,7 +16,7 @@ from daemon.actors.actor import Part, Unit
 from daemon.actors.registry import Registry
 from daemon.domain.channel import Adapter, Delivery, Facts, OrderSeen
 from daemon.domain.instants import Span
-from daemon.domain.signatures import Notice, PublicKeyScheme
+from daemon.domain.signatures import Fetched, Notice, PublicKeyScheme
 from daemon.ingress.normalise import Normaliser, Unlinked
 from daemon.ingress.public_keys import PublicKeys
 from daemon.ingress.signature import Finding, check
@@ -134,6 +134,10 @@ class Receiver:
             intake.look()
             self.watcher.received(intake.name, Answer.ACCEPTED, topic="notice", delivery=0, note="")
             return Answer.ACCEPTED
+        return await self.take(intake, delivery)
+
+    async def take(self, intake: Intake, delivery: Delivery) -> Answer:
+        """Take a delivery that is known to be the platform's own. Everything but BUSY means: durable here."""
         if reason := self.store.refuses():
             return self._busy(intake, reason)
         facts = intake.adapter.parse(delivery)
@@ -154,7 +158,7 @@ class Receiver:
             return self._busy(intake, "the platform's public key cannot be had") if found == "busy" else found
         today_us = self.calendar_us() if self.calendar_us else delivery.received_us
         keys = intake.keys(today_us)
-        if not keys:
+        if not keys and not isinstance(scheme, Fetched):
             return self._busy(intake, "our own webhook secret is missing")
         return check(scheme, keys, delivery, today_us, intake.url)
 

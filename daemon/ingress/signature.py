@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from daemon.domain.channel import Delivery
 from daemon.domain.instants import SECOND_US
-from daemon.domain.signatures import AllOf, Challenge, Encoding, Notice, SharedSecret, SignatureScheme
+from daemon.domain.signatures import AllOf, Challenge, Encoding, Fetched, Notice, SharedSecret, SignatureScheme
 from daemon.domain.strict_json import objection
 
 Finding = Literal["ok", "missing", "wrong", "stale"]
@@ -38,8 +38,8 @@ CODE_MAX = 512
 
 
 def check(
-    scheme: SignatureScheme | SharedSecret | Notice | AllOf, secrets: Iterable[str], delivery: Delivery, now_us: int,
-    url: str = "",
+    scheme: SignatureScheme | SharedSecret | Notice | AllOf | Fetched, secrets: Iterable[str], delivery: Delivery,
+    now_us: int, url: str = "",
 ) -> Finding:  # fmt: skip
     """Verify the delivery against every live secret, in constant time for each. `url`: our endpoint as registered.
 
@@ -57,6 +57,8 @@ def check(
             held = list(secrets)
             found = [check(each, held, delivery, now_us, url) for each in scheme.schemes]
             return next((each for each in found if each != "ok"), "ok" if found else "wrong")
+        case Fetched():
+            return "wrong"
     assert_never(scheme)
 
 

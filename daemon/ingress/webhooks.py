@@ -9,6 +9,7 @@ from urllib.parse import unquote
 from attrs import define
 
 from daemon.domain.channel import Delivery
+from daemon.domain.signatures import Fetched
 from daemon.ingress.http_types import HttpRequest, HttpResponse, RequestHead
 from daemon.ingress.receiver import Answer, Intake, Receiver
 from daemon.ingress.signature import answer_challenge, header_map
@@ -37,7 +38,7 @@ class PublicHandler:
         if head.path == "/healthz":
             return 0 if head.method in ("GET", "HEAD") else _not_allowed("GET, HEAD")
         intake = self._channel(head.path) if head.path.startswith(PREFIX) else None
-        if intake is None:
+        if intake is None or isinstance(intake.adapter.scheme, Fetched):
             return HttpResponse(404, b"there is nothing here\n")
         challenged = intake.adapter.challenge is not None
         if head.method == "GET" and challenged:

@@ -17,7 +17,7 @@ from daemon.storage.tables import ALARMS, pair
 
 Condition = Literal[
     "webhooks_silent", "acknowledgements_lie", "mass_change", "breaker_open", "raise_held", "feed_unread",
-    "pushes_dead",
+    "pushes_dead", "queue_unread",
 ]  # fmt: skip
 
 RUNBOOK: dict[Condition, str] = {
@@ -47,6 +47,10 @@ RUNBOOK: dict[Condition, str] = {
     "pushes_dead": (
         "`onhand dead-letters` names the listings and why the channel refuses them: mend them there, then "
         "`onhand dead-letters retry`"
+    ),
+    "queue_unread": (
+        "what the platform tells waits in its queue, not lost but late; until then sales come by polling: check the "
+        "queue's address, and whether the configured key may receive and delete there"
     ),
 }
 """What a person should do, a line for each condition there is."""

@@ -38,7 +38,7 @@ from daemon.domain.channel import (
 from daemon.domain.exchange import Request, Response
 from daemon.domain.instants import Span
 from daemon.domain.outcomes import Failure, Outcome
-from daemon.domain.signatures import AllOf, Notice, PublicKeyScheme, Scheme, SharedSecret, SignatureScheme
+from daemon.domain.signatures import AllOf, Fetched, Notice, PublicKeyScheme, Scheme, SharedSecret, SignatureScheme
 
 ROOT = Path(__file__).parent
 URL = "https://sync.example.com/webhooks/shop"
@@ -184,6 +184,8 @@ def verifies(scheme: Scheme, delivery: Delivery, secret: str, url: str = URL) ->
             return all(verifies(each, delivery, secret, url) for each in scheme.schemes)
         case PublicKeyScheme():
             return _by_key(scheme, delivery, secret)
+        case Fetched():
+            return False
 
 
 def covers_body(scheme: Scheme) -> bool:
