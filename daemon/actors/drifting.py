@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Final
 
@@ -10,9 +10,10 @@ from attrs import define, evolve
 
 from daemon.actors.actor import Actor
 from daemon.domain.drift import Cause, Earlier, Evidence, Sale, attribute
-from daemon.domain.observations import OrderLine, Recipe
+from daemon.domain.observations import Adjustment, OrderLine, Recipe
 from daemon.domain.sightings import Sighting
-from daemon.domain.sku import Doubted, Failed, Sent, Sku
+from daemon.domain.sku import Doubted, Failed, Hold, Sent, Sku, Step
+from daemon.domain.slot import Suspicion
 from daemon.storage.codec import Record
 from daemon.storage.drifts import Drift, Drifts
 from daemon.storage.store import Store
@@ -23,6 +24,8 @@ TWINS_MAX = 5_000
 """SKUs in memory among which one with the very number that is shown is looked for."""
 SOMEBODY: Final[tuple[Cause, ...]] = ("foreign edit", "missing order")
 """Causes that change what there is: only then is a number that is to be adopted a fact."""
+KEPT_AFTER = 2
+"""A level that a channel made of a push so often before is not pushed over once more, if it is a lower one."""
 EARLIER_MAX = 200
 """Drifts among which earlier ones of the same listing are looked for."""
 
@@ -37,34 +40,38 @@ class Investigator:
     actors: Mapping[str, Actor]
     found: Callable[[Drift], None]
 
-    def look(self, state: Sku, seen: Sighting, now_us: int) -> bool:
-        """Keep this sighting as a drift, if it is one or is worth remembering; may its number be taken for a fact?
+    def look(self, state: Sku, step: Step, now_us: int) -> Sequence[Adjustment | Hold]:
+        """Keep what was found as a drift, if it is one or is worth remembering; what follows from it.
 
-        Not where the likeliest cause is a fault of the channel, or a push of ours: then it says nothing of the shelf.
+        A number is no fact where the likeliest cause is a fault of the channel, or a push of ours: then it says
+        nothing of the shelf. And a channel that makes the same of every push, and less, would do so for ever.
         """
-        first = seen.first
-        if first is None:
-            return True  # a person decided what to make of it, and the log says so
+        seen = step.sighting
+        first = seen.first if seen is not None else None
+        if seen is None or first is None:
+            return step.follows  # a person decided what to make of it, and the log says so
         records = self.store.history(state.sku, limit=LOOK_BACK)
-        evidence = self._evidence(state, seen, records, now_us)
+        evidence = self._evidence(state, seen, first, records, now_us)
         if seen.done == "resolved" and (first.by != "read" or _was_on_its_way(evidence)):
-            return False
+            return ()
         causes = attribute(evidence)
         done = seen.done
         if done == "adopted" and causes[0].cause not in SOMEBODY:
             done = "corrected"
+        again = sum(shown == seen.shown for _, shown in evidence.before)
+        if done == "corrected" and causes[0].cause == "cap or rounding" and again >= KEPT_AFTER:
+            done = "kept" if seen.shown < seen.wanted else done
         self.found(
             self.drifts.add(
                 now_us, channel=seen.channel, listing=seen.listing, sku=state.sku, shown=seen.shown,
-                expected=seen.expected, first_us=first.at_us, first_shown=first.shown, done=done,
-                causes=causes,
+                expected=seen.expected, first_us=first.at_us, first_shown=first.shown, done=done, causes=causes,
             )
         )  # fmt: skip
-        return done == "adopted"
+        if done == "kept" and seen.done != "kept":
+            return (Hold(seen.channel, seen.listing, "report"),)
+        return step.follows if done == "adopted" else ()
 
-    def _evidence(self, state: Sku, seen: Sighting, records: list[Record], now_us: int) -> Evidence:
-        first = seen.first
-        assert first is not None
+    def _evidence(self, state: Sku, seen: Sighting, first: Suspicion, records: list[Record], now_us: int) -> Evidence:
         resolved = seen.done == "resolved"
         return Evidence(
             state.sku, seen.shown, seen.expected, now_us, seen.done, first.shown, first.expected, first.at_us,

@@ -19,9 +19,8 @@ from daemon.actors.kits import KitNews
 from daemon.actors.letters import content_of, sameness_of, subject_of
 from daemon.domain.instants import SECOND_US
 from daemon.domain.kits import NO_KITS
-from daemon.domain.observations import LevelReport, OrderLine, Recipe
-from daemon.domain.sightings import Sighting
-from daemon.domain.sku import Doubted, Freeze, PolicyOf, PushMessage, Reprice, Settle, Sku, Step
+from daemon.domain.observations import Adjustment, LevelReport, OrderLine, Recipe
+from daemon.domain.sku import Doubted, Freeze, Hold, PolicyOf, PushMessage, Reprice, Settle, Sku, Step
 from daemon.domain.slot import Slot
 from daemon.domain.stock import LineKey
 from daemon.storage.codec import REMEDY, Cause, DamagedError, EmptyOrder, number
@@ -90,9 +89,8 @@ class Registry:
     halted: set[str] = field(factory=set)
     """SKUs whose actors crashed on what became of a push: nothing is pushed or read back for them."""
     crashes: int = 0
-    sighted: Callable[[Sku, Sighting, int], bool] = lambda state, sighting, now_us: True  # noqa: ARG005 - a silent default
-    """Told what a second look at a listing found, in the turn in which it is applied; says whether what follows from
-    it is to be taken for a fact."""
+    sighted: Callable[[Sku, Step, int], Sequence[Adjustment | Hold]] = lambda state, step, now_us: step.follows  # noqa: ARG005 - a silent default
+    """Told of a second look at a listing, in the turn in which it is applied; says what follows from it."""
     _queue: deque[Actor] = field(factory=deque)
     _queued: int = 0
     _wake: trio.Event = field(factory=trio.Event)
@@ -250,10 +248,12 @@ class Registry:
         return self._follow(actor, step, now_us), step.verdict
 
     def _follow(self, actor: Actor, step: Step, now_us: int) -> Actor:
-        """What a second look found is looked into, and facts that follow from it are applied, in the same turn."""
-        taken = step.sighting is None or self.sighted(actor.state, step.sighting, now_us)
-        for fact in step.follows if taken else ():
-            actor, _ = self._apply(actor, Part(fact.sku, fact, Cause("drift", fact.source)))
+        """What a second look found is looked into, and what follows from it is applied, in the same turn."""
+        if step.sighting is None:
+            return actor
+        sku, channel = actor.state.sku, step.sighting.channel
+        for message in self.sighted(actor.state, step, now_us):
+            actor, _ = self._apply(actor, Part(sku, message, Cause("drift", channel)))
         return actor
 
     def _logged(self, actor: Actor, part: Part, step: Step, now_us: int) -> int:

@@ -42,6 +42,9 @@ COUNTED: dict[str, Event] = {
     "push_failures": Event.PUSH_FAILED,
     "push_doubts": Event.PUSH_DOUBTED,
     "dead_pushes": Event.PUSH_DEAD,
+    "drifts": Event.DRIFT_FOUND,
+    "drifts_explained": Event.DRIFT_EXPLAINED,
+    "mass_holds": Event.MASS_HELD,
 }
 
 

@@ -97,3 +97,22 @@ async def test_reported_it_is_kept_and_nothing_changes(tmp_path: Path) -> None:
         await seen(house, 3)
         assert (available(house), adjustments(house), house.slot("A").held) == (7, [], "report")
         assert [drift.done for drift in found] == ["reported"]
+
+
+async def test_a_channel_that_makes_less_of_the_same_push_again_and_again_is_left_alone(tmp_path: Path) -> None:
+    async with shelf(tmp_path, "correct") as (house, found):
+        await house.counted("A", 30)
+        slot = house.slot("A")
+        for _ in range(3):
+            sent = Sent("shop", "L-A", slot.generation, 30, slot.belief)
+            confirmed = Confirmed("shop", "L-A", slot.generation, 30, house.now())
+            await house.registry.deliver([Part("A", each, Cause("push", "shop")) for each in (sent, confirmed)])
+            await seen(house, 10)
+        assert [(drift.done, drift.cause) for drift in found] == [
+            ("corrected", "foreign edit"), ("corrected", "cap or rounding"), ("kept", "cap or rounding"),
+        ]  # fmt: skip
+        assert (slot.withheld(), slot.open()) == (True, False)
+        fresh = house.registry._reload("A").state.slots["shop", "L-A"]
+        assert fresh.held == "report", "also after a replay"
+        await house.counted("A", 29)
+        assert not house.slot("A").withheld()

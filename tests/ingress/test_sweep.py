@@ -74,6 +74,18 @@ def test_every_listing_is_read_within_the_horizon_a_page_at_a_time(tmp_path: Pat
     during(tmp_path, 250, QUIET, story)
 
 
+def test_a_sweep_wakes_nobody_who_is_as_he_should_be(tmp_path: Path) -> None:
+    async def story(mall: Mall) -> None:
+        await trio.sleep(900.0)
+        await mall.adjust("S-000", 1)  # the next checkpoint lets idle ones go
+        await trio.sleep(300.0)
+        assert mall.daemon is not None
+        assert sweeper(mall).rounds > 10
+        assert set(mall.daemon.parts.registry.actors) <= {"S-000"}
+
+    during(tmp_path, 250, QUIET, story)
+
+
 def test_no_more_than_its_share_of_the_budget_is_spent(tmp_path: Path) -> None:
     async def story(mall: Mall) -> None:
         swept = sweeper(mall)

@@ -14,7 +14,7 @@ from tests.reconcile.mall import play
 
 pytestmark = pytest.mark.slow
 
-EACH = 3
+EACH = 2
 
 
 def test_every_cause_that_there_is_can_be_planted() -> None:
