@@ -24,6 +24,7 @@ from daemon.domain.signatures import PublicKeyScheme, Scheme, names_url, unusabl
 from daemon.domain.sku import Message
 from daemon.events import Event
 from daemon.ingress.catalogue import Catalogue, FirstCounts
+from daemon.ingress.filterprobe import FilterProbe
 from daemon.ingress.hookwatch import HookWatch
 from daemon.ingress.masses import Masses
 from daemon.ingress.normalise import Normaliser
@@ -191,7 +192,7 @@ def _channel(
     parts.watch.sweepers[name], parts.watch.masses[name] = sweeper, masses
     channel = Channel(
         name, config.adapter, account, intake, poller, catalogue, sweeper, masses, dispatcher, subscriptions, hooks,
-        lane, parts.watch.of(name), telemetry, parts.store.now_us, reader,
+        FilterProbe(account, parts.alarms), lane, parts.watch.of(name), telemetry, parts.store.now_us, reader,
     )  # fmt: skip
     account.notice = channel.notice
 

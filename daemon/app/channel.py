@@ -13,6 +13,7 @@ from daemon.domain.channel import Webhook
 from daemon.domain.policy import Policy
 from daemon.events import Event
 from daemon.ingress.catalogue import Catalogue
+from daemon.ingress.filterprobe import FilterProbe
 from daemon.ingress.hookwatch import HookWatch
 from daemon.ingress.masses import Decision, Masses, MassHold
 from daemon.ingress.poller import Poller
@@ -41,6 +42,7 @@ class Channel:
     dispatcher: Dispatcher
     subscriptions: Subscriptions
     hooks: HookWatch
+    probe: FilterProbe
     lane: Lane
     figures: ChannelFigures
     telemetry: Telemetry
@@ -73,7 +75,7 @@ class Channel:
             dead=dead,
             watermark_us=self.poller.watermark_us(),
             clock_offset_ms=(offset.lo / 1_000, offset.hi / 1_000),
-            last_error=self.account.last_error or self.poller.broken or self.catalogue.broken or queue,
+            last_error=self._error() or queue,
             pushes=self.figures.pushes,
             polls=self.poller.polls,
             webhooks=self.figures.webhooks,
@@ -83,6 +85,9 @@ class Channel:
             sweep_rounds=self.sweeper.rounds,
             compare_and_set=self.account.adapter.traits.compare_and_set,
         )
+
+    def _error(self) -> str:
+        return self.account.last_error or self.poller.broken or self.catalogue.broken or self.probe.ignored
 
     def _state(self) -> Literal["live", "paused", "down", "throttled"]:
         if self.account.paused:

@@ -17,7 +17,7 @@ from daemon.storage.tables import ALARMS, pair
 
 Condition = Literal[
     "webhooks_silent", "acknowledgements_lie", "mass_change", "breaker_open", "raise_held", "feed_unread",
-    "pushes_dead", "queue_unread",
+    "pushes_dead", "queue_unread", "filter_ignored",
 ]  # fmt: skip
 
 RUNBOOK: dict[Condition, str] = {
@@ -43,6 +43,10 @@ RUNBOOK: dict[Condition, str] = {
     "feed_unread": (
         "the channel's orders cannot be read, so its sales may be missing: see `onhand channels` for the error; "
         "check the keys and what they may read"
+    ),
+    "filter_ignored": (
+        "the channel's order feed gives orders that were not asked for, so that every poll reads all of it: is it "
+        "the platform that `adapter` names, and does a plugin or a proxy change its API? Else report it as a bug"
     ),
     "pushes_dead": (
         "`onhand dead-letters` names the listings and why the channel refuses them: mend them there, then "
