@@ -217,10 +217,12 @@ def test_no_order_slips_past_a_page_border_while_others_change(
     assert wanted <= found
 
 
-def test_orders_since_a_far_future_are_none() -> None:
+def test_orders_since_a_far_future_are_none_unless_the_store_ignores_the_bound() -> None:
     twin, _ = store()
     twin.sell("RED", 1)
     assert converse(twin, ADAPTER.orders(4_102_444_800 * SECOND_US, "")) == OrderPage((), "", 0)
+    twin.deaf = True
+    assert len(converse(twin, ADAPTER.orders(4_102_444_800 * SECOND_US, "")).orders) == 1
 
 
 # --- stock ----------------------------------------------------------------------------------------------------
