@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from adapters.bigcommerce.account import HOST
 from adapters.bigcommerce.adapter import build
 from daemon.domain.channel import Option, Platform
 
@@ -11,6 +12,7 @@ PLATFORM = Platform(
     name="bigcommerce",
     build=build,
     needs_base_url=False,
+    default_base_url=f"https://{HOST}",
     options=(
         Option("store_hash", "the store's name in the API path, as abc123xyz in stores/abc123xyz", required=True),
         Option(

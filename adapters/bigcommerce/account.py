@@ -27,8 +27,8 @@ class Store:
 
     store_hash: str
     token: str = field(repr=False)
-    location: int = 1
-    base_url: str = f"https://{HOST}"
+    location: int
+    base_url: str
 
     def get(self, path: str, query: Query = ()) -> Request:
         """A read of "/v2/…" or "/v3/…"."""

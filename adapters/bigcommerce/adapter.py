@@ -9,7 +9,7 @@ from typing import Any
 from attrs import define, evolve, field
 
 from adapters.bigcommerce import hooks, inbound, orders, push, refusals, stock
-from adapters.bigcommerce.account import HOST, Store
+from adapters.bigcommerce.account import Store
 from daemon.domain.access import Limits
 from daemon.domain.channel import (
     Delivery,
@@ -59,7 +59,6 @@ class BigCommerce(Rarely):
     store: Store
     scheme: Scheme
     traits: Traits = TRAITS
-    hosts: tuple[str, ...] = (HOST,)
     signed: bool = True
     webhook_key: str = field(default="", repr=False)
     most_per_s: float | None = None
@@ -142,12 +141,10 @@ def build(setup: Setup) -> BigCommerce:
         raise ValueError("webhook_key is missing: a BigCommerce channel with webhooks proves them by a header, too")
     if signed == "no":
         key = next(iter(setup.webhook_secrets), "")
-    base_url = setup.base_url.rstrip("/") or f"https://{HOST}"
     return BigCommerce(
-        Store(store_hash, token, int(location), base_url),
+        Store(store_hash, token, int(location), setup.base_url.rstrip("/")),
         inbound.scheme(signed=signed == "yes", key=key),
         traits=_traits(setup),
-        hosts=() if setup.base_url else (HOST,),
         signed=signed == "yes",
         webhook_key=key,
         most_per_s=setup.overrides.get("rate_per_s"),

@@ -20,7 +20,13 @@ from tests.adapters.bigcommerce_twin import CLIENT_SECRET, HASH, KEY, TOKEN, Ite
 T0 = 1_795_184_130.0
 URL = "https://sync.example.com/webhooks/shop"
 ADAPTER = PLATFORM.build(
-    Setup("shop", "", {"store_hash": HASH}, {"access_token": TOKEN, "webhook_key": KEY}, (CLIENT_SECRET,))
+    Setup(
+        "shop",
+        PLATFORM.default_base_url,
+        {"store_hash": HASH},
+        {"access_token": TOKEN, "webhook_key": KEY},
+        (CLIENT_SECRET,),
+    )
 )
 
 
