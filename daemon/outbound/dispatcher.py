@@ -18,7 +18,7 @@ from attrs import define, evolve, field, frozen
 from daemon.domain.channel import LevelSeen, Push
 from daemon.domain.exchange import NoAnswer
 from daemon.domain.instants import SECOND_US, Instant, Span
-from daemon.domain.observations import LevelReport
+from daemon.domain.observations import BadSkuError, LevelReport, check_sku
 from daemon.domain.outcomes import Failure, Outcome
 from daemon.domain.retry import next_attempt
 from daemon.domain.sku import Confirmed, Doubted, Failed, Message, ReadBack, Sent
@@ -487,7 +487,7 @@ class Dispatcher:
             level = seen.get(slot.listing)
             at = self.account.true_at(Span(look.asked_us, look.received_us), level.own if level else None)
             self.watcher.read_back(slot, level)
-            seller_sku = (level.seller_sku or "") if level and level.seller_sku != slot.sku else ""
+            seller_sku = _other_sku(level, slot)
             shown = level.level if level else None
             messages.append((slot.sku, ReadBack(slot.channel, slot.listing, shown, at, seller_sku)))
         await self.deliver(messages, "readback")
@@ -510,6 +510,16 @@ class Dispatcher:
             current = lane.slots.get(_key(slot), slot)
             current.error = reason
             current.recheck_us = now_us + int(max(wait_s, 0.05) * SECOND_US)
+
+
+def _other_sku(seen: LevelSeen | None, slot: Slot) -> str:
+    """The SKU that the channel says the listing sells, where that is another one than ours and can be kept."""
+    if seen is None or not seen.seller_sku or seen.seller_sku == slot.sku:
+        return ""
+    try:
+        return check_sku(seen.seller_sku)
+    except BadSkuError:
+        return ""
 
 
 def _key(slot: Slot) -> SlotKey:

@@ -13,10 +13,13 @@ from trio.testing import MockClock
 
 from daemon.actors.actor import Part
 from daemon.domain.breaker import FAILURES_MAX
+from daemon.domain.channel import LevelSeen
 from daemon.domain.exchange import NoAnswer
 from daemon.domain.instants import exactly
 from daemon.domain.observations import Adjustment, LevelReport, OrderLine
 from daemon.domain.sku import ReadBack, Revive, Sku
+from daemon.domain.slot import Slot
+from daemon.outbound.dispatcher import _other_sku
 from daemon.storage.codec import Cause
 from tests.outbound.twin import wall_us, world
 
@@ -642,3 +645,11 @@ async def test_a_look_that_is_throttled_puts_the_write_behind_it_off_as_well(
         await w.quiet()
         assert w.channel.pushed("A") == [8]
         assert w.channel.pushes[-1][0] - began >= 7.0
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"), [("B", "B"), ("A", ""), (None, ""), ("", ""), ("\ud800", ""), ("B\n", ""), ("x" * 201, "")]
+)
+def test_another_sku_of_a_listing_is_kept_where_it_can_be_one(told: str | None, kept: str) -> None:
+    assert _other_sku(LevelSeen("L", 3, None, told), Slot("shop", "L", "A")) == kept
+    assert _other_sku(None, Slot("shop", "L", "A")) == ""
