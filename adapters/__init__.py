@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from adapters import bigcommerce, sandbox, woocommerce
+from adapters import bigcommerce, ebay, sandbox, woocommerce
 from daemon.domain.channel import Platform
 
 PLATFORMS: Final[dict[str, Platform]] = {
-    platform.name: platform for platform in (bigcommerce.PLATFORM, sandbox.PLATFORM, woocommerce.PLATFORM)
+    platform.name: platform
+    for platform in (bigcommerce.PLATFORM, ebay.PLATFORM, sandbox.PLATFORM, woocommerce.PLATFORM)
 }
 """What a channel may name as its `adapter`."""

@@ -298,6 +298,8 @@ def check_request(request: Request, wanted: Mapping[str, Any]) -> None:
     assert parse_qs(parts.query, keep_blank_values=True) == wanted.get("query", {})
     if "body" in wanted:
         assert json.loads(request.body) == wanted["body"]
+    elif "body_text" in wanted:
+        assert request.body.decode() == wanted["body_text"]
     else:
         assert request.body == b""
     sent = {name.lower(): value for name, value in request.headers.items()}
