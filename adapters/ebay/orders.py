@@ -23,8 +23,11 @@ PER_PAGE = 200
 ROWS_MAX = 1_000
 """More rows in one answer are none that was asked for."""
 
+TOTAL_MAX = 10_000_000
+"""More orders are no seller's."""
+
 LEAST_MS = 8_000
-"""A window is not made narrower: what it holds beyond one answer is paged by offset."""
+"""A window is not made narrower: what it holds beyond one answer is paged by offset, the last page first."""
 
 SEAM_MS = 1_000
 """Neighbouring windows share so much: whether their ends belong to them is not said."""
@@ -41,7 +44,7 @@ class _Place(NamedTuple):
     phase: a - purchases that are unpaid now · m - what the Trading API says to have changed · r - paid orders
     again: the Trading API did not answer; it is asked once more when the paid orders are read
     start, width: the window of this answer; a width of 0: without an upper bound (for "m": its end)
-    at: the offset, or the Trading API's page
+    at: the page; 0 is a window's first reading
     end: no window may end behind this, or it might end in eBay's future
     """
 
@@ -128,7 +131,7 @@ class _Rows:
     puzzles: tuple[str, ...]
     high_water_us: int
     count: int
-    more: bool
+    total: int
 
 
 def _read_paid(api: Api, place: _Place, since_ms: int) -> Exchange[OrderPage | Failure]:
@@ -136,9 +139,10 @@ def _read_paid(api: Api, place: _Place, since_ms: int) -> Exchange[OrderPage | F
     order that changes meanwhile only moves into a later window, while by offsets it would push another one over a
     page's border, unseen. The last window has no upper bound (§4, "Offset paging over a moving set can skip")."""
     bound = stamp((place.start + place.width) * _MS) if place.width else ""
+    offset = max(0, place.at - 1) * PER_PAGE
     query = [
         ("filter", f"lastmodifieddate:[{stamp(place.start * _MS)}..{bound}]"),
-        ("limit", str(PER_PAGE)), ("offset", str(place.at)),
+        ("limit", str(PER_PAGE)), ("offset", str(offset)),
     ]  # fmt: skip
     response = yield api.get(f"{FULFILLMENT}/order", query)
     if response.status == 400 and any(error.error_id == FUTURE for error in errors_in(response)):
@@ -146,7 +150,7 @@ def _read_paid(api: Api, place: _Place, since_ms: int) -> Exchange[OrderPage | F
     failure = yield from failed_read(api, response, "fulfillment")
     if failure is not None:
         return failure
-    rows = _rows(response, place.at)
+    rows = _rows(response, offset)
     if isinstance(rows, Failure):
         return rows
     following = _after(place, rows, since_ms)
@@ -158,8 +162,10 @@ def _rows(response: Response, offset: int) -> _Rows | Failure:
         listed = decode(response.body, _Listed)
     except UnreadableError:
         return Failure(garbled(response))
-    if len(listed.orders) > ROWS_MAX:
-        return Failure(Outcome("transient", f"{len(listed.orders)} orders in an answer of at most {PER_PAGE}"))
+    if len(listed.orders) > ROWS_MAX or not 0 <= listed.total <= TOTAL_MAX:
+        return Failure(
+            Outcome("transient", f"{len(listed.orders)} of {listed.total} orders in an answer of {PER_PAGE}")
+        )
     if not listed.orders and offset == 0 and listed.total > 0:
         return Failure(Outcome("transient", f"eBay says that there are {listed.total} orders, and shows none"))
     orders: list[OrderSeen] = []
@@ -174,26 +180,31 @@ def _rows(response: Response, offset: int) -> _Rows | Failure:
             orders += orders_seen(decode(row, Order))
         except UnreadableError as exc:
             puzzles.append(f"{name}: {exc}")
-    more = bool(listed.orders) and (bool(listed.next) or listed.total > offset + len(listed.orders))
-    return _Rows(tuple(orders), tuple(puzzles), high_water, len(listed.orders), more)
+    total = max(listed.total, offset + len(listed.orders) + bool(listed.next))
+    return _Rows(tuple(orders), tuple(puzzles), high_water, len(listed.orders), total)
 
 
 def _after(place: _Place, rows: _Rows, since_ms: int) -> str:
-    """The page behind this answer: a narrower window, the next one, or the end."""
-    if rows.more:
+    """The page behind this answer: a narrower window, another page of it, the next one, or the end."""
+    if place.at > 1:
+        return str(place._replace(at=place.at - 1))
+    if place.at == 0 and rows.total > rows.count:
         # The newest stamp seen is past on eBay's own clock, so a window that ends there does not end in its future.
-        reach = place.width or max(0, rows.high_water_us // _MS - place.start)
-        if place.at == 0 and reach > LEAST_MS:
-            end = place.end or place.start + reach
+        reach = place.width or max(1, rows.high_water_us // _MS - place.start)
+        end = place.end or place.start + reach
+        if reach > LEAST_MS:
             return str(place._replace(width=max(LEAST_MS, reach // 2), end=end))
-        return str(place._replace(at=place.at + rows.count))
+        if not place.width:
+            return str(place._replace(width=reach, end=end))
+        # What leaves the window moves the others forward: from the last page to the first, none slips past.
+        return str(place._replace(at=-(-rows.total // PER_PAGE)))
     if not place.width:
         return _done(place, since_ms)
-    start = place.start + place.width - SEAM_MS
-    width = place.width * 2 if place.at == 0 and rows.count * 4 <= PER_PAGE else place.width
+    start = place.start + max(place.width - SEAM_MS, -(-place.width // 2))
+    width = place.width * 2 if rows.total * 4 <= PER_PAGE else place.width
     if start + width >= place.end:
-        width = 0
-    return str(place._replace(start=start, width=width, at=0, end=place.end if width else 0))
+        return str(place._replace(start=start, width=0, at=0, end=0))
+    return str(place._replace(start=start, width=width, at=0))
 
 
 def _done(place: _Place, since_ms: int) -> str:
