@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from adapters.ebay.adapter import build
+from adapters.ebay.api import PRODUCTION
 from daemon.domain.channel import Option, Platform
 
 __all__ = ["PLATFORM"]
@@ -11,6 +12,9 @@ PLATFORM = Platform(
     name="ebay",
     build=build,
     needs_base_url=False,
+    default_base_url=PRODUCTION,
+    # Levels may take minutes to show (from memory, unsure, ebay.md §5.4), and so may the sale that lowered one (§4).
+    adopts=False,
     options=(
         Option("client_id", "the App ID of your keyset at developer.ebay.com", required=True),
         Option("client_secret", "the keyset's Cert ID", required=True, secret=True),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 from attrs import define, evolve, field
 
@@ -45,16 +44,13 @@ TRAITS = Traits(
 )
 """An order may be two minutes late in the feed, and pages of a moving set may skip one: hence the lag, and the
 overlap (ebay.md §4). Inventory takes 2 000 000 calls a day, 23 a second, and each SKU takes one of its own for
-its offers: hence the rate, and a whole catalogue but four times a day. Trading takes 5000 a day, and each poll two of them
-(§6). Notifications come after minutes: a median of 364 s was seen (§2.1)."""
+its offers: hence the rate, and a whole catalogue but four times a day. Trading takes 5000 a day, each poll two
+of them (§6). Notifications come after minutes: a median of 364 s was seen (§2.1)."""
 
 TRADING_CALLS = 5_000
 TRADING_PART = 0.9
 """Of the day's Trading calls so many are used: the seller's other tools have the rest."""
 TRADING_BURST = 200
-
-_WHOLE = ("batch_max", "concurrency", "burst")
-_SWITCHES = ("compare_and_set", "registers_webhooks", "empty_answers")
 
 
 @define
@@ -66,7 +62,6 @@ class Ebay(Rarely):
     traits: Traits = TRAITS
     scheme: Scheme = field(kw_only=True)
     tokens: tuple[TokenSource, ...] = field(default=(), kw_only=True)
-    hosts: tuple[str, ...] = field(default=(), kw_only=True)
     challenge: Challenge | None = field(default=None, kw_only=True)
     meters: Mapping[str, Meter] = field(kw_only=True)
     subscriber: hooks.Subscriber = field(kw_only=True, repr=False)
@@ -149,7 +144,6 @@ def build(setup: Setup) -> Ebay:
         _traits(setup, signed=signed),
         scheme=inbound.scheme(api) if signed else Notice(),
         tokens=keyset.sources(refresh),
-        hosts=(urlsplit(base_url).netloc,),
         challenge=Challenge("challenge_code", "challengeResponse", token) if signed and token else None,
         meters={"trading": Meter(_trading_rate(options.get("trading_calls_per_day", "")), TRADING_BURST)},
         subscriber=hooks.Subscriber(options.get("alert_email", ""), token),
@@ -175,7 +169,8 @@ def _trading_rate(text: str) -> float:
 def _traits(setup: Setup, *, signed: bool) -> Traits:
     changes: dict[str, Any] = {}
     for name, value in setup.overrides.items():
-        if name in _SWITCHES or not hasattr(TRAITS, name):
+        standard = getattr(TRAITS, name, None)
+        if standard is None or isinstance(standard, bool):
             raise ValueError(f"{name} cannot be set for eBay")
-        changes[name] = int(value) if name in _WHOLE else float(value)
+        changes[name] = type(standard)(value)
     return evolve(TRAITS, registers_webhooks=signed, **changes)

@@ -99,7 +99,8 @@ def opened(api: Api, response: Response) -> Exchange[ET.Element | Failure]:
     if refusal is None:
         return Failure(garbled(response))
     code = _text(refusal, "ErrorCode")
-    reason = f"Trading {code[:12]} {_text(refusal, 'LongMessage') or _text(refusal, 'ShortMessage')}"[:300]
+    said = _text(refusal, "LongMessage") or _text(refusal, "ShortMessage")
+    reason = " ".join(f"Trading {code[:12]} {said[:280]}".split())
     if code == LIMIT_SPENT:
         wait_s = yield from wait_for(api, "TradingAPI", meter="trading")
         return Failure(Outcome("throttled", reason, retry_after_s=wait_s))

@@ -6,11 +6,12 @@ import json
 from collections.abc import Generator, Iterable
 from typing import Any, Final
 
+from adapters.ebay.payloads import is_line_key
 from daemon.domain.channel import Adapter, Push, Webhook
 from daemon.domain.exchange import Request, Response
 from tests.fuzz import judges
 from tests.fuzz.target import Cut, Target, line
-from tests.fuzz.targets.webhooks import HASH_ADAPTER, SANDBOX_ADAPTER, STORE_ADAPTER, WORDS
+from tests.fuzz.targets.webhooks import HASH_ADAPTER, SANDBOX_ADAPTER, SELLER_ADAPTER, STORE_ADAPTER, WORDS
 
 CALLS: Final = ("orders", "order", "listings", "levels", "push", "webhooks", "register", "again")
 STATUSES: Final = (200, 201, 204, 301, 304, 400, 401, 404, 408, 409, 413, 422, 425, 429, 500, 501, 503, 599)
@@ -100,11 +101,22 @@ def bigcommerce_answers(data: bytes) -> None:
         judges.bigcommerce_ids(each)
 
 
+def ebay_answers(data: bytes) -> None:
+    """The same for eBay; each line is an order of its own, called ITEM-LINE."""
+    call, value = _converse(SELLER_ADAPTER, "https://api.example", data)
+    for order in getattr(value, "orders", ()) if call == "orders" else ():
+        (told,) = order.lines
+        assert is_line_key(order.order)
+        assert order.order.endswith(f"-{told.line}")
+
+
 def _seeds(platform: str) -> Iterable[bytes]:
     for folder in ("reads", "pushes"):
         for case in judges.recorded(platform, folder):
             steps = case.get("steps", [])
             call = case.get("call", "push")
+            if call not in CALLS:
+                continue  # the asking for a token is no call of the port
             argument = next((each for each in case.get("args", []) if isinstance(each, str)), "")
             listing = case["batch"][0]["listing"] if case.get("batch") else argument
             head = bytes([CALLS.index(call)]) + line(listing.encode()[:200]) + line(listing.encode()[:200]) + b"\0"
@@ -165,6 +177,20 @@ BIGCOMMERCE_WORDS: Final = (
     b'"pagination":{"total_pages":',
 )
 
+EBAY_WORDS: Final = (
+    b'"lineItems":[{"lineItemId":"7","legacyItemId":"5","quantity":2}]',
+    b'"lastModifiedDate":"2026-08-05T12:00:05.250Z"',
+    b'"cancelStatus":{"cancelState":"CANCELED"}',
+    b'"inventoryItems":[{"sku":"A","availability":{"shipToLocationAvailability":{"quantity":',
+    b'"responses":[{"statusCode":200,"sku":"12"}]',
+    b'"offers":[{"offerId":"1","status":"PUBLISHED","availableQuantity":',
+    b'"errors":[{"errorId":30850,"category":"REQUEST"}]',
+    b'<GetOrdersResponse xmlns="urn:ebay:apis:eBLBaseComponents"><Ack>Success</Ack><OrderArray>',
+    b"<Order><OrderStatus>Active</OrderStatus><TransactionArray><Transaction>",
+    b"<TransactionID>7</TransactionID><Item><ItemID>5</ItemID></Item><QuantityPurchased>2</QuantityPurchased>",
+    b"<LastModifiedTime>2026-08-05T12:00:05.250Z</LastModifiedTime>",
+)
+
 TARGETS: Final = (
     Target(
         "sandbox_answers",
@@ -189,5 +215,13 @@ TARGETS: Final = (
         4_096,
         (*MORE_WORDS, *BIGCOMMERCE_WORDS),
         lambda: list(_seeds("bigcommerce")),
+    ),
+    Target(
+        "ebay_answers",
+        ebay_answers,
+        "a hostile eBay's answers",
+        4_096,
+        (*MORE_WORDS, *EBAY_WORDS),
+        lambda: list(_seeds("ebay")),
     ),
 )

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from adapters.bigcommerce import PLATFORM as BIGCOMMERCE
+from adapters.ebay import PLATFORM as EBAY
 from adapters.sandbox import PLATFORM as SANDBOX
 from adapters.woocommerce import PLATFORM as WOOCOMMERCE
 from daemon.domain.channel import Adapter, Delivery, Facts, Setup
@@ -24,6 +25,15 @@ HASH_ADAPTER: Final = BIGCOMMERCE.build(
         {"store_hash": "abc123xyz"},
         {"access_token": "t-1", "webhook_key": "k-1"},
         webhook_secrets=("c-1",),
+    )
+)
+SELLER_ADAPTER: Final = EBAY.build(
+    Setup(
+        "auctions",
+        "https://api.example",
+        {"client_id": "app-1", "user_id": "seller-1", "alert_email": "ops@example.com"},
+        {"client_secret": "cert-1", "refresh_token": "consent-1"},
+        webhook_secrets=("verification_token-of-32-letters-or-more",),
     )
 )
 TOPICS: Final = (
@@ -95,6 +105,17 @@ def bigcommerce_webhook(data: bytes) -> None:
         assert judges.strict_json(body), "understood, though it is no strict JSON"
 
 
+def ebay_webhook(data: bytes) -> None:
+    """The same for eBay: a notification is a hint, and no more of it is kept than its topic and its number."""
+    facts = _read_twice(SELLER_ADAPTER, Delivery({}, data))
+    assert (facts.orders, facts.levels, facts.refetch) == ((), (), ())
+    if not data.startswith(b'{"kept":'):
+        assert len(facts.topic) <= 64
+        assert len(facts.kept) <= 600
+        assert facts.puzzle or judges.strict_json(data), "understood, though it is no strict JSON"
+    SELLER_ADAPTER.scheme.read(data.decode("latin-1"))  # type: ignore[union-attr]  # a PublicKeyScheme
+
+
 def bodies(platform: str) -> Iterable[tuple[int, bytes]]:
     """Place of the topic in `TOPICS`, and the body, of every webhook that the adapters' own tests keep."""
     for case in judges.recorded(platform, "webhooks"):
@@ -129,6 +150,12 @@ HASH_HOSTILE: Final = (
     b'{"scope":"store/order/updated","producer":"stores/other","data":{"type":"order","id":1}}',
     b'{"kept":"bigcommerce/1","scope":"store/order/updated","number":-1,"puzzle":""}',
     b'{"kept":"bigcommerce/1","scope":"store/order/updated","number":7,"puzzle":""}',
+)
+SELLER_HOSTILE: Final = (
+    b'{"metadata":{"topic":"ORDER_CONFIRMATION"},"notification":{"notificationId":"n","data":{"user":{"userId":1}}}}',
+    b'{"metadata":{"topic":"ORDER_CONFIRMATION"},"notification":{"notificationId":"\\ud800","data":null}}',
+    b'{"metadata":{"topic":"order\\n"},"notification":{"notificationId":"n"}}',
+    b'{"kept":"ebay/1","topic":"ORDER_CONFIRMATION","identity":"n","look":true,"puzzle":""}',
 )
 WORDS: Final = (
     b'{"',
@@ -167,6 +194,9 @@ WORDS: Final = (
     b'"scope":"store/order/updated"',
     b'"producer":"stores/abc123xyz"',
     b'"data":{"type":"order","id":',
+    b'"metadata":{"topic":"ORDER_CONFIRMATION"},',
+    b'"notification":{"notificationId":"n",',
+    b'"data":{"user":{"userId":"seller-1"}}',
 )
 
 TARGETS: Final = (
@@ -203,5 +233,13 @@ TARGETS: Final = (
             *(line("msg-1") + body for _, body in bodies("bigcommerce")),
             *(b"\0" + each for each in (*HASH_HOSTILE, *HOSTILE)),
         ],
+    ),
+    Target(
+        "ebay_webhook",
+        ebay_webhook,
+        "the eBay adapter's reading of a notification",
+        4_096,
+        WORDS,
+        lambda: [*(body for _, body in bodies("ebay")), *SELLER_HOSTILE, *HOSTILE],
     ),
 )
