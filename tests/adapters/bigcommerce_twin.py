@@ -237,6 +237,8 @@ class Twin:
                 return self._write(payload)
             case "GET", ["v3", "settings", "inventory"]:
                 return 200, {"data": self.settings, "meta": {}}
+            case "GET", ["v3", "inventory", "locations"]:
+                return 200, _v3([{"id": 1, "code": "BC-LOCATION-1", "enabled": True}], query, 50)
             case "GET", ["v3", "hooks"]:
                 return 200, _v3(list(self.hooks.values()), query, 50)
             case "GET", ["v3", "hooks", "admin"]:

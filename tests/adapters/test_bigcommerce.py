@@ -28,6 +28,7 @@ from tests.adapters.openapi import Document, check_answer, check_call
 V2, V3 = "/stores/abc123xyz/v2", "/stores/abc123xyz/v3"
 FILES = {
     "orders.v2.json": V2, "inventory.v3.json": V3, "webhooks.v3.json": V3, "settings_inventory.v3.json": V3,
+    "locations.v3.json": V3,
 }  # fmt: skip
 CLIENT_SECRET, KEY = "bc_client_secret_0f1e2d3c", "bc_key_b5c1f0d2a9"
 MALFORMED = {"orders_with_bad_ones", "null"}
