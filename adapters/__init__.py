@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
-from adapters import bigcommerce, ebay, sandbox, woocommerce
+from adapters import bigcommerce, ebay, sandbox, shopify, woocommerce
 from daemon.domain.channel import Platform
 
 PLATFORMS: Final[dict[str, Platform]] = {
     platform.name: platform
-    for platform in (bigcommerce.PLATFORM, ebay.PLATFORM, sandbox.PLATFORM, woocommerce.PLATFORM)
+    for platform in (
+        bigcommerce.PLATFORM,
+        ebay.PLATFORM,
+        sandbox.PLATFORM,
+        shopify.PLATFORM,
+        woocommerce.PLATFORM,
+    )
 }
 """What a channel may name as its `adapter`."""

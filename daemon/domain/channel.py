@@ -7,7 +7,7 @@ be understood is said as a value.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from types import MappingProxyType
 from typing import Literal, Protocol
 
@@ -336,6 +336,10 @@ class Setup:
     """Traits that the configuration overrides, e.g. rate_per_s."""
 
 
+def _no_problems(options: Mapping[str, str], secrets: Set[str]) -> Mapping[str, str]:  # noqa: ARG001  # see Platform
+    return {}
+
+
 @frozen
 class Platform:
     """A platform that channels can name as their `adapter`."""
@@ -344,6 +348,8 @@ class Platform:
     build: Callable[[Setup], Adapter]
     options: tuple[Option, ...] = ()
     needs_base_url: bool = True
+    problems: Callable[[Mapping[str, str], Set[str]], Mapping[str, str]] = _no_problems
+    """By key, as a sentence, what is wrong with a channel's options, or with which secrets (by name) it has."""
     inline_secrets: bool = False
     """True for the sandbox alone: its secrets may stand in config.yaml."""
     local: bool = False

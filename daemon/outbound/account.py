@@ -85,7 +85,8 @@ class Account:
                 else:
                     await meter.spend(request.cost)
                 paid = False
-                reply = await self._send(request)
+                with meter.under_way(request.cost):
+                    reply = await self._send(request)
                 if isinstance(reply, NoAnswer):
                     exchange.close()
                     self._failed(reply.reason)

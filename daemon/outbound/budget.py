@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import trio
 from attrs import define, field
 
@@ -26,6 +29,7 @@ class Budget:
     _tokens: float = field(init=False)
     _filled_at: float = field(init=False)
     _slowed_until: float = 0.0
+    _under_way: float = 0.0
     _turn: trio.Lock = field(factory=trio.Lock)
 
     def __attrs_post_init__(self) -> None:
@@ -43,19 +47,29 @@ class Budget:
                 await trio.sleep(max(wait, SHORTEST_S))
             self._tokens -= cost
 
+    @contextmanager
+    def under_way(self, cost: float) -> Iterator[None]:
+        """A call that was spent for is with the channel: what that says is left may not hold it yet."""
+        self._under_way += cost
+        try:
+            yield
+        finally:
+            self._under_way -= cost
+
     def owe(self, cost: float) -> None:
         """A call that has had its turn costs so much more: the next ones wait for it."""
         self._tokens -= cost
 
     def learn(self, limits: Limits) -> None:
-        """The channel's own figures. What is left can only be less than thought: calls under way are not in it."""
+        """The channel's own figures, of a call that is answered. What others under way will cost is not in them."""
         if limits.capacity is not None and limits.capacity >= 1:
             self.burst = int(limits.capacity)
         if limits.rate_per_s is not None and limits.rate_per_s > 0:
             self._missing()  # what came in so far came in at the old rate
             self.rate_per_s = limits.rate_per_s
         if limits.remaining is not None:
-            self._tokens = min(self._tokens, limits.remaining)
+            self._missing()  # from here on, it fills from what is left
+            self._tokens = min(float(self.burst), limits.remaining - self._under_way)
         if limits.pause_s is not None and limits.pause_s > 0:
             self.paused_until = max(self.paused_until, trio.current_time() + limits.pause_s)
 

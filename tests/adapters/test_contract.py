@@ -302,7 +302,7 @@ def test_no_read_raises_or_goes_astray_whatever_is_answered(platform: str, data:
 
 @each_platform
 @pytest.mark.slow
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_no_answer_whatever_makes_the_rate_limits_raise(platform: str, data: st.DataObject) -> None:
     adapter = contract.build(platform)

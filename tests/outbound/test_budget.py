@@ -114,14 +114,18 @@ def test_no_window_holds_more_cost_than_the_bucket_and_the_rate_allow(
             assert within <= burst + (times[end] - times[start]) * rate + 1e-3 * len(costs) * rate
 
 
-async def test_what_is_left_is_learned_but_never_more_than_was_thought(autojump_clock: MockClock) -> None:
+async def test_what_is_left_is_learned_less_what_is_still_under_way(autojump_clock: MockClock) -> None:
     budget = Budget(10.0, 5)
     budget.learn(Limits(remaining=1.0))
     times = await spent(budget, 3)
     assert times == [0.0, pytest.approx(0.1, abs=0.01), pytest.approx(0.2, abs=0.01)]
+    with budget.under_way(2.0):
+        budget.learn(Limits(remaining=4.0))
+    times = await spent(budget, 3)
+    assert times[1] == pytest.approx(0.2, abs=0.01)
+    assert times[2] == pytest.approx(0.3, abs=0.02)
     budget.learn(Limits(remaining=1_000.0))
-    times = await spent(budget, 2)
-    assert times[-1] == pytest.approx(0.4, abs=0.02)
+    assert (await spent(budget, 6))[-2:] == [pytest.approx(0.3, abs=0.02), pytest.approx(0.4, abs=0.02)]  # at most 5
 
 
 async def test_a_learned_rate_and_capacity_rule_from_then_on(autojump_clock: MockClock) -> None:
