@@ -47,7 +47,6 @@ TRAITS = Traits(
 the order feed rests on, lags by nobody knows how much (from memory, §4): half a minute before a raise may rest on it,
 and each poll reaches back ten. Webhooks have no stated delay; they may be a day late (§2)."""
 
-_WHOLE = ("batch_max", "concurrency", "burst")
 _SWITCHES = ("compare_and_set", "registers_webhooks", "empty_answers")
 
 
@@ -131,12 +130,12 @@ def build(setup: Setup) -> Shopify:
     """The adapter of one configured shop. Raises `ValueError` with a sentence for what cannot work."""
     for key, sentence in problems(setup.options, set(setup.secrets)).items():
         raise ValueError(f"{key}: {sentence}")
-    if "shop" not in setup.options or "location" not in setup.options:
-        raise ValueError("a Shopify channel needs shop and location")
+    if "shop" not in setup.options:
+        raise ValueError("a Shopify channel needs shop")
     secrets = setup.secrets
     client = None if "token" in secrets else (setup.options["client_id"], secrets["client_secret"])
     shop = Shop(
-        address(setup), domain(setup), location_number(setup.options["location"]), secrets.get("token", ""), client,
+        address(setup), domain(setup), location_number(setup), secrets.get("token", ""), client,
         secrets.get("refresh_token", ""),
     )  # fmt: skip
     return Shopify(
@@ -150,6 +149,6 @@ def _traits(setup: Setup) -> Traits:
     for name, value in setup.overrides.items():
         if name in _SWITCHES or not hasattr(TRAITS, name):
             raise ValueError(f"{name} cannot be set for Shopify")
-        changes[name] = int(value) if name in _WHOLE else float(value)
+        changes[name] = int(value) if type(getattr(TRAITS, name)) is int else float(value)
     traits = evolve(TRAITS, **changes)
     return evolve(traits, batch_max=max(1, min(traits.batch_max, push.BATCH_MAX)))

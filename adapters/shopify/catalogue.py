@@ -22,7 +22,7 @@ from adapters.shopify.payloads import (
     number_of,
     unmanaged,
 )
-from adapters.shopify.shop import Shop
+from adapters.shopify.shop import Shop, located
 from daemon.domain.channel import LevelSeen, ListingPage
 from daemon.domain.exchange import Exchange
 from daemon.domain.outcomes import Failure
@@ -93,11 +93,14 @@ def read_listings(shop: Shop, page: str) -> Exchange[ListingPage | Failure]:
 
     A SKU that several items share links neither of them (§7): which of them is meant, a person must say.
     """
+    location = yield from located(shop)
+    if isinstance(location, Failure):
+        return location
     found = _PLACE.fullmatch(page)
     bound, walked, after = (int(found[1]), int(found[2]), found[3]) if found else (0, 0, "")
     variables = {
         "first": documents.VARIANTS_PER_PAGE, "after": after or None, "query": f"id:>{bound}" if bound else None,
-        "location": gid("Location", shop.location),
+        "location": location,
     }  # fmt: skip
     response = yield shop.ask(documents.VARIANTS, variables, documents.VARIANTS_COST)
     data = reading(response, VariantsData)
@@ -142,11 +145,16 @@ def read_levels(shop: Shop, listings: Sequence[str]) -> Exchange[tuple[LevelSeen
     """The levels of `listings` now, by id, which no search index stands before. What is gone is left out."""
     seen = [unmanaged(each) for each in dict.fromkeys(listings) if is_alias(each)]
     items = [each for each in dict.fromkeys(listings) if is_listing(each)]
+    if not items:
+        return tuple(seen)
+    location = yield from located(shop)
+    if isinstance(location, Failure):
+        return location
     for start in range(0, len(items), documents.LEVELS_AT_ONCE):
         chunk = items[start : start + documents.LEVELS_AT_ONCE]
         variables = {
             "ids": [gid("InventoryItem", each) for each in chunk],
-            "location": gid("Location", shop.location),
+            "location": location,
         }
         response = yield shop.ask(documents.LEVELS, variables, 1 + documents.LEVEL_COST * len(chunk))
         data = reading(response, NodesData)

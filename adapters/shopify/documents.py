@@ -61,6 +61,9 @@ REFUNDS: Final = f"""query Refunds($ids: [ID!]!, $after: String) {{
 }}"""
 REFUNDS_COST: Final = 830.0
 
+LOCATIONS: Final = "query Locations { locations(first: 2) { nodes { id name } } }"
+LOCATIONS_COST: Final = 3.0
+
 _AVAILABLE: Final = 'quantities(names: ["available"]) { name quantity }'
 
 VARIANTS: Final = f"""query Variants($first: Int!, $after: String, $query: String, $location: ID!) {{

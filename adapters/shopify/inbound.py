@@ -188,7 +188,8 @@ def _order(message: _Message) -> Facts:
 
 
 def _level(message: _Message, location: str) -> Facts:
-    """A level at our location; other locations are none of ours. `available` null: the item is not tracked (§3).
+    """A level at our location; other locations are none of ours, and without a configured one nobody can tell here
+    which it is: then levels are read only. `available` null: the item is not tracked (§3).
 
     The body is read when it is put together, so that two quick changes may both show the last number (§2): it is
     evidence of a level, and nothing can be added up from it.

@@ -14,11 +14,11 @@ from adapters.shopify import documents
 from adapters.shopify.answers import plain, said
 from adapters.shopify.catalogue import GqlLevel
 from adapters.shopify.payloads import Text, UnreadableError, gid, is_listing, stamp
-from adapters.shopify.shop import Shop
+from adapters.shopify.shop import Shop, located
 from daemon.domain.channel import Push
 from daemon.domain.exchange import Exchange
 from daemon.domain.observations import QUANTITY_MAX
-from daemon.domain.outcomes import Outcome
+from daemon.domain.outcomes import Failure, Outcome
 
 BATCH_MAX: Final = 250
 """Entries that an input list may hold (§5)."""
@@ -115,17 +115,22 @@ def push(shop: Shop, batch: Sequence[Push], key: str) -> Exchange[Sequence[Outco
     for place, each in enumerate(batch):
         if (unsendable := _unsendable(each)) is not None:
             outcomes[place] = unsendable
+    if len(outcomes) == len(batch):
+        return [outcomes[place] for place in range(len(batch))]
+    location = yield from located(shop)
+    if isinstance(location, Failure):
+        return [outcomes.get(place, location.outcome) for place in range(len(batch))]
     for round_ in range(ROUNDS_MAX):
         places = [place for place in range(len(batch)) if place not in outcomes]
         if not places:
             break
         rows = [batch[place] for place in places]
-        found = yield from _call(shop, rows, _uuid(key, round_))
+        found = yield from _call(shop, location, rows, _uuid(key, round_))
         outcomes.update({places[row]: outcome for row, outcome in found.items()})
     for place, each in enumerate(batch):
         reason = outcomes[place].reason if place in outcomes else ""
         if reason.startswith(NOT_STOCKED):
-            outcomes[place] = yield from _activate(shop, each, _uuid(key, ROUNDS_MAX + place))
+            outcomes[place] = yield from _activate(shop, location, each, _uuid(key, ROUNDS_MAX + place))
     left = Outcome("transient", f"refused together with other rows, {ROUNDS_MAX} times")
     return [outcomes.get(place, left) for place in range(len(batch))]
 
@@ -138,11 +143,11 @@ def _unsendable(push: Push) -> Outcome | None:
     return None
 
 
-def _call(shop: Shop, rows: Sequence[Push], key: str) -> Exchange[Mapping[int, Outcome]]:
+def _call(shop: Shop, location: str, rows: Sequence[Push], key: str) -> Exchange[Mapping[int, Outcome]]:
     """One mutation; what became of each row that is decided by it (all of them, unless some were named)."""
     quantities = [
         {
-            "inventoryItemId": gid("InventoryItem", row.listing), "locationId": gid("Location", shop.location),
+            "inventoryItemId": gid("InventoryItem", row.listing), "locationId": location,
             "quantity": row.level, "changeFromQuantity": row.believed,
         }
         for row in rows
@@ -188,10 +193,10 @@ def _read(answer: Answer, rows: Sequence[Push]) -> Mapping[int, Outcome]:
     return named
 
 
-def _activate(shop: Shop, push: Push, key: str) -> Exchange[Outcome]:
+def _activate(shop: Shop, location: str, push: Push, key: str) -> Exchange[Outcome]:
     """The first stock of an item at our location; its user errors have no code (§5)."""
     variables = {
-        "item": gid("InventoryItem", push.listing), "location": gid("Location", shop.location),
+        "item": gid("InventoryItem", push.listing), "location": location,
         "available": push.level, "key": key,
     }  # fmt: skip
     response = yield shop.ask(documents.ACTIVATE, variables, documents.WRITE_COST, write=True)

@@ -10,9 +10,7 @@ from daemon.domain.channel import Option, Setup
 
 OPTIONS: Final = (
     Option("shop", "the shop's name, as in NAME.myshopify.com", required=True),
-    Option(
-        "location", "the number of the location whose stock is written (it stands in its admin URL)", required=True
-    ),
+    Option("location", "the number of the location whose stock is kept here; a shop with only one needs none"),
     Option("token", "a static access token, shpat_…, of an app made in the shop's own admin", secret=True),
     Option("client_id", "the app's client id, where there is no static token"),
     Option("client_secret", "the app's client secret", secret=True),
@@ -55,9 +53,7 @@ def address(setup: Setup) -> str:
     return setup.base_url.rstrip("/") or f"https://{domain(setup)}"
 
 
-def location_number(text: str) -> str:
-    """The location's number. Raises `ValueError` with a sentence."""
-    found = _LOCATION.fullmatch(text)
-    if found is None:
-        raise ValueError("location must be a number, or gid://shopify/Location/NUMBER")
-    return found[1]
+def location_number(setup: Setup) -> str:
+    """The configured location's number; "" where there is none."""
+    found = _LOCATION.fullmatch(setup.options.get("location", ""))
+    return found[1] if found else ""

@@ -8,8 +8,9 @@ from typing import Any, Final
 import msgspec
 from attrs import evolve, field, frozen
 
-from adapters.shopify.answers import decode, retry_after
-from adapters.shopify.payloads import UnreadableError
+from adapters.shopify.answers import decode, failed_read, reading, retry_after
+from adapters.shopify.documents import LOCATIONS, LOCATIONS_COST
+from adapters.shopify.payloads import UnreadableError, gid
 from daemon.domain.access import Token, TokenSource
 from daemon.domain.exchange import Exchange, Request, Response
 from daemon.domain.outcomes import Failure, Outcome
@@ -26,9 +27,10 @@ TOKEN_TIMEOUT_S: Final = 10.0
 
 @frozen
 class Shop:
-    """One shop's address and how we get in. `location` is the number of the location whose stock is ours to write.
+    """One shop's address and how we get in.
 
     domain: as `X-Shopify-Shop-Domain` names the shop
+    location: the number of the location whose stock is ours to write; "": the only one that the shop has
     token: a static one, from an app made in the shop's own admin; "": `client` asks for them
     client: the app's (id, secret) · refresh: its refresh token, "" for the client-credentials grant
     """
@@ -75,6 +77,36 @@ class Shop:
             timeout_s=TOKEN_TIMEOUT_S,
         )
         return _token(response, rotates=bool(refresh))
+
+
+class _Location(msgspec.Struct):
+    id: str
+
+
+class _Locations(msgspec.Struct):
+    nodes: list[_Location]
+
+
+class _LocationsData(msgspec.Struct):
+    locations: _Locations
+
+
+def located(shop: Shop) -> Exchange[str | Failure]:
+    """The gid of the location whose stock is ours to write; asked for where it is not configured.
+
+    A shop with several has to be told which: their stock adds up in the shop, and must not be written twice (§5)."""
+    if shop.location:
+        return gid("Location", shop.location)
+    response = yield shop.ask(LOCATIONS, {}, LOCATIONS_COST)
+    data = reading(response, _LocationsData)
+    if isinstance(data, Failure):
+        return data
+    found = [each.id for each in data.locations.nodes]
+    if len(found) != 1:
+        many = "has no location" if not found else "has several locations"
+        why = f"the shop {many}: set location to the number of the one whose stock is kept here"
+        return failed_read(why, "permanent")
+    return found[0]
 
 
 def place(request: Request, token: str) -> Request:

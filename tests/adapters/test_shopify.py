@@ -35,6 +35,10 @@ def shopify(**changes: Any) -> Shopify:
     return made
 
 
+def said(status: int, **body: Any) -> Response:
+    return Response(status, {}, json.dumps(body).encode())
+
+
 # --- the documents ------------------------------------------------------------------------------------------
 
 
@@ -58,7 +62,8 @@ def asked_in_fixtures() -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def test_the_fixtures_ask_every_document_and_no_other() -> None:
-    assert {query for query, _ in asked_in_fixtures()} == set(DOCUMENTS.values())
+    asked = {query for query, _ in asked_in_fixtures()}
+    assert asked | {documents.LOCATIONS} == set(DOCUMENTS.values())
 
 
 @pytest.mark.parametrize("version", ["2026-10", "2026-04"])
@@ -122,6 +127,7 @@ def test_the_mutation_of_the_sheet_is_refused_by_the_schema_where_it_is_outdated
             documents.LEVELS, {"ids": ["x"] * documents.LEVELS_AT_ONCE},
             1 + documents.LEVEL_COST * documents.LEVELS_AT_ONCE,
         ),
+        (documents.LOCATIONS, {}, documents.LOCATIONS_COST),
         (documents.HOOKS, {"first": documents.HOOKS_PER_PAGE}, documents.HOOKS_COST),
         (documents.SET_QUANTITIES, {}, documents.WRITE_COST),
         (documents.ACTIVATE, {}, documents.WRITE_COST),
@@ -206,6 +212,55 @@ def test_a_key_has_the_form_of_a_uuid_and_is_another_for_other_rows() -> None:
     assert all([len(part) for part in key.split("-")] == [8, 4, 4, 4, 12] for key in keys)
 
 
+# --- the location -------------------------------------------------------------------------------------------
+
+
+def without_location() -> Shopify:
+    return shopify(options={"shop": "example-eu"})
+
+
+def locations(*numbers: int) -> Response:
+    nodes = [{"id": f"gid://shopify/Location/{number}", "name": "x"} for number in numbers]
+    return said(200, data={"locations": {"nodes": nodes}})
+
+
+WROTE = {
+    "inventorySetQuantities": {"inventoryAdjustmentGroup": {"createdAt": "2026-11-20T14:15:30Z"}, "userErrors": []}
+}
+
+
+def test_the_only_location_of_a_shop_needs_no_configuration() -> None:
+    talk = without_location().push([Push("1", 2, 3, 4)], "k")
+    (outcome,), requests = contract.converse(talk, iter([locations(77), said(200, data=WROTE)]))
+    assert outcome.kind == "ok"
+    assert json.loads(requests[0].body)["query"] == documents.LOCATIONS
+    (row,) = json.loads(requests[1].body)["variables"]["input"]["quantities"]
+    assert row["locationId"] == "gid://shopify/Location/77"
+    for talk in (without_location().listings(""), without_location().levels(["1"])):
+        _, requests = contract.converse(talk, iter([locations(77)]))
+        assert json.loads(requests[1].body)["variables"]["location"] == "gid://shopify/Location/77"
+    assert contract.converse(without_location().levels(["variant/1"]), iter([]))[1] == []
+
+
+@pytest.mark.parametrize(("answer", "words"), [(locations(1, 2), "has several locations: set location"),
+                                               (locations(), "has no location")])  # fmt: skip
+def test_which_of_several_locations_is_meant_a_person_must_say(answer: Response, words: str) -> None:
+    talk = without_location().push([Push("1", 2, 3, 4), Push("x", 2, 3, 4)], "k")
+    outcomes, requests = contract.converse(talk, iter([answer]))
+    assert [each.kind for each in outcomes] == ["permanent", "permanent"]
+    assert words in outcomes[0].reason
+    assert len(requests) == 1
+    failure, _ = contract.converse(without_location().listings(""), iter([answer]))
+    assert isinstance(failure, Failure)
+    assert words in failure.reason
+
+
+def test_without_a_configured_location_no_webhook_tells_a_level() -> None:
+    fixture = next(each for each in fixtures("webhooks") if each.name == "shopify-level_updated")
+    facts = without_location().parse(fixture.delivery())
+    assert (facts.levels, facts.puzzle) == ((), "")
+
+
 # --- tokens -------------------------------------------------------------------------------------------------
 
 
@@ -213,10 +268,6 @@ def asked(adapter: Shopify, refresh: str, *answers: Response) -> tuple[Any, list
     (source,) = adapter.tokens
     assert source.name == TOKEN
     return contract.converse(source.ask(refresh), iter(answers))
-
-
-def said(status: int, **body: Any) -> Response:
-    return Response(status, {}, json.dumps(body).encode())
 
 
 def with_client(refresh: str = "") -> Shopify:
