@@ -8,6 +8,7 @@ import hmac
 import json
 import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from email import message_from_bytes
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -262,14 +263,16 @@ def start(adapter: Adapter, call: str, args: Sequence[Any]) -> Generator[Request
     return conversation
 
 
-def converse(talk: Generator[Request, Response, Any], answers: Iterator[Response]) -> tuple[Any, list[Request]]:
+def converse(
+    talk: Generator[Request, Response, Any], answers: Iterator[Response], most: int = 3 * STEPS_MAX
+) -> tuple[Any, list[Request]]:
     """Run a conversation to its end. When the answers run out, it hears 500 until it gives up."""
     asked: list[Request] = []
     try:
         request = next(talk)
         while True:
             asked.append(request)
-            assert len(asked) <= 3 * STEPS_MAX, "the conversation goes on for ever"
+            assert len(asked) <= most, "the conversation goes on for ever"
             request = talk.send(next(answers, Response(500, {}, b"")))
     except StopIteration as end:
         return end.value, asked
@@ -300,6 +303,10 @@ def check_request(request: Request, wanted: Mapping[str, Any]) -> None:
         assert json.loads(request.body) == wanted["body"]
     elif "body_text" in wanted:
         assert request.body.decode() == wanted["body_text"]
+    elif "form" in wanted:
+        assert parse_qs(request.body.decode(), keep_blank_values=True, strict_parsing=True) == wanted["form"]
+    elif "file" in wanted:
+        assert file_of(request) == wanted["file"]
     else:
         assert request.body == b""
     sent = {name.lower(): value for name, value in request.headers.items()}
@@ -309,6 +316,19 @@ def check_request(request: Request, wanted: Mapping[str, Any]) -> None:
         assert name.lower() in {secret.lower() for secret in request.secret_headers}
     for name in wanted.get("secret_query", ()):
         assert name in request.secret_query
+
+
+def file_of(request: Request) -> Any:
+    """The JSON of the one part, a file, of a multipart body."""
+    kind = request.headers["content-type"]
+    message = message_from_bytes(f"Content-Type: {kind}\r\n\r\n".encode() + request.body)
+    assert message.get_content_type() == "multipart/form-data"
+    (part,) = message.get_payload()
+    assert (part.get_param("name", header="content-disposition"), part.get_content_type()) == (
+        "file", "application/json",
+    )  # fmt: skip
+    assert str(part.get_filename()).endswith(".json")
+    return json.loads(part.get_payload(decode=True))
 
 
 NOW_US = 1_795_413_600_000_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import urlsplit
 
 from adapters.bigcommerce.values import listing_id as bigcommerce_listing
@@ -14,13 +14,13 @@ from daemon.domain.channel import Facts, LevelSeen, ListingPage, OrderPage, Orde
 from daemon.domain.exchange import Request
 from daemon.domain.instants import Span
 from daemon.domain.observations import QUANTITY_MAX
-from daemon.domain.outcomes import Failure, Outcome
+from daemon.domain.outcomes import Failure, Outcome, OutcomeKind
 from daemon.outbound.message import outgoing
 from daemon.storage.codec import pack
 
 RECORDED = Path(__file__).parents[1] / "adapters"
 VERSION_MAX = 2**63 - 1
-KINDS = frozenset({"ok", "conflict", "superseded", "throttled", "transient", "permanent", "unknown"})
+KINDS = get_args(OutcomeKind)
 
 
 def units(value: object, least: int = 0) -> None:

@@ -11,7 +11,14 @@ from daemon.domain.channel import Adapter, Push, Webhook
 from daemon.domain.exchange import Request, Response
 from tests.fuzz import judges
 from tests.fuzz.target import Cut, Target, line
-from tests.fuzz.targets.webhooks import HASH_ADAPTER, SANDBOX_ADAPTER, SELLER_ADAPTER, STORE_ADAPTER, WORDS
+from tests.fuzz.targets.webhooks import (
+    HASH_ADAPTER,
+    MART_ADAPTER,
+    SANDBOX_ADAPTER,
+    SELLER_ADAPTER,
+    STORE_ADAPTER,
+    WORDS,
+)
 
 CALLS: Final = ("orders", "order", "listings", "levels", "push", "webhooks", "register", "again")
 STATUSES: Final = (200, 201, 204, 301, 304, 400, 401, 404, 408, 409, 413, 422, 425, 429, 500, 501, 503, 599)
@@ -55,7 +62,8 @@ def _start(adapter: Adapter, cut: Cut) -> tuple[str, Generator[Request, Response
         case "webhooks":
             return call, adapter.webhooks(), 0
         case _:
-            return call, adapter.register("order.updated", hook.url, hook if call == "again" else None), 0
+            topic = next(reversed(adapter.wanted_topics()), "order.updated")
+            return call, adapter.register(topic, hook.url, hook if call == "again" else None), 0
 
 
 def _converse(adapter: Adapter, base_url: str, data: bytes) -> tuple[str, Any]:
@@ -108,6 +116,26 @@ def ebay_answers(data: bytes) -> None:
         (told,) = order.lines
         assert is_line_key(order.order)
         assert order.order.endswith(f"-{told.line}")
+
+
+def walmart_answers(data: bytes) -> None:
+    """The same for Walmart, and for a feed that is followed; what is held is never more than what is taken."""
+    call, value = _converse(MART_ADAPTER, "https://mart.example", data)
+    for seen in getattr(value, "orders", ()) if call == "orders" else ():
+        for each in seen.lines:
+            assert 0 <= each.fulfilled <= each.ordered - each.cancelled
+    cut = Cut(data)
+    batch = [Push("SHIRT-M-RED", 9, None, 1), Push("MUG", 40, None, 1)]
+    talk = MART_ADAPTER.follow(batch, cut.text() or "F@1")
+    answers = _answers(cut)
+    try:
+        asked = next(talk)
+        for step in range(STEPS_MAX):
+            judges.request(asked, "https://mart.example")
+            asked = talk.send(answers[min(step, len(answers) - 1)])
+    except StopIteration as end:
+        judges.answered(end.value)
+        assert len(end.value) == len(batch)
 
 
 def _seeds(platform: str) -> Iterable[bytes]:
@@ -191,6 +219,19 @@ EBAY_WORDS: Final = (
     b"<LastModifiedTime>2026-08-05T12:00:05.250Z</LastModifiedTime>",
 )
 
+WALMART_WORDS: Final = (
+    b'{"list":{"meta":{"nextCursor":"?',
+    b'"elements":{"order":[{"purchaseOrderId":"1","orderLines":{"orderLine":[',
+    b'"orderLineStatuses":{"orderLineStatus":[{"status":"Acknowledged","statusQuantity":{"amount":"1"}}]}',
+    b'"orderLineQuantity":{"unitOfMeasurement":"EACH","amount":"2"}',
+    b'"statusDate":1785931198000',
+    b'"elements":{"inventories":[{"sku":"A","nodes":[{"inputQty":{"amount":9}',
+    b'"reservedQty":{"unit":"EACH","amount":2}',
+    b'"feedStatus":"PROCESSED","itemDetails":{"itemIngestionStatus":[{"sku":"MUG","ingestionStatus":"SUCCESS"',
+    b'{"errors":[{"code":"CONTENT_NOT_FOUND","category":"DATA"}]}',
+    b'{"feedId":"F@1"}',
+)
+
 TARGETS: Final = (
     Target(
         "sandbox_answers",
@@ -223,5 +264,13 @@ TARGETS: Final = (
         4_096,
         (*MORE_WORDS, *EBAY_WORDS),
         lambda: list(_seeds("ebay")),
+    ),
+    Target(
+        "walmart_answers",
+        walmart_answers,
+        "Walmart's answers, made hostile",
+        4_096,
+        (*MORE_WORDS, *WALMART_WORDS),
+        lambda: list(_seeds("walmart")),
     ),
 )

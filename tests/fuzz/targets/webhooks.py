@@ -9,6 +9,8 @@ from typing import Final
 from adapters.bigcommerce import PLATFORM as BIGCOMMERCE
 from adapters.ebay import PLATFORM as EBAY
 from adapters.sandbox import PLATFORM as SANDBOX
+from adapters.walmart import PLATFORM as WALMART
+from adapters.walmart.orders import is_order_id
 from adapters.woocommerce import PLATFORM as WOOCOMMERCE
 from daemon.domain.channel import Adapter, Delivery, Facts, Setup
 from tests.fuzz import judges
@@ -34,6 +36,11 @@ SELLER_ADAPTER: Final = EBAY.build(
         {"client_id": "app-1", "user_id": "seller-1", "alert_email": "ops@example.com"},
         {"client_secret": "cert-1", "refresh_token": "consent-1"},
         webhook_secrets=("verification_token-of-32-letters-or-more",),
+    )
+)
+MART_ADAPTER: Final = WALMART.build(
+    Setup(
+        "mart", "https://mart.example", secrets={"client_id": "i-1", "client_secret": "c-1"}, webhook_secrets=("w-1",)
     )
 )
 TOPICS: Final = (
@@ -116,6 +123,16 @@ def ebay_webhook(data: bytes) -> None:
     SELLER_ADAPTER.scheme.read(data.decode("latin-1"))  # type: ignore[union-attr]  # a PublicKeyScheme
 
 
+def walmart_webhook(data: bytes) -> None:
+    """The same for Walmart."""
+    facts = _read_twice(MART_ADAPTER, Delivery({}, data))
+    assert (facts.orders, facts.levels) == ((), ())
+    assert all(map(is_order_id, facts.refetch))
+    assert len(facts.topic) <= 64
+    if not facts.puzzle and not data.startswith(b'{"kept":'):
+        assert judges.strict_json(data), "understood, though it is no strict JSON"
+
+
 def bodies(platform: str) -> Iterable[tuple[int, bytes]]:
     """Place of the topic in `TOPICS`, and the body, of every webhook that the adapters' own tests keep."""
     for case in judges.recorded(platform, "webhooks"):
@@ -157,6 +174,14 @@ SELLER_HOSTILE: Final = (
     b'{"metadata":{"topic":"order\\n"},"notification":{"notificationId":"n"}}',
     b'{"kept":"ebay/1","topic":"ORDER_CONFIRMATION","identity":"n","look":true,"puzzle":""}',
 )
+MART_HOSTILE: Final = (
+    b'{"source":{"eventType":"ORDER_UPDATES","eventId":"\\ud800"},"payload":{"order":{"purchaseOrderId":"1/../2"}}}',
+    b'{"source":{"eventType":"ORDER_UPDATES","eventId":7},"payload":{"purchaseOrderId":99999999999999999999999}}',
+    b'{"source":{"eventType":["ORDER_UPDATES"]},"payload":null}',
+    b'{"source":{"eventType":"INVENTORY_OOS"},"payload":{"order":7}}',
+    b'{"kept":"walmart/1","topic":"ORDER_UPDATES","identity":"x","order":"../feeds","puzzle":""}',
+    b'{"kept":"walmart/1","topic":"INVENTORY_OOS","identity":"","order":"7","puzzle":"p"}',
+)
 WORDS: Final = (
     b'{"',
     b'":',
@@ -197,6 +222,8 @@ WORDS: Final = (
     b'"metadata":{"topic":"ORDER_CONFIRMATION"},',
     b'"notification":{"notificationId":"n",',
     b'"data":{"user":{"userId":"seller-1"}}',
+    b'"source":{"eventType":"ORDER_UPDATES","eventId":"',
+    b'"payload":{"order":{"purchaseOrderId":"',
 )
 
 TARGETS: Final = (
@@ -241,5 +268,13 @@ TARGETS: Final = (
         4_096,
         WORDS,
         lambda: [*(body for _, body in bodies("ebay")), *SELLER_HOSTILE, *HOSTILE],
+    ),
+    Target(
+        "walmart_webhook",
+        walmart_webhook,
+        "the Walmart adapter's reading of a notification",
+        4_096,
+        WORDS,
+        lambda: [*(body for _, body in bodies("walmart")), *MART_HOSTILE, *HOSTILE],
     ),
 )
