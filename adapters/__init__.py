@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from adapters import bigcommerce, ebay, sandbox, shopify, walmart, woocommerce
+from adapters import bigcommerce, ebay, sandbox, shopify, tiktok_shop, walmart, woocommerce
 from daemon.domain.channel import Platform
 
 PLATFORMS: Final[dict[str, Platform]] = {
@@ -14,6 +14,7 @@ PLATFORMS: Final[dict[str, Platform]] = {
         ebay.PLATFORM,
         sandbox.PLATFORM,
         shopify.PLATFORM,
+        tiktok_shop.PLATFORM,
         walmart.PLATFORM,
         woocommerce.PLATFORM,
     )
