@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from adapters.tiktok_shop.adapter import build
-from adapters.tiktok_shop.settings import API, OPTIONS
+from adapters.tiktok_shop.settings import API, OPTIONS, problems
 from daemon.domain.channel import Platform
 
 __all__ = ["PLATFORM"]
@@ -13,5 +13,6 @@ PLATFORM = Platform(
     build=build,
     options=OPTIONS,
     needs_base_url=False,
+    problems=problems,
     default_base_url=API,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from attrs import define, evolve
 
@@ -123,7 +124,7 @@ def build(setup: Setup) -> TikTokShop:
         warehouse=options.get("warehouse", ""),
     )
     return TikTokShop(
-        shop, inbound.scheme(shop.app_key), _traits(setup), (settings.auth_host(setup),), shop.tokens()
+        shop, inbound.scheme(shop.app_key), _traits(setup), (urlsplit(shop.auth_url).netloc,), shop.tokens()
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Set
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -27,33 +28,44 @@ _ID: Final = re.compile(r"[0-9]{1,30}")
 _VISIBLE: Final = re.compile(r"[\x21-\x7e]{1,500}")
 
 
+def problems(options: Mapping[str, str], secrets: Set[str]) -> Mapping[str, str]:
+    """By key, what is wrong with the options (`secrets` are only names, and their absence is told elsewhere)."""
+    del secrets
+    found: dict[str, str] = {}
+    for name in ("shop_id", "warehouse"):
+        if name in options and not _ID.fullmatch(options[name]):
+            found[name] = "write the number that TikTok Shop gives it"
+    for name in ("app_key", "shop_cipher"):
+        if name in options and not _VISIBLE.fullmatch(options[name]):
+            found[name] = "write it as TikTok Shop shows it, without blanks"
+    if "auth_url" in options and not _is_address(options["auth_url"]):
+        found["auth_url"] = "write https:// and a host"
+    return found
+
+
 def check(setup: Setup) -> None:
     """Raises `ValueError` with a sentence for what cannot work."""
     options, secrets = setup.options, setup.secrets
     if not options.get("app_key") or not secrets.get("app_secret") or not secrets.get("refresh_token"):
         raise ValueError("a TikTok Shop channel needs app_key, app_secret and refresh_token")
-    for name in ("shop_id", "warehouse"):
-        if name in options and not _ID.fullmatch(options[name]):
-            raise ValueError(f"{name}: write the number that TikTok Shop gives it")
-    for name in ("app_key", "shop_cipher"):
-        if name in options and not _VISIBLE.fullmatch(options[name]):
-            raise ValueError(f"{name}: write it as TikTok Shop shows it, without blanks")
+    for key, sentence in problems(options, secrets.keys()).items():
+        raise ValueError(f"{key}: {sentence}")
     if setup.webhook_secrets and secrets["app_secret"] not in setup.webhook_secrets:
         # A webhook that we refuse counts as taken there (§7, trap 5): it would never come again.
         raise ValueError("webhook_secrets: TikTok Shop signs webhooks with the app secret, so it must be one of them")
-    auth_host(setup)
-
-
-def auth_host(setup: Setup) -> str:
-    """`host` or `host:port` of where tokens are asked for. Raises `ValueError` with a sentence."""
-    url = setup.options.get("auth_url", AUTH)
-    parts = urlsplit(url)
-    plain = parts.scheme == "http" and setup.base_url.startswith("http://")
-    if not parts.hostname or not (parts.scheme == "https" or plain) or parts.query or parts.fragment or "@" in url:
-        raise ValueError("auth_url: write https:// and a host")
-    return parts.netloc
 
 
 def auth_url(setup: Setup) -> str:
     """Where tokens are asked for, without a slash at its end."""
     return setup.options.get("auth_url", AUTH).rstrip("/")
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        loopback = parts.hostname in ("127.0.0.1", "::1", "localhost")
+        plain = parts.scheme == "http" and loopback and parts.port is not None
+    except ValueError:
+        return False
+    within = not parts.query and not parts.fragment and "@" not in url and _VISIBLE.fullmatch(url) is not None
+    return bool(parts.hostname) and within and (parts.scheme == "https" or plain)

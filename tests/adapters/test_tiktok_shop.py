@@ -290,6 +290,8 @@ def test_a_channel_needs_no_more_than_its_keys_and_what_is_missing_is_said_by_it
         cut = re.sub(rf"\n    {key}: .*", "", CONFIG)
         with pytest.raises(Exception, match=rf"channels.tiktok.{key}: this key is missing"):
             read_config(cut, {}, {"tiktok_shop": PLATFORM})
+    with pytest.raises(Exception, match=r"channels.tiktok.warehouse: write the number"):
+        read_config(CONFIG + "    warehouse: north\n", {}, {"tiktok_shop": PLATFORM})
 
 
 def test_secrets_never_show() -> None:
