@@ -75,6 +75,11 @@ class Event(Enum):
     PUSH_DOUBTED = "push.doubted", _WARNING, "it may have been done; the listing is read back before it counts"
     PUSH_SPLIT = "push.split", _INFO, "a rejected batch is halved to find the bad row"
     PUSH_DEAD = "push.dead", _ERROR, "given up; it is a dead letter with its cause and next action"
+    PUSH_NOT_DONE = (
+        "push.not_done",
+        _WARNING,
+        "it was acknowledged, but the listing does not show it, nor do sales explain",
+    )
     READ_BACK = "push.read_back", _INFO, "a doubted level was read at the channel"
     DRIFT_FOUND = (
         "drift.found",

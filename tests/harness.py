@@ -85,7 +85,7 @@ class TwinChannel:
     def view(self) -> ChannelView:
         return ChannelView(
             name=self.name, platform="sandbox", state="paused" if self.paused else "live", breaker="closed",
-            push_lag=self.push_lag, webhook_lag=NO_LAG, commit_lag=NO_LAG, write_window=NO_LAG,
+            push_lag=self.push_lag, webhook_lag=NO_LAG, commit_lag=NO_LAG, visible_lag=NO_LAG, write_window=NO_LAG,
             pending=0, in_flight=0, dead=0,
             watermark_us=self.watermark_us, clock_offset_ms=(-1.5, 2.5), last_error="", pushes=3, polls=2, webhooks=1,
             captures=self.captures, blind_since_us=self.blind_since_us,

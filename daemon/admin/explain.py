@@ -159,6 +159,7 @@ def _listing(inside: Inside, state: Sku, slot: Slot, channels: Channels, recent:
             *_wish(slot, wish, rules, frozen=frozen, doubted=doubted),
             *_waits(slot, channels, now_us),
             *(_drifted(drift) if drift else ()),
+            *_distrusted(slot, channels),
         ],
         "generation": slot.generation,
         "attempts": slot.attempt,
@@ -217,6 +218,16 @@ def _waits(slot: Slot, channels: Channels, now_us: int) -> list[str]:
             "not be sold twice"
         )
     return said or ["there is nothing to do" if slot.belief == slot.desired else "it is pushed next"]
+
+
+def _distrusted(slot: Slot, channels: Channels) -> list[str]:
+    view = channels.view(slot.channel)
+    if view is None or view.trust == "trusted":
+        return []
+    since = when(view.trust_since_us) or "a while ago"
+    if view.trust == "downgraded":
+        return [f"{slot.channel} acknowledged what it did not do: its acknowledgements are read back since {since}"]
+    return [f"{slot.channel} acknowledged what it did not do: many of its pushes are read back since {since}"]
 
 
 def _changed(record: Record, slot: Slot) -> bool:

@@ -71,6 +71,7 @@ def channel_view(view: ChannelView) -> Json:
         "push_lag_ms": lag_view(view.push_lag),
         "webhook_lag_ms": lag_view(view.webhook_lag),
         "commit_lag_ms": lag_view(view.commit_lag),
+        "visible_lag_ms": lag_view(view.visible_lag),
         "write_window_ms": None if view.compare_and_set else lag_view(view.write_window),
         "pending": view.pending,
         "in_flight": view.in_flight,
@@ -81,6 +82,8 @@ def channel_view(view: ChannelView) -> Json:
         "pushes": view.pushes,
         "polls": view.polls,
         "webhooks": view.webhooks,
+        "acknowledgements": view.trust,
+        "acknowledgements_since": when(view.trust_since_us),
         "webhooks_silent_since": when(view.blind_since_us),
         "webhook_capture": [
             {"topic": topic, "hour": capture_view(hour), "day": capture_view(day)}

@@ -12,6 +12,7 @@ from daemon.actors.registry import Registry
 from daemon.domain.channel import Webhook
 from daemon.domain.gaps import Capture
 from daemon.domain.policy import Policy
+from daemon.domain.trust import Trust
 from daemon.ingress.masses import Decision, MassHold
 from daemon.storage.alarms import Alarms
 from daemon.storage.dead_letters import DeadLetters
@@ -44,6 +45,8 @@ class ChannelView:
     """From the event (channel's clock, put on ours) to its receipt."""
     commit_lag: Lag
     """From receipt to durable."""
+    visible_lag: Lag
+    """From the acknowledged push to when a reading shows it, of the sample that is read back."""
     write_window: Lag
     """From reading a listing to having written it, where the channel cannot compare: what it sells meanwhile shows in
     its order feed alone."""
@@ -66,6 +69,9 @@ class ChannelView:
     """The channel itself refuses a push over a sale we have not heard of: raises need not wait for its feed."""
     captures: Mapping[str, tuple[Capture, Capture]] = field(factory=dict)
     """By webhook topic that tells of orders: how much of what the order feed showed it told; last hour, last day."""
+    trust: Trust = "trusted"
+    """How far its acknowledgements are believed."""
+    trust_since_us: int = 0
     blind_since_us: int = 0
     """Its webhooks are silent since then; 0 while they are not."""
 

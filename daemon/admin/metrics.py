@@ -18,12 +18,14 @@ from daemon.storage.alarms import Alarm
 
 OPEN_METRICS: Final[str] = CONTENT_TYPE_LATEST
 STATES: Final = ("live", "paused", "down", "throttled")
+TRUST: Final = ("trusted", "doubted", "downgraded")
 BREAKERS: Final = ("closed", "open", "half_open")
 
 _LAGS: Final = {
     "push_lag": "From the wish to the acknowledged push.",
     "webhook_lag": "From the event at the channel to its receipt.",
     "commit_lag": "From receipt to durable.",
+    "visible_lag": "From the acknowledged push to when a reading shows it.",
     "write_window": "From reading a listing to having written it, where the channel cannot compare.",
 }
 
@@ -131,6 +133,8 @@ def _channels(views: list[ChannelView]) -> Iterator[Metric]:
         yield _each_gauge(f"channel_{name}", help_text, {view.name: getattr(view, name) for view in views})
     seen = {view.name: view.watermark_us / 1e6 for view in views if view.watermark_us}
     yield _each_gauge("channel_orders_seen_seconds", "Every order up to here (since 1970) is absorbed.", seen)
+    trust = {view.name: view.trust for view in views}
+    yield _states("channel_acknowledgements", "How far a channel's acknowledgements are believed.", TRUST, trust)
     silent = {view.name: float(bool(view.blind_since_us)) for view in views}
     yield _each_gauge("channel_webhooks_silent", "1 while the channel's webhooks tell nothing.", silent)
     yield from _captures(views)

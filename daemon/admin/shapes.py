@@ -11,6 +11,7 @@ from typing import Literal
 from msgspec import UNSET, Struct, UnsetType
 
 from daemon.domain.slot import SlotState
+from daemon.domain.trust import Trust
 from daemon.storage.alarms import Condition
 from daemon.storage.dead_letters import DeadKind
 
@@ -266,6 +267,7 @@ class ChannelState(Shape, frozen=True):
     push_lag_ms: LagFigures
     webhook_lag_ms: LagFigures
     commit_lag_ms: LagFigures
+    visible_lag_ms: LagFigures
     write_window_ms: LagFigures | None
     pending: int
     in_flight: int
@@ -276,6 +278,8 @@ class ChannelState(Shape, frozen=True):
     pushes: int
     polls: int
     webhooks: int
+    acknowledgements: Trust
+    acknowledgements_since: Moment
     webhooks_silent_since: Moment
     webhook_capture: list[TopicCapture]
     swept: int

@@ -22,6 +22,7 @@ from daemon.domain.exchange import Reply, Request
 from daemon.domain.queues import Queue
 from daemon.domain.signatures import PublicKeyScheme, Scheme, names_url, unusable
 from daemon.domain.sku import Message
+from daemon.domain.slot import Slot
 from daemon.events import Event
 from daemon.ingress.catalogue import Catalogue, FirstCounts
 from daemon.ingress.filterprobe import FilterProbe
@@ -37,6 +38,7 @@ from daemon.ingress.sweep import Sweeper
 from daemon.outbound.account import Account
 from daemon.outbound.budget import Budget
 from daemon.outbound.dispatcher import Dispatcher
+from daemon.outbound.promises import Promises
 from daemon.ports import HttpPort, HttpTarget, Ports
 from daemon.storage.alarms import Alarms
 from daemon.storage.codec import Cause, pack
@@ -177,9 +179,18 @@ def _channel(
         lambda: hooks.blind or bool(reader and reader.broken),
     )  # fmt: skip
     reader = _queue_reader(parts, config, account, intake, queue) if queue is not None else None
+
+    def slot_of(sku: str, listing: str) -> Slot | None:
+        state = registry.peek(sku)
+        return state.slots.get((name, listing)) if state else None
+
+    promises = Promises(
+        account, parts.alarms, parts.store.now_us, slot_of, parts.ports.rng,
+        parts.watch.of(name).visible_lag.add, parts.watch.lied,
+    )  # fmt: skip
     dispatcher = Dispatcher(
         account, parts.outbox, parts.store, parts.dead_letters, poller, deliver, parts.watch, parts.ports.rng,
-        registry.shares, registry.halted.__contains__,
+        registry.shares, registry.halted.__contains__, promises,
     )  # fmt: skip
     masses = Masses(
         name, config.sweep.mass_change, registry, parts.store, parts.alarms, poller.absorb,
@@ -192,7 +203,8 @@ def _channel(
     parts.watch.sweepers[name], parts.watch.masses[name] = sweeper, masses
     channel = Channel(
         name, config.adapter, account, intake, poller, catalogue, sweeper, masses, dispatcher, subscriptions, hooks,
-        FilterProbe(account, parts.alarms), lane, parts.watch.of(name), telemetry, parts.store.now_us, reader,
+        promises, FilterProbe(account, parts.alarms), lane, parts.watch.of(name), telemetry, parts.store.now_us,
+        reader,
     )  # fmt: skip
     account.notice = channel.notice
 

@@ -23,6 +23,7 @@ from daemon.ingress.subscriptions import Subscriptions
 from daemon.ingress.sweep import Sweeper
 from daemon.outbound.account import Account
 from daemon.outbound.dispatcher import Dispatcher
+from daemon.outbound.promises import Promises
 from daemon.storage.outbox import Lane
 from daemon.telemetry import Telemetry
 
@@ -42,6 +43,7 @@ class Channel:
     dispatcher: Dispatcher
     subscriptions: Subscriptions
     hooks: HookWatch
+    promises: Promises
     probe: FilterProbe
     lane: Lane
     figures: ChannelFigures
@@ -69,6 +71,7 @@ class Channel:
             push_lag=self.figures.push_lag.lag(),
             webhook_lag=self.figures.webhook_lag.lag(),
             commit_lag=self.figures.commit_lag.lag(),
+            visible_lag=self.figures.visible_lag.lag(),
             write_window=self.figures.write_window.lag(),
             pending=len(slots) - dead - flying,
             in_flight=flying,
@@ -80,6 +83,8 @@ class Channel:
             polls=self.poller.polls,
             webhooks=self.figures.webhooks,
             captures=self.hooks.captures(),
+            trust=self.promises.judge.trust,
+            trust_since_us=self.promises.judge.since_us,
             blind_since_us=self.hooks.gaps.blind_since_us(),
             swept=self.sweeper.reads,
             sweep_rounds=self.sweeper.rounds,

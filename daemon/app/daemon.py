@@ -207,6 +207,7 @@ class Daemon:
                 "dispatcher": channel.dispatcher.run,
                 "subscriptions": channel.subscriptions.run,
                 "webhook watch": channel.hooks.run,
+                "promises": channel.promises.run,
                 "order filter": channel.probe.run,
             }
             if channel.queue is not None:

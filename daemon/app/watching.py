@@ -45,6 +45,7 @@ COUNTED: dict[str, Event] = {
     "drifts": Event.DRIFT_FOUND,
     "drifts_explained": Event.DRIFT_EXPLAINED,
     "mass_holds": Event.MASS_HELD,
+    "push_lies": Event.PUSH_NOT_DONE,
 }
 
 
@@ -71,6 +72,7 @@ class ChannelFigures:
     push_lag: LagWindow = field(factory=LagWindow)
     webhook_lag: LagWindow = field(factory=LagWindow)
     commit_lag: LagWindow = field(factory=LagWindow)
+    visible_lag: LagWindow = field(factory=LagWindow)
     write_window: LagWindow = field(factory=LagWindow)
     """Between reading and writing a listing of a channel that cannot compare: a sale in it shows in its order feed
     alone."""
@@ -288,6 +290,11 @@ class Watch:
         """A channel without compare-and-set was read, and written `window_us` later: what it sold between was seen by
         neither."""
         self.of(channel).write_window.add(window_us)
+
+    def lied(self, slot: Slot, shown: int) -> None:
+        """A push was acknowledged and not done; `shown` instead, -1 where something newer is known by now."""
+        fields: dict[str, Any] = {"wanted": slot.sent_level} | ({"shown": shown} if shown >= 0 else {})
+        self.telemetry.event(Event.PUSH_NOT_DONE, channel=slot.channel, sku=slot.sku, listing=slot.listing, **fields)
 
     def read_back(self, slot: Slot, seen: LevelSeen | None) -> None:
         """A listing was read back."""

@@ -15,10 +15,10 @@ PIPE_COLUMNS: Final = 200
 """Width where nobody tells one: nothing a script reads should be cut at 80."""
 
 STYLES: Final = {
-    "settled": "green", "live": "green", "closed": "green", "yes": "green", "active": "green",
+    "settled": "green", "live": "green", "trusted": "green", "closed": "green", "yes": "green", "active": "green",
     "pending": "yellow", "in_flight": "yellow", "held": "yellow", "paused": "yellow", "throttled": "yellow",
     "half_open": "yellow", "dead": "bold red", "down": "bold red", "open": "bold red", "no": "bold red",
-    "disabled": "bold red", "missing": "bold red",
+    "disabled": "bold red", "missing": "bold red", "doubted": "yellow", "downgraded": "bold red",
 }  # fmt: skip
 
 # What would move the cursor, colour the screen or reverse the text: names come from channels, not from us.
@@ -91,7 +91,7 @@ def status(document: Any) -> Group:
     if storage["trouble"]:
         lines.append(f"STORAGE: {storage['trouble']}")
     lines += [f"QUARANTINED {sku}: {reason}" for sku, reason in document["quarantined"].items()]
-    return Group(sentences(lines), "", channels({"channels": document["channels"].values()}))
+    return Group(sentences(lines), "", *_channels(document["channels"].values()))
 
 
 def _alarms(alarms: Sequence[Any]) -> list[str]:
@@ -106,10 +106,41 @@ def _alarms(alarms: Sequence[Any]) -> list[str]:
     return [*lines, ""] if lines else []
 
 
-def channels(document: Any) -> Table:
+def channels(document: Any) -> Group:
     """`onhand channels`."""
+    return Group(*_channels(document["channels"]))
+
+
+def _channels(channels: Iterable[Any]) -> list[Any]:
+    rows = list(channels)
+    return [_states(rows), "", _lags(rows)]
+
+
+SPANS: Final = {
+    "webhook_lag_ms": "event to receipt",
+    "commit_lag_ms": "receipt to commit",
+    "push_lag_ms": "commit to acknowledgement",
+    "visible_lag_ms": "acknowledgement to visible",
+}
+"""The four spans between a sale at one channel and the level at another, in their order."""
+
+
+def _lags(channels: Iterable[Any]) -> Table:
+    return table(
+        ("channel", "span", "#p50 ms", "#p95", "#p99", "#measured"),
+        (
+            (each["name"], words, *(each[span][figure] for figure in ("p50", "p95", "p99", "count")))
+            for each in channels
+            for span, words in SPANS.items()
+            if each[span]["count"]
+        ),
+        "how long it takes",
+    )
+
+
+def _states(channels: Iterable[Any]) -> Table:
     columns = (
-        "channel", "platform", "state", "breaker", "#push ms p50", "#p99", "#webhook ms p50", "#p99",
+        "channel", "platform", "state", "breaker", "acknowledgements",
         "webhooks told", "#waiting", "#in flight", "#dead", "orders seen until", "last error",
     )  # fmt: skip
     return table(
@@ -117,12 +148,10 @@ def channels(document: Any) -> Table:
         (
             (
                 each["name"], each["platform"], each["state"], each["breaker"],
-                each["push_lag_ms"]["p50"], each["push_lag_ms"]["p99"],
-                each["webhook_lag_ms"]["p50"], each["webhook_lag_ms"]["p99"],
-                _capture(each), each["pending"], each["in_flight"], each["dead"],
+                each["acknowledgements"], _capture(each), each["pending"], each["in_flight"], each["dead"],
                 clock(each["orders_seen_until"]), each["last_error"],
             )
-            for each in document["channels"]
+            for each in channels
         ),
     )  # fmt: skip
 

@@ -25,6 +25,7 @@ from daemon.domain.sku import Confirmed, Doubted, Failed, Message, ReadBack, Sen
 from daemon.domain.slot import Slot
 from daemon.outbound.account import Account
 from daemon.outbound.jobs import followed
+from daemon.outbound.promises import Promises
 from daemon.storage.dead_letters import DeadLetters
 from daemon.storage.outbox import Outbox, SlotKey, Work
 from daemon.storage.store import Store
@@ -81,6 +82,8 @@ class Claim:
     sent_us: int
     life_us: int = 0
     """So long it may still be applied if nobody answers."""
+    read_us: int = 0
+    """It was acknowledged, is of the sample that its channel is held to, and read back then; 0: it is not."""
 
     def push(self) -> Push:
         """What the adapter must know of it."""
@@ -112,6 +115,8 @@ class Dispatcher:
     """Is this SKU a kit, or a component of one?"""
     halted: Callable[[str], bool] = lambda sku: False  # noqa: ARG005 - a silent default
     """May nothing be called for this SKU, because what comes of it cannot be applied?"""
+    promises: Promises | None = None
+    """Holds the channel to its acknowledgements; None: they are believed."""
     _busy: set[SlotKey] = field(factory=set)
     _calls: trio.Semaphore = field(init=False)
     _jobs: trio.Nursery | None = None
@@ -406,6 +411,15 @@ class Dispatcher:
             self._jobs.start_soon(self._follow, jobs, sent_us)
         if messages:
             await self.deliver(messages, "push")
+        claims = [claim for claim, outcome in answered if outcome.kind != "accepted"]
+        for claim, (_, message) in zip(claims, messages, strict=True):
+            self._given(claim, message)
+
+    def _given(self, claim: Claim, message: Message) -> None:
+        """A push was acknowledged, and the slot knows."""
+        if self.promises and isinstance(message, Confirmed) and message.level == claim.sent.level:
+            sent = claim.sent
+            self.promises.given(claim.slot.sku, sent.listing, sent.level, sent.believed, claim.read_us)
 
     async def _follow(self, jobs: list[tuple[Claim, Outcome]], sent_us: int) -> None:
         """Their listings stay in flight until the channel has decided. Where we end first, nothing is lost: the next
@@ -424,8 +438,11 @@ class Dispatcher:
             self.watcher.answered(slot, sent, outcome, dead_letter=0)
             self.dead_letters.pushed(sent.channel, sent.listing)
             level = sent.level if outcome.level is None else outcome.level
-            look_us = now_us + int(self.account.adapter.traits.read_back_s * SECOND_US)
-            return Confirmed(*where, level, Instant(at, outcome.own), look_us if look_us > now_us else 0)
+            read_us = self.promises.read_at_us(slot.sku, sent.listing, now_us) if self.promises else 0
+            usual_us = now_us + int(self.account.adapter.traits.read_back_s * SECOND_US)
+            look_us = max(read_us, usual_us) if usual_us > now_us else read_us
+            claim.read_us = look_us if read_us else 0
+            return Confirmed(*where, level, Instant(at, outcome.own), look_us)
         if outcome.kind == "superseded":
             self.watcher.answered(slot, sent, outcome, dead_letter=0)
             return Doubted(*where, outcome.reason, now_us, 0)
@@ -470,6 +487,7 @@ class Dispatcher:
     async def _conclude(self, slots: list[Slot], look: Look) -> None:
         """Take what was read as evidence, once every order up to then is absorbed."""
         answer = look.answer
+        before = {_key(slot): slot.belief for slot in self._present(list(map(_key, slots)))}
         if isinstance(answer, (NoAnswer, Failure)) or not await self._explainable(look):
             self._postpone(slots, answer)
             return
@@ -489,6 +507,8 @@ class Dispatcher:
             self.watcher.read_back(slot, level)
             seller_sku = _other_sku(level, slot)
             shown = level.level if level else None
+            if self.promises and (current := self._present([_key(slot)])):
+                self.promises.read(current[0], shown, before.get(_key(slot)), look.asked_us)
             messages.append((slot.sku, ReadBack(slot.channel, slot.listing, shown, at, seller_sku)))
         await self.deliver(messages, "readback")
 

@@ -162,13 +162,20 @@ class Pushing:
             if isinstance(reply, Response) and reply.status == 200:
                 rows = msgspec.json.decode(reply.body)["items"]
                 told = looked & {(front.name, row["listing"]) for row in rows if row["quantity"] is not None}
-                self.lied -= told
+                self.lied -= {where for where in told if not self._watched(life, where)}
                 self.looked_us.update(dict.fromkeys(told, reply.sent_us))
         if isinstance(reply, Response) and reply.status in (429, 503) and "retry-after" in reply.headers:
             wait_s = float(reply.headers["retry-after"]) if reply.headers["retry-after"].isdigit() else 0.0
             number, until = self.quiet_until.get(front.name, (0, 0.0))
             known = until if number == life.number else 0.0  # a new life has not heard what an older one was told
             self.quiet_until[front.name] = (life.number, max(known, trio.current_time() + wait_s))
+
+    def _watched(self, life: Life, where: Where) -> bool:
+        """Is the listing to be read back later than now? Who looks before that draws no conclusion yet."""
+        sku = self.oracle.fronts[where[0]].front.store.shop.listings[where[1]].sku
+        state = life.daemon.parts.registry.peek(sku) if life.daemon else None
+        slot = state.slots.get(where) if state else None
+        return slot is not None and slot.recheck_us > self.oracle.world.now_us()
 
     # -- writes --
 
