@@ -41,11 +41,14 @@ TRAITS = Traits(
     catalogue_interval_s=21_600.0,
     registers_webhooks=True,
     webhooks_late_s=900.0,
+    returns_unsure=True,
 )
 """An order may be two minutes late in the feed, and pages of a moving set may skip one: hence the lag, and the
 overlap (ebay.md §4). Inventory takes 2 000 000 calls a day, 23 a second, and each SKU takes one of its own for
 its offers: hence the rate, and a whole catalogue but four times a day. Trading takes 5000 a day, each poll two
-of them (§6). Notifications come after minutes: a median of 364 s was seen (§2.1)."""
+of them (§6). Notifications come after minutes: a median of 364 s was seen (§2.1). A
+cancelled order does not by itself put its units back into the listing, but whoever cancels may have them put back
+(§3; from memory): so the listing is read."""
 
 TRADING_CALLS = 5_000
 TRADING_PART = 0.9

@@ -102,8 +102,9 @@ def assemble(
     watch = Watch(telemetry, ports.wall_us)
     alarms = Alarms(store, watch.alarm_began, watch.alarm_ended)
     policies = {
-        name: evolve(channel.policy, adds_held=adapters[name].traits.includes_held)
+        name: evolve(channel.policy, adds_held=traits.includes_held, returns_unsure=traits.returns_unsure)
         for name, channel in config.channels.items()
+        for traits in (adapters[name].traits,)
     }
     limits = config.limits
     registry = Registry(

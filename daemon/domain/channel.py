@@ -166,6 +166,8 @@ class Traits:
     empty_answers: the platform wants its webhooks answered without a body
     includes_held: a level is what may be sold and, with it, what was sold there and is not sent yet: the channel
       takes its open orders off by itself. So its sales do not move the level, and sending does
+    returns_unsure: units that a cancellation gives back may, or may not, come back by themselves to the level that
+      the channel shows: the listing is read to know
     read_back_s: a push that was acknowledged is read back so much later, because the channel does not always do what
       it acknowledges; 0: it does
     lookback_s: how far back the very first poll reaches
@@ -189,6 +191,7 @@ class Traits:
     job_life_s: float = 3600.0
     empty_answers: bool = False
     includes_held: bool = False
+    returns_unsure: bool = False
     read_back_s: float = 0.0
     lookback_s: float = 3 * 86_400.0
     bulk_from: int = 0

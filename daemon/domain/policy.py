@@ -18,7 +18,8 @@ class Policy:
     buffer: units kept back · share: part of what is left that the channel may show, 0 < share <= 1 ·
     cap: most it may show (None: no cap) · drift: what becomes of a level that is not ours ·
     adds_held: the channel takes its own open orders off what it is told (`Traits.includes_held`), so what is told
-    is the level to show and, beyond every rule, the units that it sold and that are not sent yet
+    is the level to show and, beyond every rule, the units that it sold and that are not sent yet ·
+    returns_unsure: nobody knows whether what is cancelled comes back to the level (`Traits.returns_unsure`)
     """
 
     buffer: int = field(default=0, validator=validators.ge(0))
@@ -26,6 +27,7 @@ class Policy:
     cap: int | None = field(default=None, validator=validators.optional(validators.ge(0)))
     drift: DriftRule = "correct"
     adds_held: bool = False
+    returns_unsure: bool = False
 
 
 def level(available: int | None, policy: Policy, held: int = 0) -> int | None:

@@ -225,7 +225,8 @@ class Sku:
         if isinstance(seen, OrderLine) and applied.line_before != applied.line_after and seen.kit in ("", seen.sku):
             policy = policy_of(seen.channel)
             if policy is None or not policy.adds_held:
-                self._touch((seen.channel, seen.order, seen.line), seen, now_us)
+                unsure = policy is not None and policy.returns_unsure and applied.gave_back
+                self._touch((seen.channel, seen.order, seen.line), seen, now_us, unsure=unsure)
         self._wish(now_us, policy_of)
         changed = applied.verdict != "conflict" or applied.line_before != applied.line_after
         return Step(
@@ -233,15 +234,17 @@ class Sku:
             ambiguous=self.stock.ambiguous > unclear,
         )  # fmt: skip
 
-    def _touch(self, key: LineKey, seen: OrderLine, now_us: int) -> None:
+    def _touch(self, key: LineKey, seen: OrderLine, now_us: int, *, unsure: bool = False) -> None:
+        """A line of a channel moved the level that it shows there. unsure: perhaps it did."""
         mine = [slot for slot in self.slots.values() if slot.channel == seen.channel]
         # A listing without a level of its own (a variation whose parent holds the stock) moves the one that has.
         shown = [slot for slot in mine if slot.base is not None]
         named = [slot for slot in shown if slot.listing == seen.listing] or shown
-        if len(named) == 1:
+        if len(named) == 1 and not unsure:
             named[0].touch(key, self.stock.lines, now_us)
         else:
-            # One SKU under several listings of a channel, and no word about which one sold: look at them all.
+            # One SKU under several listings of a channel, and no word about which one sold: look at them all. And
+            # what was given back is perhaps there again, perhaps not.
             for slot in named:
                 slot.unplaced = True
                 slot.ask_recheck(now_us)

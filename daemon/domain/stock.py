@@ -87,6 +87,14 @@ class Applied:
     line_before: Line | None = None
     line_after: Line | None = None
 
+    @property
+    def gave_back(self) -> bool:
+        """Does the line take less than it did, or than it was ordered, before anybody told us of it?"""
+        if self.line_after is None:
+            return False
+        now = self.line_after.now()
+        return now.taken < (self.line_before.now().taken if self.line_before else now.ordered)
+
 
 @define
 class Stock:
