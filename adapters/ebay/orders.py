@@ -93,15 +93,13 @@ def _read_unpaid(api: Api, place: _Place, since_ms: int) -> Exchange[OrderPage |
     root = yield from trading.opened(api, response)
     if isinstance(root, Failure):
         return root if place.again else OrderPage((), str(_Place("r", True, since_ms)), 0)
-    found = trading.read_page(root)
-    # A purchase that has not changed since is known; with it, "since" would mean nothing.
-    fresh = tuple(order for order in found.orders if order.updated.hi >= since_ms * _MS)
+    found = trading.read_page(root, since_ms * _MS)
     if found.more:
         following = str(place._replace(at=number + 1))
     else:
         following = _behind(place, since_ms, (found.now_us - trading.MARGIN_US) // _MS)
-    high_water = max((order.updated.lo for order in fresh), default=0)
-    return OrderPage(fresh, following, high_water, found.puzzles)
+    high_water = max((order.updated.lo for order in found.orders), default=0)
+    return OrderPage(found.orders, following, high_water, found.puzzles)
 
 
 def _behind(place: _Place, since_ms: int, until_ms: int) -> str:

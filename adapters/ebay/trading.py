@@ -38,12 +38,11 @@ _FREED = ("Cancelled", "Inactive")
 
 @frozen
 class TradingPage:
-    """A page of GetOrders: what is not paid, or was given up unpaid; eBay's clock; and the newest stamp on it."""
+    """A page of GetOrders: what is not paid, or was given up unpaid, and has changed since; and eBay's clock."""
 
     orders: tuple[OrderSeen, ...]
     puzzles: tuple[str, ...]
     now_us: int
-    high_water_us: int
     more: bool
 
 
@@ -108,18 +107,19 @@ def opened(api: Api, response: Response) -> Exchange[ET.Element | Failure]:
     return Failure(Outcome("transient" if system else "permanent", reason))
 
 
-def read_page(root: ET.Element) -> TradingPage:
-    """What a GetOrders answer tells. Orders that are paid, or being paid for, are the Fulfillment API's to tell."""
+def read_page(root: ET.Element, since_us: int) -> TradingPage:
+    """What a GetOrders answer tells. Orders that are paid, or being paid for, the Fulfillment API tells of; those
+    that have not changed since are known: with them, "since" would mean nothing."""
     now = _moment(root, "Timestamp")
     orders: list[OrderSeen] = []
     puzzles: list[str] = []
-    high_water = 0
     for order in _all(_part(root, "OrderArray"), "Order"):
-        stamped = _modified(order)
-        high_water = max(high_water, stamped.lo if stamped else 0)
         if is_paid(order):
             continue
         for line in _all(_part(order, "TransactionArray"), "Transaction"):
+            changed_at = _modified(order, line)
+            if changed_at is not None and changed_at.hi < since_us:
+                continue
             try:
                 seen = _unpaid(order, line)
             except UnreadableError as exc:
@@ -128,7 +128,7 @@ def read_page(root: ET.Element) -> TradingPage:
             if seen is not None:
                 orders.append(seen)
     more = _text(root, "HasMoreOrders") == "true"
-    return TradingPage(tuple(orders), tuple(puzzles), now.lo if now else 0, high_water, more)
+    return TradingPage(tuple(orders), tuple(puzzles), now.lo if now else 0, more)
 
 
 def orders_in(root: ET.Element) -> list[ET.Element]:

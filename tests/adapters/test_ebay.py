@@ -27,6 +27,7 @@ from daemon.domain.instants import SECOND_US
 from daemon.domain.outcomes import Failure, Outcome
 from daemon.domain.policy import Policy
 from daemon.domain.signatures import KeyedSignature, Notice, PublicKey, PublicKeyScheme
+from daemon.ingress.filterprobe import FilterProbe
 from daemon.ingress.public_keys import PublicKeys
 from daemon.ingress.signature import answer_challenge
 from daemon.outbound.account import Account
@@ -372,10 +373,43 @@ def test_a_time_to_come_gives_an_empty_feed_that_ends() -> None:
     assert (len(pages), len(pages[0].orders)) == (1, 1)
 
 
+@define
+class Alarms:
+    """What was raised."""
+
+    raised_for: list[str] = field(factory=list)
+
+    def raised(self, condition: str, channel: str, what: str) -> None:
+        self.raised_for.append(f"{condition}: {what}")
+
+    def cleared(self, condition: str, channel: str) -> None: ...
+
+
+@pytest.mark.parametrize("ignores", [False, True])
+async def test_the_probe_of_the_feeds_bound_is_answered(ignores: bool, autojump_clock: MockClock) -> None:
+    twin, line, held, _ = account()
+    twin.list("A", 10)
+    twin.buy("A", 1)
+    twin.pay(twin.buy("A", 1))
+    alarms: Any = Alarms()
+    if ignores:
+        send = line.send
+
+        async def deaf(request: Request) -> Reply:
+            beyond = "filter=lastmodifieddate%3A%5B" + request.url.partition("%5B")[2][:4]
+            known = request.url.replace(beyond, "filter=lastmodifieddate%3A%5B2020")
+            return await send(evolve(request, url=known))
+
+        line.send = deaf  # type: ignore[method-assign]  # eBay, not knowing the filter
+    probe = FilterProbe(held, alarms)
+    assert await probe.ask()
+    assert bool(probe.ignored) is bool(alarms.raised_for) is ignores
+
+
 # --- the whole account --------------------------------------------------------------------------------------
 
 
-@define
+@define(slots=False)
 class Line:
     """The twin as an HTTP client. `lose`: how many answers are lost on their way back."""
 
