@@ -47,8 +47,9 @@ class Target:
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
     def reported_bugs(self) -> list[dict[str, Any]]:
-        """Lines that say that something of the daemon's own failed."""
-        return [each for each in self.process.records() if each["severity"] == "error"]
+        """Lines that say that something of the daemon's own failed; alarms tell of the world outside."""
+        errors = (each for each in self.process.records() if each["severity"] == "error")
+        return [each for each in errors if each["event"] != "alarm.raised"]
 
     async def ask(self, path: str) -> Any:
         """A query of the admin socket."""

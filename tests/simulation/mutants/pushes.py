@@ -95,8 +95,8 @@ PUSHES: Final = (
         "With compare-and-set a kit, or a component, is raised over a sale of the other that nobody knows of.",
         "I5",
         (Patch(f"{_DISPATCHER}.raise_waits",
-               "self.account.adapter.traits.compare_and_set and not self.shares(slot.sku)",
-               "self.account.adapter.traits.compare_and_set"),),
+               "(traits.compare_and_set or traits.includes_held) and not self.shares(slot.sku)",
+               "traits.compare_and_set or traits.includes_held"),),
     ),
     Mutant(
         "raise_over_a_dead_letter",
