@@ -132,7 +132,8 @@ def read_channel(
         secrets=_read_secrets(section, [option for option in platform.options if option.secret], platform, problems),
     )
     if known is not None:
-        for key, sentence in known.problems(channel.options, frozenset(channel.secrets)).items():
+        given = frozenset(option.name for option in known.options if option.secret and section.has(option.name))
+        for key, sentence in known.problems(channel.options, given).items():
             section.problem(key, sentence)
         section.finish()
     return channel

@@ -132,11 +132,9 @@ class _Message:
     def reread(self, body: object, order: int) -> Facts:
         return Facts(self.topic, self.identity, self.kept(body, self.identity), refetch=(str(order),))
 
-    def puzzling(self, body: object, why: str, refetch: tuple[str, ...] = ()) -> Facts:
+    def puzzling(self, body: object, why: str) -> Facts:
         puzzle = self.puzzle or why
-        return Facts(
-            self.topic, self.identity, self.kept(body, self.identity, puzzle), refetch=refetch, puzzle=puzzle
-        )
+        return Facts(self.topic, self.identity, self.kept(body, self.identity, puzzle), puzzle=puzzle)
 
 
 def parse(delivery: Delivery, domain: str, location: str) -> Facts:
@@ -146,7 +144,7 @@ def parse(delivery: Delivery, domain: str, location: str) -> Facts:
     and a retry (it carries the original body) meets its first try. Whether a retry keeps its Webhook-Id is unsure,
     and no header is signed, so no header is believed here (§2). Empty where a body has no stamp: the next one looks
     the same and is news.
-    An order that cannot be read is kept as a puzzle, and fetched.
+    An order that cannot be read, but for its id, is fetched: a body may follow another version than ours (§2).
     """
     message = _opened(delivery, domain)
     if message.puzzle == _FOREIGN:
@@ -168,7 +166,10 @@ def parse(delivery: Delivery, domain: str, location: str) -> Facts:
             return message.reread(refund, refund.order_id)
         return _level(message, location)
     except UnreadableError as exc:
-        return message.puzzling(_residue(message), str(exc), _named_order(message))
+        number = _number(message)
+        if message.topic in ORDER_TOPICS and number is not None and 0 < number < 2**63:
+            return message.reread({"id": number}, number)
+        return message.puzzling({} if number is None else {"unread": number}, str(exc))
 
 
 def _order(message: _Message) -> Facts:
@@ -235,19 +236,8 @@ def _header(delivery: Delivery, name: str) -> str:
     return next((delivery.headers[each + name] for each in _PREFIXES if each + name in delivery.headers), "")
 
 
-def _residue(message: _Message) -> dict[str, int]:
-    """Of a body that could not be read, all that may be kept: its id, if that much can be read."""
-    number = _number(message)
-    return {} if number is None else {"unread": number}
-
-
-def _named_order(message: _Message) -> tuple[str, ...]:
-    number = _number(message)
-    known = message.topic in ORDER_TOPICS and number is not None and 0 < number < 2**63
-    return (str(number),) if known else ()
-
-
 def _number(message: _Message) -> int | None:
+    """Of a body that could not be read, all that may be kept: its id, if that much can be read."""
     try:
         named = decode(message.body, Named)
     except UnreadableError:

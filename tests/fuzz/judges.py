@@ -9,6 +9,7 @@ from typing import Any, get_args
 from urllib.parse import urlsplit
 
 from adapters.bigcommerce.values import listing_id as bigcommerce_listing
+from adapters.shopify.payloads import is_alias, is_listing
 from adapters.woocommerce.payloads import listing_id
 from daemon.domain.channel import Facts, LevelSeen, ListingPage, OrderPage, OrderSeen, Webhook
 from daemon.domain.exchange import Request
@@ -79,6 +80,13 @@ def bigcommerce_ids(seen: OrderSeen | LevelSeen) -> None:
     named = [line.listing for line in seen.lines if line.listing] if isinstance(seen, OrderSeen) else [seen.listing]
     for listing in named:
         assert bigcommerce_listing(listing) is not None, f"{listing!r} is no listing of BigCommerce"
+
+
+def shopify_ids(seen: OrderSeen | LevelSeen) -> None:
+    """The same for Shopify: an inventory item, or the variant that orders name."""
+    named = [line.listing for line in seen.lines if line.listing] if isinstance(seen, OrderSeen) else [seen.listing]
+    for listing in named:
+        assert is_listing(listing) or is_alias(listing), f"{listing!r} is no listing of Shopify"
 
 
 def outcome(told: Outcome) -> None:

@@ -55,6 +55,24 @@ def test_configured_hosts_are_allowed(url: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("url", "allowed"),
+    [
+        ("https://up-1.cdn.example/a", True),
+        ("https://a.b.CDN.example:443/a", True),
+        ("https://cdn.example/a", False),
+        ("https://evilcdn.example/a", False),
+        ("https://cdn.example.evil.example/a", False),
+        ("https://up-1.cdn.example:8443/a", False),
+        ("http://up-1.cdn.example/a", False),
+        ("https://shop.example/a", True),
+    ],
+)
+def test_a_domain_stands_for_what_is_below_it_over_https_alone(url: str, allowed: bool) -> None:
+    policy = AddressPolicy({"shop.example", ".CDN.example"}, allow_plain=True)
+    assert (policy.refusal(url) is None) == allowed
+
+
+@pytest.mark.parametrize(
     "address",
     [
         "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0",
