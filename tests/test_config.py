@@ -92,7 +92,7 @@ def test_what_the_example_shows_commented_out_is_taken_too() -> None:
         "south",
         "outlet",
         "site",
-        "shop-eu",
+        "europe",
         "commerce",
         "auctions",
         "mart",
