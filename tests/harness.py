@@ -22,6 +22,7 @@ from daemon.domain.instants import Instant, Span, exactly
 from daemon.domain.kits import NO_KITS
 from daemon.domain.observations import LevelReport, OrderLine, Recipe, StockCount
 from daemon.domain.policy import Policy
+from daemon.domain.trust import Trust
 from daemon.ingress.listeners import unix_listener
 from daemon.ingress.masses import Decision, MassHold
 from daemon.ingress.server import HttpServer
@@ -79,6 +80,7 @@ class TwinChannel:
     push_lag: Lag = NO_LAG
     captures: dict[str, tuple[Capture, Capture]] = field(factory=dict)
     blind_since_us: int = 0
+    trust: Trust = "trusted"
     hold: trio.Event | None = None
     """`reconcile` waits for it."""
 
@@ -89,6 +91,7 @@ class TwinChannel:
             pending=0, in_flight=0, dead=0,
             watermark_us=self.watermark_us, clock_offset_ms=(-1.5, 2.5), last_error="", pushes=3, polls=2, webhooks=1,
             captures=self.captures, blind_since_us=self.blind_since_us,
+            trust=self.trust, trust_since_us=START_US,
         )  # fmt: skip
 
     def policy(self) -> Policy:

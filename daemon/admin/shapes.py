@@ -129,7 +129,8 @@ class EventCause(Shape, frozen=True):
 
 
 class LogEvent(Shape, frozen=True):
-    """One event of the log. `before` and `after`: available units around it. `kit`: sold through, or as, this kit."""
+    """One event of the log. `before` and `after`: available units around it. `kit`: sold through, or as, this kit.
+    `ambiguous`: on which side of a count it falls nobody can say, so the lower number holds."""
 
     seq: int
     at: Moment
@@ -140,6 +141,7 @@ class LogEvent(Shape, frozen=True):
     before: Units
     after: Units
     note: str
+    ambiguous: bool | UnsetType = UNSET
     version: int | UnsetType = UNSET
     listing: str | UnsetType = UNSET
     generation: int | UnsetType = UNSET

@@ -202,6 +202,8 @@ def entry(record: Record) -> Json:
         "after": record.after,
         "note": told(message, record.note),
     }
+    if record.note == "ambiguous":
+        shown["ambiguous"] = True
     if isinstance(message, OrderLine):
         shown["version"] = message.version
         if message.kit:

@@ -69,6 +69,7 @@ VERDICTS: Final = {
     "late": "it is older than what has been settled; it was put aside as a dead letter",
     "poison": "it could not be applied; it was put aside as a dead letter",
     "known": "nothing new",
+    "ambiguous": "nobody can say on which side of a count it falls, so the lower number holds",
 }
 """What a verdict other than "applied" means. Verdicts that need no word (linked, frozen ...) are left out."""
 

@@ -8,6 +8,8 @@ from urllib.parse import quote
 import pytest
 
 from daemon.domain.gaps import Capture
+from daemon.domain.instants import Instant, Span
+from daemon.domain.observations import OrderLine
 from daemon.domain.policy import Policy
 from daemon.domain.sku import Failed
 from daemon.storage.codec import pack
@@ -178,6 +180,36 @@ async def test_history_holds_cause_and_old_and_new_value(house: House, admin: Ad
     assert counted["cause"] == {"delivery": None, "order": None, "line": None, "by": "poll"}
     assert (linked["kind"], linked["listing"], linked["level"]) == ("link", "L-A", 1)
     assert [each["seq"] for each in (newest, counted, linked)] == [3, 2, 1]
+
+
+async def test_a_channel_that_lies_is_shown_by_status_and_explain(house: House, admin: AdminSocket) -> None:
+    await house.listed("A", 5, "shop")
+    await house.counted("A", 5)
+    house.channels["shop"].trust = "downgraded"
+    assert (await admin.get("/v1/status")).json()["channels"]["shop"]["acknowledgements"] == "downgraded"
+    (listing,) = (await admin.get("/v1/skus/A/explain")).json()["listings"]
+    assert "its acknowledgements are read back since 2025-06-15T15:06:40.000000Z" in listing["why"][-1]
+    house.channels["shop"].trust = "doubted"
+    (listing,) = (await admin.get("/v1/skus/A/explain")).json()["listings"]
+    assert "many of its pushes are read back" in listing["why"][-1]
+    house.channels["shop"].trust = "trusted"
+    (listing,) = (await admin.get("/v1/skus/A/explain")).json()["listings"]
+    assert "read back" not in listing["why"][-1]
+
+
+async def test_history_flags_what_may_lie_on_either_side_of_a_count(house: House, admin: AdminSocket) -> None:
+    await house.counted("A", 5)
+    counted_us = house.clock.us
+    line = OrderLine(
+        "shop", "1001", "1", "A", 2, version=1, at=Instant(Span(counted_us - 500_000, counted_us + 500_000))
+    )
+    await house.tell(line, by="webhook", delivery=7)
+    await house.sold("A", 1, order="1002")
+    after, either, _ = (await admin.get("/v1/skus/A/history")).json()["history"]
+    assert either["ambiguous"] is True
+    assert either["after"] == 3
+    assert either["note"].endswith("nobody can say on which side of a count it falls, so the lower number holds")
+    assert "ambiguous" not in after
 
 
 async def test_history_is_read_page_by_page_also_behind_a_checkpoint(house: House, admin: AdminSocket) -> None:
