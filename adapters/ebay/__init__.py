@@ -40,9 +40,10 @@ PLATFORM = Platform(
         ),
         Option(
             "at_zero",
-            "refuse (the default): 0 is not pushed where the account's out-of-stock control is off, which would end "
-            "the listing · end: it is pushed all the same",
-            choices=("refuse", "end"),
+            "ask (the default): before a 0 is pushed, eBay is asked if the account's out-of-stock control is on: "
+            "off, a 0 would end the listing, and is not pushed · push: it is pushed in any case; set this where the "
+            "control is on, so that no question holds a 0 back",
+            choices=("ask", "push"),
         ),
         Option("trading_calls_per_day", "the keyset's daily limit of Trading calls (the default: 5000)"),
     ),

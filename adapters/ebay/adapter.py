@@ -54,6 +54,8 @@ TRADING_CALLS = 5_000
 TRADING_PART = 0.9
 """Of the day's Trading calls so many are used: the seller's other tools have the rest."""
 TRADING_BURST = 200
+PREFERENCES_PER_S = 1.0
+"""Questions before a 0 have a meter of their own: no 0 waits for the polls' one. `at_zero: push` spares them."""
 
 
 @define
@@ -70,7 +72,7 @@ class Ebay(Rarely):
     subscriber: hooks.Subscriber = field(kw_only=True, repr=False)
     user_id: str = field(default="", kw_only=True)
     unpaid: bool = field(default=True, kw_only=True)
-    end_at_zero: bool = field(default=False, kw_only=True)
+    push_zero: bool = field(default=False, kw_only=True)
 
     def greet(self, delivery: Delivery) -> bool:
         """eBay never greets: its challenge is a GET, answered by `challenge`."""
@@ -104,7 +106,7 @@ class Ebay(Rarely):
     def push(self, batch: Sequence[Push], key: str) -> Exchange[Sequence[Outcome]]:
         """See `push.push`. `key` has no use: eBay knows no idempotency keys."""
         del key
-        return push.push(self.api, batch, end_at_zero=self.end_at_zero)
+        return push.push(self.api, batch, push_zero=self.push_zero)
 
     def webhooks(self) -> Exchange[tuple[Webhook, ...] | Failure]:
         """See `hooks.read_webhooks`."""
@@ -133,7 +135,7 @@ def build(setup: Setup) -> Ebay:
     base_url = (setup.base_url or PRODUCTION).rstrip("/")
     signed = _choice(options, "notifications", ("signed", "platform")) == "signed"
     unpaid = _choice(options, "unpaid_orders", ("trading", "none")) == "trading"
-    end_at_zero = _choice(options, "at_zero", ("refuse", "end")) == "end"
+    push_zero = _choice(options, "at_zero", ("ask", "push")) == "push"
     token = next(iter(setup.webhook_secrets), "")
     if signed and token and hooks.VERIFICATION_TOKEN.fullmatch(token) is None:
         raise ValueError(
@@ -148,11 +150,14 @@ def build(setup: Setup) -> Ebay:
         scheme=inbound.scheme(api) if signed else Notice(),
         tokens=keyset.sources(refresh),
         challenge=Challenge("challenge_code", "challengeResponse", token) if signed and token else None,
-        meters={"trading": Meter(_trading_rate(options.get("trading_calls_per_day", "")), TRADING_BURST)},
+        meters={
+            "trading": Meter(_trading_rate(options.get("trading_calls_per_day", "")), TRADING_BURST),
+            "preferences": Meter(PREFERENCES_PER_S, TRADING_BURST),
+        },
         subscriber=hooks.Subscriber(options.get("alert_email", ""), token),
         user_id=options.get("user_id", ""),
         unpaid=unpaid,
-        end_at_zero=end_at_zero,
+        push_zero=push_zero,
     )
 
 

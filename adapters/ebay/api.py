@@ -40,13 +40,13 @@ class Api:
 
     base_url: str = PRODUCTION
 
-    def get(self, path: str, query: Query = (), *, who: Who = "user", meter: str = "", cost: float = 1.0) -> Request:
+    def get(self, path: str, query: Query = (), *, who: Who = "user", cost: float = 1.0) -> Request:
         """A read. Brackets and colons of a filter are percent-encoded (§4)."""
         url = self.base_url + path
         if query:
             url += "?" + "&".join(f"{name}={quote(value, safe='')}" for name, value in query)
         headers = {"accept": "application/json"}
-        return Request("GET", url, headers, timeout_s=READ_TIMEOUT_S, token=who, meter=meter, cost=cost)
+        return Request("GET", url, headers, timeout_s=READ_TIMEOUT_S, token=who, cost=cost)
 
     def write(self, method: Method, path: str, payload: object = None, *, who: Who = "user") -> Request:
         """A write of `payload` as JSON; None: a call without a body."""
@@ -57,7 +57,7 @@ class Api:
             body = msgspec.json.encode(payload)
         return Request(method, self.base_url + path, headers, body, timeout_s=WRITE_TIMEOUT_S, token=who)
 
-    def trading(self, call: str, fields: Sequence[tuple[str, str]]) -> Request:
+    def trading(self, call: str, fields: Sequence[tuple[str, str]], meter: str = "trading") -> Request:
         """A Trading call. A field's name may be a path, `Pagination/PageNumber`; neighbours share theirs."""
         headers = {
             "content-type": "text/xml",
@@ -69,7 +69,7 @@ class Api:
             f'<?xml version="1.0" encoding="utf-8"?><{call}Request xmlns="{NAMESPACE}">{_xml(fields)}</{call}Request>'
         )
         url = self.base_url + TRADING
-        return Request("POST", url, headers, body.encode(), timeout_s=READ_TIMEOUT_S, token="user", meter="trading")  # noqa: S106  # a name
+        return Request("POST", url, headers, body.encode(), timeout_s=READ_TIMEOUT_S, token="user", meter=meter)  # noqa: S106  # a name
 
 
 def _xml(fields: Sequence[tuple[str, str]]) -> str:

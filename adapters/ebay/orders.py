@@ -90,7 +90,7 @@ def _read_unpaid(api: Api, place: _Place, since_ms: int) -> Exchange[OrderPage |
         response = yield trading.unpaid_now(api, number)
     else:
         response = yield trading.changed(api, since_ms * _MS, place.width * _MS, number)
-    root = yield from trading.opened(api, response)
+    root = trading.opened(response)
     if isinstance(root, Failure):
         return root if place.again else OrderPage((), str(_Place("r", True, since_ms)), 0)
     found = trading.read_page(root, since_ms * _MS)
@@ -220,7 +220,7 @@ def read_order(api: Api, key: str) -> Exchange[OrderSeen | Failure | None]:
     if not is_line_key(key):
         return Failure(Outcome("permanent", "not a line of eBay's: it is written ITEM-LINE, two numbers"))
     response = yield trading.one_line(api, key)
-    root = yield from trading.opened(api, response)
+    root = trading.opened(response)
     if isinstance(root, Failure):
         return root
     found = trading.orders_in(root)

@@ -49,7 +49,7 @@ def batches(pushes: Sequence[Push], batch_max: int) -> list[list[Push]]:
     return groups
 
 
-def push(api: Api, batch: Sequence[Push], *, end_at_zero: bool) -> Exchange[Sequence[Outcome]]:
+def push(api: Api, batch: Sequence[Push], *, push_zero: bool) -> Exchange[Sequence[Outcome]]:
     """Show these levels; one outcome per item, in order.
 
     First the live offers of each SKU are read: an offer with a figure of its own would go on showing that, where it
@@ -58,7 +58,7 @@ def push(api: Api, batch: Sequence[Push], *, end_at_zero: bool) -> Exchange[Sequ
     """
     decided = {each.listing: outcome for each in batch if (outcome := _unsendable(each)) is not None}
     waiting = [each for each in batch if each.listing not in decided]
-    if not end_at_zero and any(each.level == 0 for each in waiting):
+    if not push_zero and any(each.level == 0 for each in waiting):
         failure = yield from may_show_zero(api)
         if failure is not None:
             decided |= {each.listing: failure.outcome for each in waiting if each.level == 0}

@@ -128,13 +128,10 @@ class _RateLimits(msgspec.Struct, rename="camel"):
     rate_limits: list[_RateLimit] = []
 
 
-def wait_for(api: Api, what: str, meter: str = "") -> Exchange[float]:
-    """Seconds until the last of the spent limits of this API comes back; `WAIT_S` where none is said to be spent.
-
-    The call goes by the meter of the one that was throttled, at no cost: the pause that follows is that meter's.
-    """
+def wait_for(api: Api, what: str) -> Exchange[float]:
+    """Seconds until the last of the spent limits of this API comes back; `WAIT_S` where none is said to be spent."""
     query = [("api_name", what)]
-    response = yield api.get(f"{ANALYTICS}/rate_limit/", query, who="app", meter=meter, cost=0.0)
+    response = yield api.get(f"{ANALYTICS}/rate_limit/", query, who="app", cost=0.0)
     if not 200 <= response.status < 300:
         return WAIT_S
     try:

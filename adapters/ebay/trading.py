@@ -10,7 +10,7 @@ from attrs import frozen
 
 from adapters.ebay.api import NAMESPACE, Api, stamp
 from adapters.ebay.payloads import UnreadableError, is_line_key, listing_of, moment, order_of, units
-from adapters.ebay.refusals import garbled, judged, wait_for
+from adapters.ebay.refusals import garbled, refused
 from daemon.domain.channel import LineSeen, OrderSeen
 from daemon.domain.exchange import Exchange, Request, Response
 from daemon.domain.instants import DAY_US, SECOND_US, Span
@@ -30,8 +30,7 @@ MARGIN_US = 120 * SECOND_US
 """The upper bound of a window stays so far behind now, as eBay advises (§4)."""
 
 LIMIT_SPENT = "518"
-"""The call's limit is spent: a code from memory, unsure. Another code makes it a "permanent" failure of this poll,
-which the next one repeats all the same."""
+"""The call's limit is spent: a code from memory, unsure."""
 
 _FREED = ("Cancelled", "Inactive")
 
@@ -84,11 +83,16 @@ def _paging(page: int) -> Sequence[tuple[str, str]]:
 # --- answers ------------------------------------------------------------------------------------------------
 
 
-def opened(api: Api, response: Response) -> Exchange[ET.Element | Failure]:
-    """The answer's root. Trading answers 200 also to what it refuses: `Ack` says so (§1)."""
-    outcome = yield from judged(api, response, "TradingAPI")
+def opened(response: Response) -> ET.Element | Failure:
+    """The answer's root. Trading answers 200 also to what it refuses: `Ack` says so (§1).
+
+    A spent limit of Trading calls is no throttle of the account, which would hold back everything else: it is a
+    failure that may be over the next time. The calls' own meter keeps them few.
+    """
+    outcome = refused(response, write=False)
     if outcome is not None:
-        return Failure(outcome)
+        passing = outcome.kind == "throttled"
+        return Failure(Outcome("transient" if passing else outcome.kind, f"Trading: {outcome.reason}"))
     root = _parsed(response.body)
     if root is None:
         return Failure(garbled(response))
@@ -97,14 +101,10 @@ def opened(api: Api, response: Response) -> Exchange[ET.Element | Failure]:
     refusal = next((each for each in _all(root, "Errors") if _text(each, "SeverityCode") != "Warning"), None)
     if refusal is None:
         return Failure(garbled(response))
-    code = _text(refusal, "ErrorCode")
     said = _text(refusal, "LongMessage") or _text(refusal, "ShortMessage")
-    reason = " ".join(f"Trading {code[:12]} {said[:280]}".split())
-    if code == LIMIT_SPENT:
-        wait_s = yield from wait_for(api, "TradingAPI", meter="trading")
-        return Failure(Outcome("throttled", reason, retry_after_s=wait_s))
-    system = _text(refusal, "ErrorClassification") == "SystemError"
-    return Failure(Outcome("transient" if system else "permanent", reason))
+    reason = " ".join(f"Trading {_text(refusal, 'ErrorCode')[:12]} {said[:280]}".split())
+    lasting = _text(refusal, "ErrorClassification") != "SystemError" and _text(refusal, "ErrorCode") != LIMIT_SPENT
+    return Failure(Outcome("permanent" if lasting else "transient", reason))
 
 
 def read_page(root: ET.Element, since_us: int) -> TradingPage:
@@ -194,8 +194,10 @@ def _modified(order: ET.Element, line: ET.Element | None = None) -> Span | None:
 
 def may_show_zero(api: Api) -> Exchange[Failure | None]:
     """Does a listing outlive a level of 0 on this account? None: yes. Off, 0 ends it for good (§5.3)."""
-    response = yield api.trading("GetUserPreferences", [("ShowOutOfStockControlPreference", "true")])
-    root = yield from opened(api, response)
+    response = yield api.trading(
+        "GetUserPreferences", [("ShowOutOfStockControlPreference", "true")], meter="preferences"
+    )  # fmt: skip
+    root = opened(response)
     if isinstance(root, Failure):
         return root
     said = _text(root, "OutOfStockControlPreference")
@@ -207,7 +209,7 @@ def may_show_zero(api: Api) -> Exchange[Failure | None]:
         Outcome(
             "permanent",
             "0 would end this listing: the account's out-of-stock control is off. Switch it on (My eBay, selling "
-            "preferences) or set at_zero: end; until then the listing sells what is not there",
+            "preferences) or set at_zero: push; until then the listing sells what is not there",
         )
     )
 

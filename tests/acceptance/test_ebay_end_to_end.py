@@ -78,18 +78,29 @@ async def test_a_purchase_counts_once_from_the_moment_it_is_made_and_a_kill_lose
         assert server.delivered == [200]
         assert (await north.post("/orders", {"lines": [{"sku": "SKU-0002", "quantity": 3}]}))[0] == 201
         await shows(server, north, {"SKU-0001": 10, "SKU-0002": 4})
-        assert (await north.post("/orders", {"lines": [{"sku": "SKU-0002", "quantity": 4}]}))[0] == 201
+        status, order = await north.post("/orders", {"lines": [{"sku": "SKU-0002", "quantity": 4}]})
+        assert status == 201
         await shows(server, north, {"SKU-0001": 10, "SKU-0002": 0})
         assert not twin.sold_out
         twin.cancel(bought)  # eBay itself gives nothing back
         await shows(server, north, {"SKU-0001": 12, "SKU-0002": 0})
+
+        # Without the Trading API nobody knows what is bought and not paid: what is paid counts, nothing is raised.
+        twin.trading_broken = True
+        twin.pay(twin.buy("SKU-0001", 1))
+        await shows(server, north, {"SKU-0001": 11, "SKU-0002": 0})
+        assert (await north.post(f"/orders/{order['id']}/cancel"))[0] == 200
+        await trio.sleep(1.5)
+        assert twin.items["SKU-0002"].shown == 0
+        twin.trading_broken = False
+        await shows(server, north, {"SKU-0001": 11, "SKU-0002": 4})
 
         found.process.kill()
         twin.pay(twin.buy("SKU-0001", 3))
         twin.buy("SKU-0001", 1)
         found.process.start()
         await found.wait_ready()
-        await shows(server, north, {"SKU-0001": 8, "SKU-0002": 0})
+        await shows(server, north, {"SKU-0001": 7, "SKU-0002": 4})
         assert len(twin.subscriptions) == len(twin.destinations) == 1  # once, not once a start
 
         assert [record for record in found.process.records() if record["severity"] == "error"] == []
