@@ -45,6 +45,7 @@ class Offer:
     at: Instant
 
 
+UNREAD = "many levels differ from what we know, and the orders that may explain them cannot be read now"
 REFERENCE = "first contact "
 """How first counts are called in the history, with their listing behind it."""
 
@@ -237,9 +238,9 @@ class Catalogue:
                     listings, linked, tally.differing, f"the catalogue has more than {LISTINGS_MAX} listings"
                 )
         believed = await self.masses.judge(tally, odd)
-        if believed is None:
+        if isinstance(believed, str):
             self.first_counts.withdraw(self.account.name)
-            return Pulled(listings, linked, tally.differing)
+            return Pulled(listings, linked, tally.differing, UNREAD if believed == "unread" else "")
         for start in range(0, len(believed), 500):
             await self.receiver.registry.deliver(list(believed[start : start + 500]))
         await self.first_counts.settle(self.account.name)

@@ -32,6 +32,8 @@ WINDOW_US = 60 * SECOND_US
 PAGE = 500
 
 Decision = Literal["", "adopt", "correct"]
+Untaken = Literal["held", "unread"]
+"""held: too many levels differ · unread: so many do, and the orders that may explain them cannot be read"""
 
 
 @frozen
@@ -100,17 +102,17 @@ class Masses:
                 tally.add(report.level, slot.belief if slot else None, odd=strange)
         return news, odd
 
-    async def judge(self, tally: Tally, odd: Sequence[Part]) -> Sequence[Part] | None:
-        """A whole comparison is done: the odd reports that may be acted on, or None where they are too many.
+    async def judge(self, tally: Tally, odd: Sequence[Part]) -> Sequence[Part] | Untaken:
+        """A whole comparison is done: the odd reports that may be acted on, or why nothing may be taken of it.
 
-        Before that is said, the orders up to now are absorbed: a day's sales explain many levels."""
+        Before they are called too many, the orders up to now are absorbed: a day's sales explain many levels."""
         async with self._turn:
             self.linked = tally.compared
             if tally.verdict(self.share) is None:
                 await self._all_clear()
                 return odd
             if not await self.absorb(self.store.wall_us()):
-                return None  # as long as its orders are unknown, nobody can tell
+                return "unread"
             left = Tally(tally.compared - tally.differing)
             _, odd = self.count(left, odd)
             left.compared = tally.compared
@@ -119,7 +121,7 @@ class Masses:
                 await self._all_clear()
                 return odd
             await self._begin(MassHold(kind, self.store.wall_us(), left.differing, tally.compared), odd)
-            return None
+            return "held"
 
     def told(self, slot: Slot, level: int) -> None:
         """A webhook told a level that nothing explains. Many of them within a short while are a mass, too."""

@@ -15,7 +15,7 @@ from attrs import evolve
 from adapters.storefront.faults import Garble
 from adapters.storefront.script import Rule
 from daemon.domain.policy import DriftRule
-from daemon.ingress import masses
+from daemon.ingress import catalogue, masses
 from tests.reconcile.mall import Mall, Rules, opened, play
 
 pytestmark = pytest.mark.slow
@@ -237,6 +237,31 @@ def test_a_day_of_sales_that_nobody_told_of_is_no_mass(tmp_path: Path) -> None:
         await mall.settled()
         assert not [line for line in mall.said if line["event"] in ("drift.mass_held", "drift.found")]
         assert {mall.shown("site", f"S-{number:03d}") - number for number in range(30)} == {18}
+
+    during(tmp_path, 30, QUIET, story)
+
+
+def test_many_levels_that_differ_wait_until_the_orders_can_be_read(tmp_path: Path) -> None:
+    async def story(mall: Mall) -> None:
+        assert mall.daemon is not None
+        mall.daemon.stop()
+        await mall.daemon.ended.wait()
+        mall.misbehave("shop", webhook=evolve_webhooks(mall, drop=1.0))
+        mall.misbehave("shop", script=[Rule(do="fail", call="orders", times=None)])
+        for sku in stock(30)["shop"]:
+            mall.sell("shop", sku, 2)
+        await mall.nursery.start(mall.run)
+        await mall.looked()
+        await trio.sleep(30.0)
+        assert mall.daemon.parts.channels["shop"].mass_hold() is None, "nobody can tell yet"
+        assert mall.daemon.parts.channels["shop"].catalogue.broken == catalogue.UNREAD
+        assert mall.drifts() == []
+        mall.misbehave("shop", script=[])
+        await trio.sleep(400.0)
+        await mall.settled()
+        assert {mall.shown("site", f"S-{number:03d}") - number for number in range(30)} == {18}
+        assert mall.daemon.parts.channels["shop"].mass_hold() is None
+        assert not [line for line in mall.said if line["event"] in ("drift.mass_held", "drift.found")]
 
     during(tmp_path, 30, QUIET, story)
 
