@@ -9,7 +9,7 @@ one slot a listing, not a queue.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from typing import Literal
 
@@ -121,6 +121,10 @@ class Lane:
     """By urgency."""
     _later: _Queue = field(factory=_Queue)
     """By the moment from which they want work."""
+
+    def present(self, keys: Iterable[SlotKey]) -> list[Slot]:
+        """The slots as they are now: an actor may have been loaded afresh since its slot was taken."""
+        return [slot for key in keys if (slot := self.slots.get(key))]
 
     def refresh(self, slot: Slot, now_us: int) -> None:
         """The slot changed: put it where it belongs now."""

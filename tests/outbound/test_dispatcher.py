@@ -19,7 +19,7 @@ from daemon.domain.instants import exactly
 from daemon.domain.observations import Adjustment, LevelReport, OrderLine
 from daemon.domain.sku import ReadBack, Revive, Sku
 from daemon.domain.slot import Slot
-from daemon.outbound.dispatcher import _other_sku
+from daemon.outbound.reader import _other_sku
 from daemon.storage.codec import Cause
 from tests.outbound.twin import wall_us, world
 

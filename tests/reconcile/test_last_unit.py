@@ -9,6 +9,8 @@ import pytest
 import trio
 
 from daemon.outbound.dispatcher import Dispatcher
+from daemon.outbound.reader import Reader
+from daemon.outbound.sender import Sender
 from tests.reconcile.last_unit import play
 
 pytestmark = pytest.mark.slow
@@ -22,23 +24,23 @@ def test_nothing_is_raised_over_a_sale_nor_sold_twice_that_could_have_been_helpe
 
 
 def test_a_daemon_that_raises_before_it_has_read_the_orders_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def all_of_them(_: Dispatcher, keys: Sequence[Any]) -> list[Any]:
+    async def all_of_them(_: Reader, keys: Sequence[Any]) -> list[Any]:
         await trio.lowlevel.checkpoint()
         return list(keys)
 
     monkeypatch.setattr(Dispatcher, "raise_waits", lambda *_: False)
-    monkeypatch.setattr(Dispatcher, "_as_believed", all_of_them)
+    monkeypatch.setattr(Reader, "as_believed", all_of_them)
     _, problems = play(250, seed=1)
     assert any("over" in problem for problem in problems)
 
 
 def test_a_daemon_that_takes_its_time_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    send = Dispatcher._send
+    send = Sender.send
 
-    async def later(self: Dispatcher, claims: list[Any], *, paid: bool = False) -> None:
+    async def later(self: Sender, claims: list[Any], *, paid: bool = False) -> None:
         await trio.sleep(2.0)
         await send(self, claims, paid=paid)
 
-    monkeypatch.setattr(Dispatcher, "_send", later)
+    monkeypatch.setattr(Sender, "send", later)
     _, problems = play(50, seed=0)
     assert any("oversold" in problem for problem in problems)

@@ -7,6 +7,7 @@ from typing import Final
 from tests.simulation.mutants.planting import Mutant, Patch
 
 _DISPATCHER: Final = "daemon.outbound.dispatcher:Dispatcher"
+_SENDER: Final = "daemon.outbound.sender:Sender"
 _SLOT: Final = "daemon.domain.slot:Slot"
 
 PUSHES: Final = (
@@ -29,7 +30,7 @@ PUSHES: Final = (
         "A channel's own sale is not taken off what we believe it shows.",
         "I7",
         (Patch("daemon.domain.sku:Sku._observe",
-               "self._touch((seen.channel, seen.order, seen.line), seen, now_us)", "pass"),),
+               "self._touch((seen.channel, seen.order, seen.line), seen, now_us, unsure=unsure)", "pass"),),
     ),
     Mutant(
         "no_second_look_for_zombies",
@@ -50,7 +51,7 @@ PUSHES: Final = (
         "unknown_outcome_taken_as_failure",
         "A push whose answer never came did not happen, so it is sent again without a look.",
         "I6",
-        (Patch(f"{_DISPATCHER}._meaning",
+        (Patch(f"{_SENDER}._meaning",
                "return Doubted(*where, outcome.reason, retry_us, now_us + claim.life_us)",
                "return Failed(*where, outcome.reason, retry_us)"),),
     ),
@@ -58,7 +59,7 @@ PUSHES: Final = (
         "partial_batch_taken_as_whole_success",
         "One listing of a batch that was written speaks for all of them.",
         "I6",
-        (Patch(f"{_DISPATCHER}._send", "outcomes = answer",
+        (Patch(f"{_SENDER}.send", "outcomes = answer",
                "written = [evolve(each, level=None) for each in answer if each.kind == 'ok']\n"
                "        outcomes = written[:1] * len(claims) or answer"),),
     ),
@@ -66,7 +67,7 @@ PUSHES: Final = (
         "idempotency_key_repeats",
         "The same wish for the same listing has the same key, also the second time (5, 6, 5).",
         "I6",
-        (Patch("daemon.outbound.dispatcher:_call_key",
+        (Patch("daemon.outbound.sender:_call_key",
                'digest.update(f"{claim.sent.listing}\\0{claim.sent.generation}\\0{claim.sent_us}\\n".encode())',
                'digest.update(f"{claim.sent.listing}\\0{claim.sent.level}\\n".encode())'),),
     ),
@@ -74,14 +75,14 @@ PUSHES: Final = (
         "level_carried_in_a_queue",
         "What was wanted when a push was planned is sent when its turn comes.",
         "I6",
-        (Patch(f"{_DISPATCHER}._still_wanted", "if (current.desired, current.belief) == (sent.level, sent.believed):",
+        (Patch(f"{_SENDER}._still_wanted", "if (current.desired, current.belief) == (sent.level, sent.believed):",
                "if current.desired is not None:"),),
     ),
     Mutant(
         "belief_carried_in_a_queue",
         "A push goes with what was believed when it was planned, as long as its level is still wanted.",
         "I6",
-        (Patch(f"{_DISPATCHER}._still_wanted", "if (current.desired, current.belief) == (sent.level, sent.believed):",
+        (Patch(f"{_SENDER}._still_wanted", "if (current.desired, current.belief) == (sent.level, sent.believed):",
                "if current.desired == sent.level:"),),
     ),
     Mutant(
