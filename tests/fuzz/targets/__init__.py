@@ -16,6 +16,7 @@ from tests.fuzz.targets import (
     shopify,
     signatures,
     storage,
+    tiktok,
     values,
     webhooks,
 )
@@ -30,6 +31,7 @@ TARGETS: Final[dict[str, Target]] = {
         receiving,
         channels,
         shopify,
+        tiktok,
         answers,
         configs,
         storage,
