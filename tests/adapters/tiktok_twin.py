@@ -68,6 +68,8 @@ class Twin:
     stock_hooks: bool = False
     """Webhooks of type 71 are enabled in Partner Center, for every address that is subscribed to orders."""
     feed_ignores_bounds: bool = False
+    life_s: float = WEEK_S
+    """So long is an access token good."""
     refresh: str = "refresh-0"
     access: dict[str, float] = field(factory=dict)
     """By access token, when it ends."""
@@ -241,7 +243,7 @@ class Twin:
             raise RefusedError(36004004, "invalid refresh token")
         self._number += 1
         self.refresh = f"refresh-{self._number}"
-        ends = int(self.now_s()) + WEEK_S
+        ends = int(self.now_s() + self.life_s)
         self.access[f"access-{self._number}"] = ends
         return {
             "access_token": f"access-{self._number}", "access_token_expire_in": ends, "refresh_token": self.refresh,
