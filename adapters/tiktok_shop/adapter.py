@@ -41,11 +41,13 @@ TRAITS = Traits(
     registers_webhooks=True,
     webhooks_late_s=900.0,
     empty_answers=True,
+    lookback_s=14 * 86_400.0,
 )
 """50 calls a second are allowed for each endpoint (tiktok_shop.md §6); 40 for all together stay below that whatever
 they are. The feed's lag is not documented, only that it refreshes late (§4): a minute before a raise may rest on it,
 and each poll reaches back a quarter of an hour, where ten minutes are asked for. A failed webhook comes again after 2
-and 30 minutes, 3 and 12 hours (§2), and is to be answered without a body."""
+and 30 minutes, 3 and 12 hours (§2), and is to be answered without a body. Orders may wait for weeks to be shipped,
+pre-orders above all: the first poll must know them, or their shipping would look like a sale after a first count."""
 
 
 @define

@@ -105,8 +105,8 @@ def code_of(response: Response) -> int:
 
 
 def expired(response: Response) -> bool:
-    """Is the access token not good any more: code 105002, whatever the status (§5)?"""
-    return b"105002" in response.body and code_of(response) == EXPIRED
+    """Is the access token not good any more: code 105002, whatever the status (§5)? A bare 401 is taken for it."""
+    return response.status == 401 or (b"105002" in response.body and code_of(response) == EXPIRED)
 
 
 def plain(text: str, most: int = 200) -> str:

@@ -79,7 +79,8 @@ class _Products(msgspec.Struct):
 def read_listings(shop: Shop, page: str) -> Exchange[ListingPage | Failure]:
     """A page of products and then their stock: the catalogue's own `quantity` is not said to be what may be sold.
 
-    Listings without a readable stock are unknown, never zero.
+    Listings without a readable stock are unknown, never zero. Where a SKU is in several warehouses, and nobody said
+    which is ours, nothing is listed at all: it would stay unknown for ever, and nobody would know why.
     """
     cipher = yield from shop.own_cipher()
     if isinstance(cipher, Failure):
@@ -101,6 +102,11 @@ def read_listings(shop: Shop, page: str) -> Exchange[ListingPage | Failure]:
         if isinstance(found, Failure):
             return found
         stock |= found
+    spread = next((sku for sku in stock.values() if len(sku.warehouse_inventory or ()) > 1), None)
+    if spread is not None and not shop.warehouse:
+        named = ", ".join(plain(str(row.warehouse_id), 40) for row in (spread.warehouse_inventory or ())[:5])
+        why = f"SKU {plain(spread.seller_sku or str(spread.id), 60)} is stocked in several warehouses ({named})"
+        return Failure(Outcome("permanent", f"{why}: set warehouse to the one whose stock is kept here"))
     chosen = set(asked)
     levels = [
         _seen(listing, sku, product.title, stock.get(listing), shop.warehouse)

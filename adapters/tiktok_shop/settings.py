@@ -50,8 +50,9 @@ def check(setup: Setup) -> None:
         raise ValueError("a TikTok Shop channel needs app_key, app_secret and refresh_token")
     for key, sentence in problems(options, secrets.keys()).items():
         raise ValueError(f"{key}: {sentence}")
-    if setup.webhook_secrets and secrets["app_secret"] not in setup.webhook_secrets:
-        # A webhook that we refuse counts as taken there (§7, trap 5): it would never come again.
+    if secrets["app_secret"] not in setup.webhook_secrets and setup.webhook_secrets and all(setup.webhook_secrets):
+        # A webhook that we refuse counts as taken there (§7, trap 5): it would never come again. (A secret that
+        # cannot be had is empty here; then webhooks are answered 503, and do come again.)
         raise ValueError("webhook_secrets: TikTok Shop signs webhooks with the app secret, so it must be one of them")
 
 

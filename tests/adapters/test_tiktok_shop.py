@@ -262,6 +262,7 @@ def test_what_cannot_work_is_refused_with_a_sentence(bad: Setup, why: str) -> No
 def test_during_a_rotation_an_older_webhook_secret_may_stand_beside_the_app_secret() -> None:
     assert build(webhook_secrets=(SECRETS["app_secret"], "the_old_one")).traits == TRAITS
     assert build(webhook_secrets=()).traits == TRAITS  # polls alone
+    assert build(webhook_secrets=("", "the_old_one")).traits == TRAITS  # the newest cannot be had now
 
 
 def test_calls_go_to_the_platform_unless_the_configuration_says_otherwise() -> None:

@@ -435,7 +435,12 @@ def test_of_several_warehouses_ours_is_written_and_the_others_stay_as_they_are()
 def test_without_a_choice_of_warehouse_a_sku_of_several_is_unknown_and_never_written() -> None:
     twin, _ = spread()
     client = Client(twin)
-    assert listed(client) == {"RED": None, "BLUE": 7, "MUG": 9}
+    refused = client.run(ADAPTER.listings(""))
+    assert isinstance(refused, Failure)
+    assert f"RED is stocked in several warehouses ({HOME}, {ANNEX})" in refused.reason
+    assert "set warehouse" in refused.reason
+    shown = {seen.seller_sku: seen.level for seen in client.run(ADAPTER.levels(["100/11", "100/12", "200/21"]))}
+    assert shown == {"RED": None, "BLUE": 7, "MUG": 9}
     ((kind, reason),) = push(client, ("100/11", 4))
     assert kind == "permanent"
     assert "set warehouse" in reason
