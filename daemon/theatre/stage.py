@@ -139,11 +139,11 @@ class Stage:
         return came
 
     def breakages(self) -> list[str]:
-        """Errors that no trouble outside explains: anything but a push given up for good."""
+        """Errors that no trouble outside explains: anything but a push given up for good, and alarms about channels."""
         return [
             f"{each['event']} {each.get('error', '')}".strip()
             for each in self.errors
-            if each["event"] != Event.PUSH_DEAD.text
+            if each["event"] not in (Event.PUSH_DEAD.text, Event.ALARM_RAISED.text)
         ]
 
 
