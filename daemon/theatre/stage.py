@@ -139,7 +139,7 @@ class Stage:
         return came
 
     def breakages(self) -> list[str]:
-        """Errors that no trouble outside explains: anything but a push given up for good, and alarms about channels."""
+        """Errors that no trouble outside explains: anything but a push given up for good, and alarms."""
         return [
             f"{each['event']} {each.get('error', '')}".strip()
             for each in self.errors
