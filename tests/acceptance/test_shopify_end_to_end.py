@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -95,17 +94,13 @@ async def test_sales_and_refunds_at_either_store_show_at_the_other(tmp_path: Pat
         assert (await found.tell("/v1/rebuild", {"verify": True}))["ok"]
         assert (await found.ask("/v1/status"))["dead_letters"] == 0
         assert twin.throttled == 0
-
-
-async def test_a_sale_that_nobody_told_of_is_never_overwritten(tmp_path: Path) -> None:
-    async with two_channels(tmp_path) as (twin, north, _):
-        await shows(twin, north, {"SKU-0001": 12, "SKU-0002": 12})
-        twin.mute = True
-        twin.sell("SKU-0001", 5)
-        assert (await sell_north(north, "SKU-0001", 2))[0] == 201
-        await shows(twin, north, {"SKU-0001": 5, "SKU-0002": 12})
-        assert twin.stale >= 1  # the shop itself refused what was based on an old number
-        assert max([level for sku, _, level in twin.written if sku == "SKU-0001"]) == 5
+        # A sale that nobody tells of: the shop itself refuses what is based on the old number.
+        twin.mute, twin.stale, written = True, 0, len(twin.written)
+        twin.sell("SKU-0002", 5)
+        assert (await sell_north(north, "SKU-0002", 2))[0] == 201
+        await shows(twin, north, {"SKU-0001": 10, "SKU-0002": 1})
+        assert twin.stale >= 1
+        assert max(level for sku, _, level in twin.written[written:] if sku == "SKU-0002") == 1
 
 
 async def test_a_killed_daemon_finds_what_was_sold_deleted_and_revoked_meanwhile(tmp_path: Path) -> None:
@@ -155,38 +150,3 @@ async def test_rotated_refresh_tokens_survive_lost_answers_and_kills(tmp_path: P
         kept = "".join(each.read_text("latin-1") for each in (tmp_path / "state").glob("*.mdb"))
         for secret in (*twin.spent, twin.refresh):
             assert secret not in kept + found.process.out.read_text()
-
-
-async def test_after_any_trade_with_a_kill_and_silence_in_between_both_show_the_truth(tmp_path: Path) -> None:
-    rng = random.Random(1)
-    async with two_channels(tmp_path, stock=60) as (twin, north, found):
-        truth = {"SKU-0001": 60, "SKU-0002": 60}
-        await shows(twin, north, truth)
-        await subscribed(twin)
-        there: list[tuple[int, str, int]] = []
-        for turn in range(40):
-            await trio.sleep(rng.uniform(0, 0.1))
-            sku, units = rng.choice(sorted(truth)), rng.randint(1, 2)
-            match rng.choice(("sell there", "sell there", "sell here", "refund", "odd")):
-                case "sell there" if twin.stock(sku) >= units:
-                    there.append((twin.sell(sku, units), sku, units))
-                    truth[sku] -= units
-                case "sell here" if (await sell_north(north, sku, units))[0] == 201:
-                    truth[sku] -= units
-                case "refund" if there:
-                    order, sku, units = there.pop(rng.randrange(len(there)))
-                    kind = rng.choice(("cancel", "return", "no_restock"))
-                    twin.refund(order, units, kind)
-                    truth[sku] += 0 if kind == "no_restock" else units
-                case "odd":
-                    twin.mute, twin.lag_s = rng.random() < 0.3, rng.choice((0.0, 0.3))
-            if turn == 20:
-                found.process.kill()
-                await trio.sleep(rng.uniform(0, 0.5))
-                found.process.start()
-        twin.mute = False
-        await shows(twin, north, truth, 60)
-        for sku, units in truth.items():
-            assert (await found.ask(f"/v1/skus/{sku}"))["available"] == units
-        assert (await found.tell("/v1/rebuild", {"verify": True}))["ok"]
-        assert found.process.complaints() == ""
