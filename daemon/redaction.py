@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from base64 import b64encode
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from enum import Enum
 from urllib.parse import quote, quote_plus
@@ -14,6 +15,9 @@ HIDDEN = "[redacted]"
 MAX_CHARS = 512
 MAX_ITEMS = 20
 MAX_DEPTH = 3
+
+REPLACED_MAX = 64
+"""Access tokens are replaced every few minutes for years: so many old ones are still hidden."""
 
 _MAX_READ_CHARS = 16 * MAX_CHARS
 _MIN_SECRET_CHARS = 4
@@ -45,6 +49,8 @@ class Redactor:
 
     def __init__(self) -> None:
         self._secrets: set[str] = set()
+        self._forms: dict[str, set[str]] = {}
+        self._replaced: OrderedDict[str, None] = OrderedDict()
         self._heads: re.Pattern[str] | None = None
 
     def protect(self, secret: str) -> None:
@@ -53,7 +59,21 @@ class Redactor:
         quoted = {quote(secret, safe=""), quote(secret), quote_plus(secret)}
         quoted |= {re.sub("%..", lambda found: found.group().lower(), form) for form in quoted}
         forms = {secret, *quoted, *secret.splitlines(), *_encoded(secret.encode("utf-8", "replace"))}
-        self._secrets |= {form for form in forms if len(form) >= _MIN_SECRET_CHARS}
+        self._forms[secret] = {form for form in forms if len(form) >= _MIN_SECRET_CHARS}
+        self._replaced.pop(secret, None)
+        self._gather()
+
+    def replaced(self, secret: str) -> None:
+        """It opens nothing any more. It is hidden until `REPLACED_MAX` others were replaced after it."""
+        if secret in self._forms:
+            self._replaced[secret] = None
+        if len(self._replaced) > REPLACED_MAX:
+            oldest, _ = self._replaced.popitem(last=False)
+            del self._forms[oldest]
+            self._gather()
+
+    def _gather(self) -> None:
+        self._secrets = set().union(*self._forms.values())
         # Longest first, so that a secret inside another one does not leave the rest of it standing.
         heads = sorted({form[:_HEAD_CHARS] for form in self._secrets}, key=lambda head: (-len(head), head))
         self._heads = re.compile("|".join(map(re.escape, heads))) if heads else None

@@ -82,6 +82,10 @@ class Telemetry:
         """Never let this value into a line, wherever it may turn up. Call it for every secret, at start."""
         self._redactor.protect(secret.reveal())
 
+    def replaced(self, secret: Secret) -> None:
+        """This protected value opens nothing any more, and another took its place."""
+        self._redactor.replaced(secret.reveal())
+
     def redacted(self, text: str) -> str:
         """`text` from outside, as it may be shown or kept: one line without secrets, of a bounded length."""
         return self._redactor.text(text)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.redaction import HIDDEN, Redactor
+from daemon.redaction import HIDDEN, REPLACED_MAX, Redactor
 
 SECRET = "cs_9876543210+/fed cba~ü"
 
@@ -58,3 +58,28 @@ def test_no_secret_is_left_whatever_they_have_in_common(secrets: list[str], text
     # Two that overlap are hidden from the first on: nothing of at least a whole head is left.
     shown = redactor(*secrets).text(text).replace(HIDDEN, " ")
     assert not any(secret in shown for secret in secrets)
+
+
+def test_what_was_replaced_is_hidden_until_enough_others_were_and_what_was_not_for_ever() -> None:
+    redactor = Redactor()
+    redactor.protect("configured-secret")
+    for number in range(3 * REPLACED_MAX):
+        redactor.protect(f"token-{number:04}-abcdefgh")
+        redactor.replaced(f"token-{number - 1:04}-abcdefgh")
+    redactor.replaced("never-told")
+    assert redactor.text("configured-secret") == HIDDEN
+    assert redactor.text(f"token-{3 * REPLACED_MAX - 1:04}-abcdefgh") == HIDDEN
+    assert redactor.text(f"token-{2 * REPLACED_MAX:04}-abcdefgh") == HIDDEN
+    assert "0005-abcdefgh" in redactor.text("token-0005-abcdefgh")
+    assert len(redactor._forms) == REPLACED_MAX + 2
+
+
+def test_what_is_given_again_is_no_longer_replaced() -> None:
+    redactor = Redactor()
+    redactor.protect("token-again-abcdefgh")
+    redactor.replaced("token-again-abcdefgh")
+    redactor.protect("token-again-abcdefgh")
+    for number in range(2 * REPLACED_MAX):
+        redactor.protect(f"token-{number:04}-abcdefgh")
+        redactor.replaced(f"token-{number:04}-abcdefgh")
+    assert redactor.text("token-again-abcdefgh") == HIDDEN

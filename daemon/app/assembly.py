@@ -129,6 +129,7 @@ def assemble(
         account = Account(
             name, adapters[name], http, policies[name], ports.wall_us, ports.new_id, redacted=telemetry.redacted,
             vault=vault, protect=lambda secret: telemetry.protect(Secret(secret)),
+            replaced=lambda secret: telemetry.replaced(Secret(secret)),
         )  # fmt: skip
         parts.channels[name] = _channel(
             parts, channel, account, keys, Normaliser(name, links, orders, account.instant),

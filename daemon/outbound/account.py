@@ -59,6 +59,7 @@ class Account:
     """Makes a channel's words fit to be kept: it may repeat to us the very secrets that we sent it."""
     vault: Vault = field(factory=NoVault)
     protect: Callable[[str], None] = lambda secret: None  # noqa: ARG005  # nobody writes a log
+    replaced: Callable[[str], None] = lambda secret: None  # noqa: ARG005  # as above
     tokens: Tokens = field(init=False)
     _meters: dict[str, Budget] = field(factory=dict)
 
@@ -66,7 +67,7 @@ class Account:
         traits, adapter = self.adapter.traits, self.adapter
         self.budget = Budget(traits.rate_per_s, traits.burst)
         self._meters = {name: Budget(meter.rate_per_s, meter.burst) for name, meter in adapter.meters.items()}
-        self.tokens = Tokens(self._ask, self.vault, self.protect)
+        self.tokens = Tokens(self._ask, self.vault, self.protect, self.replaced)
         self.tokens.open(adapter.tokens)
 
     async def converse(self, exchange: Exchange[T], *, paid: bool = False) -> T | NoAnswer:

@@ -69,6 +69,8 @@ class _Held:
     ends_at: float = 0.0
     unkept: Token | None = field(default=None, repr=False)
     """It came with a new refresh token that is not durable yet: not to be used."""
+    former: str = field(default="", repr=False)
+    """The last token that was given, good or not."""
     failures: int = 0
     ask_at: float = 0.0
     """Not before this may the platform be asked again."""
@@ -89,6 +91,7 @@ class Tokens:
     ask: Ask
     vault: Vault = field(factory=NoVault)
     protect: Callable[[str], None] = lambda secret: None  # noqa: ARG005  # nobody writes a log
+    replaced: Callable[[str], None] = lambda secret: None  # noqa: ARG005  # as above
     _held: dict[str, _Held] = field(factory=dict)
 
     def open(self, sources: Iterable[TokenSource]) -> None:
@@ -159,7 +162,12 @@ class Tokens:
             if why:
                 self._failed(held, f"the new refresh token cannot be kept, so nothing is done with it: {why}")
                 return
+            if held.refresh != held.source.refresh:
+                self.replaced(held.refresh)
             held.refresh = token.refresh
+        if held.former and held.former != token.value:
+            self.replaced(held.former)
+        held.former = token.value
         held.unkept = None
         held.failures, held.reason, held.ask_at = 0, "", 0.0
         life_s = float("inf") if token.lives_s is None else max(0.0, token.lives_s)

@@ -93,11 +93,15 @@ class Shelf:
         return self.trouble
 
 
-def account(platform: Platform, vault: Vault | None = None, told: list[str] | None = None) -> Account:
+def account(
+    platform: Platform, vault: Vault | None = None, told: list[str] | None = None, gone: list[str] | None = None
+) -> Account:
     adapter: Any = platform
     given: dict[str, Any] = {} if vault is None else {"vault": vault}
     if told is not None:
         given["protect"] = told.append
+    if gone is not None:
+        given["replaced"] = gone.append
     return Account("shop", adapter, platform, Policy(), wall_us, lambda: "nonce-0123456789", **given)
 
 
@@ -264,6 +268,17 @@ async def test_a_new_refresh_token_is_kept_before_anything_of_it_is_used(autojum
     assert platform.spent == ["r0", "r1", "r2"]
     assert shelf.log == ["r1", "r2", "r3"]
     assert told == ["r0", "a1", "r1", "calls before: 0", "a2", "r2", "calls before: 1", "a3", "r3", "calls before: 2"]
+
+
+async def test_what_was_replaced_is_said_but_never_what_is_configured(autojump_clock: MockClock) -> None:
+    platform, gone = Platform(rotates=True, refresh="r0"), list[str]()
+    mine = account(platform, Shelf(), gone=gone)
+    for _ in range(3):
+        assert await mine.converse(call()) == 200
+        platform.good = set()  # refused before its end
+        assert await mine.converse(call()) == 200
+        await trio.sleep(LIFE_S)
+    assert gone == ["r1", "a1", "r2", "a2", "r3", "a3", "r4", "a4", "r5", "a5"]
 
 
 async def test_a_refresh_token_that_stays_is_used_again_and_kept_nowhere(autojump_clock: MockClock) -> None:
