@@ -41,7 +41,7 @@ EPOCH_US: Final = 1_750_000_000_000_000
 STEPS_MAX = 20_000
 """So many turns of the scheduler without a second passing are a busy loop."""
 TRACE_LINES = 400
-HANG_S = 120
+HANG_S = 600
 """Seconds of work after which a run of a pool is taken to hang; so long is none, however busy the machine."""
 LONG_HOURS = 240.0
 """So long at most the worlds live that live longer than others."""
