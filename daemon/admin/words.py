@@ -223,6 +223,8 @@ def belief(slot: Slot) -> str:
     if slot.belief is None or slot.base_at is None:
         return "what it shows is unknown: the channel has not said, or manages no quantity for it"
     seen = f"it shows {slot.belief}: the channel showed {slot.base} at {moment(slot.base_at)}"
+    if slot.added:
+        seen += f"; {slot.added} of these are sold there and not sent yet"
     if slot.belief != slot.base:
         sold = (slot.base or 0) - slot.belief
         seen += f", and {'sold' if sold > 0 else 'took back'} {abs(sold)} since"

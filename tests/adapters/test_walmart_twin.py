@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Generator
 from typing import Any
 
+import pytest
 from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -265,7 +266,8 @@ moves = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=3), moves)
 def test_whatever_happens_to_an_order_the_feed_says_what_walmart_reserves(
     sizes: list[int], doings: list[tuple[str, int]]

@@ -177,7 +177,8 @@ def test_once_pushed_it_shows_what_its_rules_allow_of_what_there_is(
     assert world.slot.added == world.mart.open == sum(waiting.values())
 
 
-@settings(max_examples=60, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=30, deadline=None)
 @given(st.lists(order_lines(), max_size=12), st.data())
 def test_units_held_by_a_listing_are_those_of_its_lines_however_they_came(
     seen: list[OrderLine], data: st.DataObject

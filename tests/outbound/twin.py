@@ -225,11 +225,14 @@ class World:
 
 @asynccontextmanager
 async def world(
-    directory: Path, *, dispatching: bool = True, kits: Mapping[str, Recipe] = NO_KITS, **traits: Any
-) -> AsyncIterator[World]:
+    directory: Path, *, dispatching: bool = True, kits: Mapping[str, Recipe] = NO_KITS, adapter: Any = None,
+    http: Any = None, **traits: Any,
+) -> AsyncIterator[World]:  # fmt: skip
+    """`adapter`, `http`: a real platform's, and what answers it, in place of the twin's."""
     usual = {"rate_per_s": 1_000.0, "burst": 1_000, "concurrency": 1, "request_life_s": 30.0, "compare_and_set": True}
     traits = usual | traits
-    policy = Policy(adds_held=bool(traits.get("includes_held")))
+    adapter = adapter or TwinAdapter(Traits(**traits))
+    policy = Policy(adds_held=adapter.traits.includes_held)
     env = Environment.open(directory / "state", genesis="g", map_bytes=1 << 24)
     try:
         store = Store(env, inline, wall_us, disk_floor_bytes=0)
@@ -239,8 +242,7 @@ async def world(
             Silent(), kits=kits,
         )  # fmt: skip
         channel, feed, told = TwinChannel(compare_and_set=bool(traits.get("compare_and_set"))), TwinFeed(), Told()
-        adapter: Any = TwinAdapter(Traits(**traits))
-        account = Account("shop", adapter, channel, policy, wall_us, lambda: "nonce")
+        account = Account("shop", adapter, http or channel, policy, wall_us, lambda: "nonce")
 
         async def deliver(messages: Sequence[tuple[str, Any]], by: str) -> None:
             await registry.deliver([Part(sku, message, Cause(by, "shop")) for sku, message in messages])
