@@ -265,9 +265,10 @@ class Watch:
         """A push was answered, or nobody knows."""
         fields: dict[str, Any] = {"quantity": sent.level, "generation": sent.generation} | self._because(slot.sku)
         if outcome.kind == "ok":
-            lag_us = self.wall_us() - slot.wanted_us
-            self.of(slot.channel).push_lag.add(lag_us)
-            fields["lag_ms"] = round(lag_us / 1_000, 3)
+            if slot.settled_generation != sent.generation:  # else it was done before, and is only repeated
+                lag_us = self.wall_us() - slot.wanted_us
+                self.of(slot.channel).push_lag.add(lag_us)
+                fields["lag_ms"] = round(lag_us / 1_000, 3)
         elif outcome.reason:
             fields["reason"] = outcome.reason
         event = {

@@ -73,7 +73,6 @@ def status(document: Any) -> Group:
     outbox, storage = document["outbox"], document["storage"]
     ready = "ready" if document["ready"] else f"NOT READY: {document['not_ready']}"
     lines = [
-        *_alarms(document["alarms"]),
         f"{ready}, up since {clock(document['since'])}",
         (
             f"webhooks: {document['acked']} acknowledged, {document['duplicates']} known already, "
@@ -91,11 +90,13 @@ def status(document: Any) -> Group:
     if storage["trouble"]:
         lines.append(f"STORAGE: {storage['trouble']}")
     lines += [f"QUARANTINED {sku}: {reason}" for sku, reason in document["quarantined"].items()]
-    return Group(sentences(lines), "", *_channels(document["channels"].values()))
+    alarms = _alarms(document["alarms"])
+    apart: list[Any] = [sentences(alarms), ""] if alarms else []
+    return Group(*apart, sentences(lines), "", *_channels(document["channels"].values()))
 
 
 def _alarms(alarms: Sequence[Any]) -> list[str]:
-    """Each alarm: what it is and since when, then what to do. An empty line sets them apart from the rest."""
+    """Each alarm: what it is and since when, then what to do."""
     lines: list[str] = []
     for each in alarms:
         about = " ".join(each[name] for name in ("channel", "subject") if each[name])
@@ -103,7 +104,7 @@ def _alarms(alarms: Sequence[Any]) -> list[str]:
         times = f", found {each['count']} times" if each["count"] > 1 else ""
         lines.append(f"ALARM {words}{f' {about}' if about else ''}, since {clock(each['since'])}{times}")
         lines += [f"  {each['text']}", f"  what to do: {each['what_to_do']}"]
-    return [*lines, ""] if lines else []
+    return lines
 
 
 def channels(document: Any) -> Group:

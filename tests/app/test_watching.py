@@ -49,6 +49,14 @@ def test_a_sale_and_the_push_that_follows_name_delivery_order_line_sku_and_chann
     assert confirmed["because"] == "webhook of shop"
 
 
+def test_a_push_that_is_only_repeated_does_not_count_for_the_lag() -> None:
+    watch, lines = watching()
+    slot = Slot("site", "L-A", "A", desired=4, generation=3, wanted_us=NOW_US - 7_000, settled_generation=3)
+    watch.answered(slot, Sent("site", "L-A", 3, 4, 5), Outcome("ok"), dead_letter=0)
+    assert "lag_ms" not in lines[0]
+    assert watch.of("site").push_lag.count == 0
+
+
 def test_a_sale_of_what_is_not_there_opens_a_debt_and_a_return_pays_it() -> None:
     watch, lines = watching()
     watch.applied(*sale("A", 0, -2), 1)

@@ -86,11 +86,13 @@ async def test_status_begins_with_the_open_alarms(house: House, onhand: Onhand) 
     assert "ALARM" not in (await onhand("status")).out
     for _ in range(3):
         house.alarms.raised("webhooks_silent", "shop", "no webhook told of order 7")
-    first, second, third, *_ = (await onhand("status")).out.splitlines()
+    first, second, third, *rest = (await onhand("status")).out.splitlines()
     assert first.startswith("ALARM WEBHOOKS SILENT shop, since 2025-")
     assert first.strip().endswith("found 3 times")
     assert second.strip() == "no webhook told of order 7"
     assert third.startswith("  what to do: `onhand webhooks check`")
+    assert any(line.startswith("ready") for line in rest)
+    assert all(line.strip() != "-" for line in rest)
 
 
 async def test_channels_say_what_webhooks_tell(house: House, onhand: Onhand) -> None:
