@@ -18,6 +18,11 @@ CANCELLED: Final = frozenset({"CANCELLED", "CANCEL"})
 HELD: Final = frozenset(
     {"UNPAID", "ON_HOLD", "AWAITING_SHIPMENT", "PARTIALLY_SHIPPING", "AWAITING_COLLECTION"}
 )  # fmt: skip
+PARCEL_LEFT: Final = frozenset({"FULFILLING", "COMPLETED"})
+PARCEL_HERE: Final = frozenset({"TO_FULFILL", "PROCESSING"})
+"""`package_status`: collected or delivered; to be arranged or to be collected. A parcel that is "CANCELLED" is mostly
+lost or damaged, so that alone does not say where it is. (Not in the sheet: from the client library of its §8, which
+quotes the vendor's page of the order list.)"""
 BY_TIKTOK: Final = "FULFILLMENT_BY_TIKTOK"
 
 _ID: Final = re.compile(r"[0-9]{1,30}")
@@ -122,6 +127,7 @@ class Unit(msgspec.Struct):
     seller_sku: str | None = None
     display_status: str | None = None
     package_id: Id = None
+    package_status: str | None = None
     tracking_number: str | None = None
     combined_listing_skus: list[Combined] | None = None
     sub_item_info: list[SubItem] | None = None
@@ -153,7 +159,8 @@ def order_seen(order: Order, warehouse: str = "") -> OrderSeen:
 
     An order that TikTok fulfils holds nothing of ours (§3), nor does one that leaves from another warehouse than
     `warehouse`, where that is given; an order that names none is taken for ours. Returns never restock by themselves
-    (§3, rule f): a unit is restocked by a person's adjustment.
+    (§3, rule f): a unit is restocked by a person's adjustment. Units are taken off what may be sold the moment the
+    order is placed, paid or not (§3, §7 trap 3).
 
     Raises `UnreadableError`.
     """
@@ -168,7 +175,7 @@ def order_seen(order: Order, warehouse: str = "") -> OrderSeen:
     if len({line.line for line in lines}) != len(lines):
         raise UnreadableError("two units have one id")
     placed = second(order.create_time, "create_time") if order.create_time else None
-    return OrderSeen(number, updated.lo, updated, tuple(lines), placed)
+    return OrderSeen(number, updated.lo, updated, tuple(lines), placed, takes_at_placement=True)
 
 
 def _lines(order: Order, unit: Unit, warehouse: str) -> Iterator[LineSeen]:
@@ -199,7 +206,7 @@ def _lines(order: Order, unit: Unit, warehouse: str) -> Iterator[LineSeen]:
 def _components(unit: Unit) -> dict[str, tuple[int, Sequence[Combined | SubItem]]]:
     """Of a virtual bundle: by SKU, how many units of it one bundle takes (§3, "virtual bundle").
 
-    Whether `sub_item_info` has one element for each unit is not said: the larger of both counts is taken.
+    `sub_item_info` has one element for each unit; should both lists differ, the larger count is taken.
     """
     found: dict[str, tuple[int, list[Combined | SubItem]]] = {}
     for sub in unit.sub_item_info or ():
@@ -221,15 +228,22 @@ def _ours(told: Id, warehouse: str) -> bool:
 def _fate(order: Order, unit: Unit) -> _Fate:
     """A unit's own status rules, where it is one that we know; else the order's (§3).
 
-    What shipped is not given back by a cancellation (rule c): a unit of a package, in an order of which something
-    was collected or delivered, counts as sent. That may keep a unit that never left, where the other way might sell
-    one twice.
+    What shipped is not given back by a cancellation (rule c). Its parcel's status says whether it left; where that
+    does not, a unit of a parcel counts as sent in an order that was collected or delivered. That may keep a unit that
+    never left, where the other way might sell one twice.
     """
     spoken = unit.display_status
     status = spoken if spoken in SENT or spoken in CANCELLED or spoken in HELD else order.status
     if status in SENT:
         return _Fate(cancelled=False, sent=True)
     if status in CANCELLED or order.status in CANCELLED:
-        left = bool(order.collection_time or order.delivery_time) and bool(unit.package_id or unit.tracking_number)
+        left = _left(order, unit)
         return _Fate(cancelled=not left, sent=left)
     return _Fate(cancelled=False, sent=False)
+
+
+def _left(order: Order, unit: Unit) -> bool:
+    if unit.package_status in PARCEL_LEFT:
+        return True
+    collected = bool(order.collection_time or order.delivery_time)
+    return unit.package_status not in PARCEL_HERE and collected and bool(unit.package_id or unit.tracking_number)

@@ -336,6 +336,20 @@ def test_a_cancelled_order_releases_what_did_not_leave_and_nothing_else(status: 
     assert [(line.cancelled, line.fulfilled) for line in never.lines] == [(1, 0)]
 
 
+@pytest.mark.parametrize(
+    ("parcel", "collected", "sent"),
+    [
+        ("FULFILLING", False, True), ("COMPLETED", False, True), ("TO_FULFILL", True, False),
+        ("PROCESSING", True, False), ("CANCELLED", True, True), ("CANCELLED", False, False), (None, True, True),
+        ("SOMETHING_NEW", True, True),
+    ],
+)  # fmt: skip
+def test_a_cancelled_units_parcel_says_whether_it_left(parcel: str | None, collected: bool, sent: bool) -> None:
+    unit = {"package_id": "3", "package_status": parcel}
+    seen = order_seen(order("CANCELLED", "CANCELLED", unit0=unit, collection_time=1 if collected else None))
+    assert [(line.cancelled, line.fulfilled) for line in seen.lines] == [(int(not sent), int(sent))]
+
+
 STATUSES = st.sampled_from([*sorted(HELD | SENT | CANCELLED), None, "SOMETHING_NEW"])
 
 

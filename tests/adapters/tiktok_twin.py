@@ -124,11 +124,14 @@ class Twin:
         """So many of its units are collected in one package; the rest stays."""
         order = self.orders[number]
         open_rows = [row for row in order["line_items"] if row["display_status"] == "AWAITING_SHIPMENT"]
-        for row in open_rows[:units]:
-            row["package_id"] = f"11{self._number}"
-            self._send(order, row, "IN_TRANSIT")
-        order["collection_time"] = int(self.now_s())
+        for place, row in enumerate(open_rows):
+            left = place < units
+            row |= {"package_id": f"11{place}", "package_status": "FULFILLING" if left else "TO_FULFILL"}
+            if left:
+                self._send(order, row, "IN_TRANSIT")
         rest = {row["display_status"] for row in order["line_items"]}
+        if "AWAITING_SHIPMENT" not in rest:
+            order["collection_time"] = int(self.now_s())  # of the whole order, not of its parts
         self._changed(number, "PARTIALLY_SHIPPING" if "AWAITING_SHIPMENT" in rest else "IN_TRANSIT")
 
     def _send(self, order: Json, row: Json, status: str) -> None:
