@@ -13,7 +13,7 @@ import msgspec
 from attrs import frozen
 
 from adapters.ebay.api import INVENTORY, Api
-from adapters.ebay.payloads import UnreadableError, decode, is_sku
+from adapters.ebay.payloads import UnreadableError, decode, is_listing
 from adapters.ebay.refusals import Error, failed_read, garbled
 from daemon.domain.channel import LevelSeen, ListingPage
 from daemon.domain.exchange import Exchange, Response
@@ -163,7 +163,7 @@ def read_listings(api: Api, page: str) -> Exchange[ListingPage | Failure]:
 
 def read_levels(api: Api, listings: Sequence[str]) -> Exchange[tuple[LevelSeen, ...] | Failure]:
     """What eBay shows of these SKUs now. Unknown ones are left out: 404, each in its own entry."""
-    skus = [each for each in dict.fromkeys(listings) if is_sku(each)]
+    skus = [each for each in dict.fromkeys(listings) if is_listing(each)]
     seen: list[LevelSeen] = []
     for start in range(0, len(skus), ITEMS_PER_READ):
         wanted = skus[start : start + ITEMS_PER_READ]
@@ -228,4 +228,4 @@ def _sku_of(row: msgspec.Raw) -> str:
         sku = decode(row, _Named).sku
     except UnreadableError:
         return ""
-    return sku if is_sku(sku) else ""
+    return sku if is_listing(sku) else ""

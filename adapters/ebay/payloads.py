@@ -18,6 +18,8 @@ _NUMBER = re.compile(r"[1-9][0-9]{0,18}")
 _LINE_KEY = re.compile(r"[1-9][0-9]{0,18}-[1-9][0-9]{0,18}")
 _ORDER_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z!_-]{0,63}")
 SKU_MAX = 200
+BY_HAND = "item:"
+"""Begins the names of listings that have no SKU, and so were not made with the Inventory API."""
 
 
 class UnreadableError(ValueError):
@@ -109,9 +111,14 @@ def is_sku(text: str) -> bool:
     return 0 < len(text) <= SKU_MAX and text.isprintable()
 
 
+def is_listing(listing: str) -> bool:
+    """Is it an inventory item's, so that it can be read and pushed? One that was made by hand is not (§0.7)."""
+    return is_sku(listing) and not listing.startswith(BY_HAND)
+
+
 def listing_of(sku: str, item: str, variation: str) -> str:
     """The listing a line was sold through: the inventory item's SKU, or the item's numbers where it has none."""
-    return sku or f"item:{item}" + (f":{variation}" if variation else "")
+    return sku or f"{BY_HAND}{item}" + (f":{variation}" if variation else "")
 
 
 # --- orders -------------------------------------------------------------------------------------------------

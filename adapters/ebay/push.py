@@ -9,7 +9,7 @@ from attrs import evolve
 
 from adapters.ebay.api import INVENTORY, Api
 from adapters.ebay.catalogue import Offer, read_offers
-from adapters.ebay.payloads import UnreadableError, decode, is_sku
+from adapters.ebay.payloads import UnreadableError, decode, is_listing
 from adapters.ebay.refusals import Error, garbled, judged
 from adapters.ebay.trading import may_show_zero
 from daemon.domain.channel import Push
@@ -21,6 +21,10 @@ BATCH_MAX = 25
 """SKUs in one call: the guide and the type reference say 25, the call's own text one (§5.1). 25 are tried; where the
 whole call is refused for it, the batch is halved down to single ones. `batch_max: 1` spares that."""
 
+MADE_BY_HAND = (
+    "A listing that was made by hand cannot be pushed: migrate it to the Inventory API (bulk_migrate_listing), then "
+    "reconcile the channel"
+)
 _NOT_FOUND = (25604, 25702, 25710)
 _SYSTEM = 25001
 
@@ -83,8 +87,8 @@ def push(api: Api, batch: Sequence[Push], *, push_zero: bool) -> Exchange[Sequen
 
 
 def _unsendable(push: Push) -> Outcome | None:
-    if not is_sku(push.listing):
-        return Outcome("permanent", f"{push.listing[:60]!r} is no SKU of an inventory item")
+    if not is_listing(push.listing):
+        return Outcome("permanent", f"{push.listing[:60]!r} is no SKU of an inventory item. {MADE_BY_HAND}")
     if isinstance(push.level, bool) or not isinstance(push.level, int) or not 0 <= push.level <= QUANTITY_MAX:
         return Outcome("permanent", f"a level must be a whole number from 0 to {QUANTITY_MAX}")
     return None
@@ -142,6 +146,5 @@ def _refusal(entry: _Entry) -> Outcome:
     if entry.status_code in (401, 409):
         return Outcome("transient", reason)
     if entry.status_code == 404 or any(each.error_id in _NOT_FOUND for each in errors):
-        reason += ": no inventory item or offer has this SKU. A listing that was made by hand cannot be pushed: "
-        reason += "migrate it to the Inventory API (bulk_migrate_listing), then reconcile the channel"
+        reason += f": no inventory item or offer has this SKU. {MADE_BY_HAND}"
     return Outcome("permanent", reason[:500])
