@@ -104,7 +104,7 @@ class Poller:
         traits = self.account.adapter.traits
         if not self.blind():
             return traits.poll_interval_s
-        affordable_s = self._pages / (traits.rate_per_s * BLIND_SHARE)
+        affordable_s = self._pages / (self.account.calls_per_s() * BLIND_SHARE)
         return min(traits.poll_interval_s, max(traits.poll_interval_s / BLIND_FACTOR, affordable_s))
 
     async def absorb(self, until_us: int) -> bool:

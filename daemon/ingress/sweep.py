@@ -113,7 +113,7 @@ class Sweeper:
     def _pause_s(self, calls: int) -> float:
         known = max(self._listings, self._in_round, self.masses.linked)
         return pause_s(
-            self.rules, calls=calls, rate_per_s=self.account.adapter.traits.rate_per_s, read=self._advanced,
+            self.rules, calls=calls, rate_per_s=self.account.calls_per_s(), read=self._advanced,
             listings=known, risky=bool(self.risky),
         )  # fmt: skip
 

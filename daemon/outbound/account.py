@@ -62,6 +62,8 @@ class Account:
     replaced: Callable[[str], None] = lambda secret: None  # noqa: ARG005  # as above
     tokens: Tokens = field(init=False)
     _meters: dict[str, Budget] = field(factory=dict)
+    _mean_cost: float = 0.0
+    """What calls cost lately; 0 before the first."""
 
     def __attrs_post_init__(self) -> None:
         traits, adapter = self.adapter.traits, self.adapter
@@ -81,6 +83,8 @@ class Account:
             request = next(exchange)
             while True:
                 meter = self._meters.get(request.meter, self.budget)
+                if meter is self.budget:
+                    self._mean_cost += (request.cost - self._mean_cost) * (0.1 if self._mean_cost else 1.0)
                 if paid and meter is self.budget:
                     meter.owe(request.cost - 1.0)
                 else:
@@ -190,6 +194,10 @@ class Account:
         self.last_error = reason
         if self.breaker.failed(self.wall_us()):
             self.notice("breaker_opened", reason=reason)
+
+    def calls_per_s(self) -> float:
+        """How many calls the account's rate allows, as calls cost lately: some platforms count something else."""
+        return self.budget.rate_per_s / (self._mean_cost or 1.0)
 
     def wait_s(self) -> float:
         """Seconds until the channel may be called; 0 if now."""

@@ -285,7 +285,7 @@ class Promises:
 
     def _income(self) -> float:
         """Calls a second that the sample may take."""
-        return self.account.adapter.traits.rate_per_s * BUDGET_SHARE
+        return self.account.calls_per_s() * BUDGET_SHARE
 
     def _afford(self) -> float:
         now = trio.current_time()

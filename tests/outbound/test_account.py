@@ -167,3 +167,21 @@ async def test_what_a_channel_says_is_redacted_before_anybody_keeps_it(autojump_
     assert outcomes[0].level == 3
     page = await told.converse(asking(1, OrderPage((), "next", 7, ("order 1: hunter2",))))
     assert page == OrderPage((), "next", 7, ("order 1: -",))
+
+
+async def test_how_many_calls_a_rate_allows_depends_on_what_calls_cost(autojump_clock: MockClock) -> None:
+    mine = account(Line())
+
+    def dear(cost: float) -> Exchange[None]:
+        yield Request("GET", "/", cost=cost)
+
+    assert mine.calls_per_s() == 1_000.0
+    await mine.converse(asking(3, None))
+    assert mine.calls_per_s() == 1_000.0
+    other = account(Line())
+    for _ in range(60):
+        await other.converse(dear(10.0))
+    assert other.calls_per_s() == pytest.approx(100.0)
+    for _ in range(60):
+        await other.converse(dear(100.0))
+    assert other.calls_per_s() == pytest.approx(10.0, rel=0.05)
