@@ -73,6 +73,11 @@ class Acknowledged:
     read_us: int
 
     @property
+    def key(self) -> SlotKey:
+        """Where its slot is in its lane."""
+        return (self.sku, self.listing)
+
+    @property
     def at_us(self) -> int:
         """When it was acknowledged, at the latest."""
         return self.evidence.at.hi
@@ -198,8 +203,8 @@ class Promises:
         """Look at what is due, in one call."""
         now_us = self.now_us()
         due = [each for each in self._watched.values() if each.next_us <= now_us][:BATCH_MAX]
-        before = {id(each): slot.belief for each in due if (slot := self._standing(each))}
-        due = [each for each in due if id(each) in before]
+        before = {each.push.key: slot.belief for each in due if (slot := self._standing(each))}
+        due = [each for each in due if each.push.key in before]
         if not due or not self._spend(1.0):
             return
         answer = await self.account.converse(self.account.adapter.levels([each.push.listing for each in due]))
@@ -210,16 +215,16 @@ class Promises:
             slot, level = self._standing(each), shown.get(each.push.listing)
             if slot is None:
                 continue
-            if level is not None and level in (before[id(each)], slot.belief):
-                self._watched.pop((each.push.sku, each.push.listing))
+            if level is not None and level in (before[each.push.key], slot.belief):
+                self._watched.pop(each.push.key)
                 self._seen(each.push, each, received_us)
-                self._known[each.push.sku, each.push.listing] = evolve(each.push, read_us=0)
+                self._known[each.push.key] = evolve(each.push, read_us=0)
             else:
                 self._later(each, looked=readable)
 
     def _standing(self, each: Watched) -> Slot | None:
         """The slot, if the acknowledgement is its newest evidence yet; else nobody looks any more."""
-        push, key = each.push, (each.push.sku, each.push.listing)
+        push, key = each.push, each.push.key
         if self._watched.get(key) is not each:
             return None
         slot = self.slot_of(*key)
