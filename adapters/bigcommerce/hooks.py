@@ -12,7 +12,7 @@ from adapters.bigcommerce.account import Store
 from adapters.bigcommerce.inbound import KEY_HEADER
 from adapters.bigcommerce.lists import more_pages, v3_rows
 from adapters.bigcommerce.refusals import failed_read, garbled
-from adapters.bigcommerce.values import RowId, UnreadableError, decode
+from adapters.strict import RowId, UnreadableError, decode
 from daemon.domain.channel import Webhook
 from daemon.domain.exchange import Exchange, Response
 from daemon.domain.outcomes import Failure, Outcome

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 from attrs import frozen
 
-from adapters.bigcommerce.values import RowId, UnreadableError, decode
+from adapters.strict import RowId, UnreadableError, decode
 from daemon.domain.channel import Delivery, Facts
 from daemon.domain.signatures import AllOf, Scheme, SharedSecret, SignatureScheme
 from daemon.domain.strict_json import objection

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from adapters.bigcommerce.refusals import failed_read, garbled
-from adapters.bigcommerce.values import UnreadableError, decode
+from adapters.strict import UnreadableError, decode
 from daemon.domain.exchange import Response
 from daemon.domain.outcomes import Failure, Outcome
 

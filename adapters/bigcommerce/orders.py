@@ -14,7 +14,8 @@ from adapters.bigcommerce.lists import more_pages, v2_rows
 from adapters.bigcommerce.payloads import REFUNDED, Line, Order, lines_inline, order_seen
 from adapters.bigcommerce.refusals import failed_read, garbled, is_missing
 from adapters.bigcommerce.settings import read_settings
-from adapters.bigcommerce.values import UnreadableError, decode, second
+from adapters.bigcommerce.values import second
+from adapters.strict import UnreadableError, decode
 from daemon.domain.channel import OrderPage, OrderSeen
 from daemon.domain.exchange import Exchange
 from daemon.domain.instants import SECOND_US

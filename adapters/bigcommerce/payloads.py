@@ -6,7 +6,8 @@ from typing import Any, Final
 
 import msgspec
 
-from adapters.bigcommerce.values import ListingId, RowId, UnreadableError, decode, second, whole_units
+from adapters.bigcommerce.values import ListingId, second
+from adapters.strict import RowId, UnreadableError, decode, whole_units
 from daemon.domain.channel import LevelSeen, LineSeen, OrderSeen
 
 # --- the shapes ---------------------------------------------------------------------------------------------

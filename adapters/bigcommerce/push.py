@@ -12,7 +12,8 @@ from adapters.bigcommerce.account import Store
 from adapters.bigcommerce.payloads import Item, level_seen
 from adapters.bigcommerce.refusals import garbled, refusal_in, refused
 from adapters.bigcommerce.stock import read_items
-from adapters.bigcommerce.values import ListingId, UnreadableError, decode, listing_id
+from adapters.bigcommerce.values import ListingId, listing_id
+from adapters.strict import UnreadableError, decode
 from daemon.domain.channel import Push
 from daemon.domain.exchange import Exchange, Request, Response
 from daemon.domain.observations import QUANTITY_MAX

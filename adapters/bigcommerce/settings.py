@@ -6,7 +6,7 @@ import msgspec
 
 from adapters.bigcommerce.account import Store
 from adapters.bigcommerce.refusals import failed_read, garbled
-from adapters.bigcommerce.values import UnreadableError, decode
+from adapters.strict import UnreadableError, decode
 from daemon.domain.exchange import Exchange
 from daemon.domain.outcomes import Failure, Outcome
 

@@ -11,7 +11,8 @@ from adapters.bigcommerce.account import Store
 from adapters.bigcommerce.lists import more_pages, v3_rows
 from adapters.bigcommerce.payloads import Item, level_seen
 from adapters.bigcommerce.settings import objection, read_settings
-from adapters.bigcommerce.values import UnreadableError, decode, listing_id
+from adapters.bigcommerce.values import listing_id
+from adapters.strict import UnreadableError, decode
 from daemon.domain.channel import LevelSeen, ListingPage
 from daemon.domain.exchange import Exchange
 from daemon.domain.outcomes import Failure, Outcome

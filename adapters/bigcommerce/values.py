@@ -1,55 +1,17 @@
-"""Single values as a store writes them, read strictly: ids, units, stamps. Nothing is rounded or guessed."""
+"""Single values as a store writes them: stamps, and what a listing is called."""
 
 from __future__ import annotations
 
 import re
 from email.utils import parsedate_to_datetime
-from typing import Annotated, NamedTuple, TypeVar
-
-import msgspec
+from typing import NamedTuple
 
 from adapters.stamps import rfc3339_span
+from adapters.strict import UnreadableError
 from daemon.domain.instants import SECOND_US, Span
-from daemon.domain.observations import QUANTITY_MAX
 
-RowId = Annotated[int, msgspec.Meta(gt=0, le=2**63 - 1)]
-"""A row's number."""
-
-_WHOLE = re.compile(r"[0-9]{1,15}(\.0{1,15})?")
 _RFC_2822 = re.compile(r"[A-Z][a-z]{2}, [0-9]{1,2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} [+-][0-9]{4}")
 _LISTING = re.compile(r"([1-9][0-9]{0,17})/([1-9][0-9]{0,17})")
-
-T = TypeVar("T")
-
-
-class UnreadableError(ValueError):
-    """The store said something that we refuse to guess about; the text names it without quoting buyers."""
-
-
-def decode(body: bytes | msgspec.Raw, shape: type[T]) -> T:
-    """`body` as `shape`. Raises `UnreadableError`, never anything else."""
-    try:
-        return msgspec.json.decode(body, type=shape)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as exc:
-        raise UnreadableError(str(exc)[:200]) from None
-
-
-def whole_units(value: object, what: str) -> int:
-    """Units from 0 to `QUANTITY_MAX`: an integer, or its text or float, as V2 writes numbers both ways (sheet §7)."""
-    match value:
-        case bool():
-            raise UnreadableError(f"{what} is a boolean")
-        case int():
-            units = value
-        case float() if value.is_integer():
-            units = int(value)
-        case str() if _WHOLE.fullmatch(value.strip()):
-            units = int(value.strip().partition(".")[0])
-        case _:
-            raise UnreadableError(f"{what} is not a whole number of units")
-    if not 0 <= units <= QUANTITY_MAX:
-        raise UnreadableError(f"{what} is not between 0 and {QUANTITY_MAX}")
-    return units
 
 
 def second(text: str) -> Span:

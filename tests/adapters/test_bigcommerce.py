@@ -14,7 +14,8 @@ from adapters.bigcommerce import PLATFORM
 from adapters.bigcommerce.adapter import TRAITS, BigCommerce
 from adapters.bigcommerce.inbound import KEY_HEADER, ORDER_SCOPES, REPLAY_S, SIGNATURE
 from adapters.bigcommerce.payloads import STATUSES, Line, Order, order_seen
-from adapters.bigcommerce.values import ListingId, UnreadableError, listing_id, second, whole_units
+from adapters.bigcommerce.values import ListingId, listing_id, second
+from adapters.strict import UnreadableError, whole_units
 from daemon.domain.access import Limits
 from daemon.domain.channel import Delivery, OrderPage, Setup
 from daemon.domain.exchange import Response
