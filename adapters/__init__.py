@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from adapters import bigcommerce, ebay, sandbox, shopify, tiktok_shop, walmart, woocommerce
+from adapters import bigcommerce, ebay, etsy, sandbox, shopify, tiktok_shop, walmart, woocommerce
 from daemon.domain.channel import Platform
 
 PLATFORMS: Final[dict[str, Platform]] = {
@@ -12,6 +12,7 @@ PLATFORMS: Final[dict[str, Platform]] = {
     for platform in (
         bigcommerce.PLATFORM,
         ebay.PLATFORM,
+        etsy.PLATFORM,
         sandbox.PLATFORM,
         shopify.PLATFORM,
         tiktok_shop.PLATFORM,

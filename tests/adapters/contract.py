@@ -218,7 +218,11 @@ def _hashed(scheme: SignatureScheme, delivery: Delivery, secret: str, url: str) 
             message += str(value).encode()
         else:
             message += values.get(part, part.encode())
-    digest = hmac.new(scheme.secret_key(secret), message, getattr(hashlib, scheme.algorithm)).digest()
+    try:
+        key = scheme.secret_key(secret)
+    except ValueError:
+        return False  # a secret that is none of this kind verifies nothing
+    digest = hmac.new(key, message, getattr(hashlib, scheme.algorithm)).digest()
     spelled = {
         "base64": [b64(digest)], "hex": [digest.hex()], "HEX": [digest.hex().upper()],
         "either": [b64(digest), digest.hex()],

@@ -1,4 +1,4 @@
-"""Enough of OpenAPI 3.0 to hold an adapter's requests and its fixtures' answers against a vendor's document.
+"""Enough of OpenAPI 3.0 and 3.1 to hold an adapter's requests and its fixtures' answers against a vendor's document.
 
 Types, required, enum, nullable, the combinators, arrays and objects; what a document says beyond is not checked.
 """
@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 from attrs import frozen
 
@@ -19,7 +19,7 @@ Json = Any
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "object": (dict,), "array": (list,), "string": (str,), "integer": (int,), "number": (int, float),
-    "boolean": (bool,),
+    "boolean": (bool,), "null": (type(None),),
 }  # fmt: skip
 
 
@@ -44,10 +44,10 @@ class Document:
         return node
 
     def operation(self, method: str, path: str) -> Json | None:
-        """The operation that a path leads to, its path's own parameters included."""
+        """The operation that a path leads to, the most literal one, its path's own parameters included."""
         if not path.startswith(self.prefix):
             return None
-        for template, item in self.content["paths"].items():
+        for template, item in sorted(self.content["paths"].items(), key=lambda each: each[0].count("{")):
             pattern = "".join(
                 "[^/]+" if part.startswith("{") else re.escape(part) for part in re.split(r"(\{[^}]*\})", template)
             )
@@ -62,12 +62,15 @@ class Document:
         if value is None and (schema.get("nullable") or schema.get("x-nullable")):
             return
         yield from self._combined(value, schema, where)
-        kind = schema.get("type")
-        if kind is not None and (
-            not isinstance(value, _TYPES[kind]) or (isinstance(value, bool) and kind != "boolean")
-        ):
-            yield f"{where or 'it'} is no {kind}"
+        kinds = schema.get("type", [])
+        kinds = [kinds] if isinstance(kinds, str) else kinds
+        if kinds and not any(_is_a(value, kind) for kind in kinds):
+            yield f"{where or 'it'} is no {' or '.join(kinds)}"
             return
+        if "const" in schema and value != schema["const"]:
+            yield f"{where} is not {schema['const']}"
+        if "minimum" in schema and _is_a(value, "number") and value < schema["minimum"]:
+            yield f"{where} is less than {schema['minimum']}"
         if "enum" in schema and value not in schema["enum"]:
             yield f"{where} is none of {schema['enum']}"
         if isinstance(value, dict):
@@ -96,6 +99,10 @@ class Document:
                 yield f"{where}.{name} is not known"
 
 
+def _is_a(value: Json, kind: str) -> bool:
+    return isinstance(value, _TYPES[kind]) and (kind == "boolean" or not isinstance(value, bool))
+
+
 def check_call(documents: Sequence[Document], request: Request) -> tuple[Document, Json]:
     """The operation that a request calls; raises `AssertionError` where it asks what the document does not offer."""
     parts = urlsplit(request.url)
@@ -113,7 +120,10 @@ def check_call(documents: Sequence[Document], request: Request) -> tuple[Documen
             assert not wanted or each["name"].lower() in sent, f"{each['name']} is missing"
         if request.body:
             schema = next(iter(document.resolve(operation["requestBody"])["content"].values()))["schema"]
-            problems = list(document.errors(json.loads(request.body), schema))
+            kinds = {value for name, value in request.headers.items() if name.lower() == "content-type"}
+            is_form = kinds == {"application/x-www-form-urlencoded"}
+            body = dict(parse_qsl(request.body.decode())) if is_form else json.loads(request.body)
+            problems = list(document.errors(body, schema))
             assert problems == [], f"{request.method} {parts.path}: {problems}"
         return document, operation
     raise UnknownCallError(f"{request.method} {parts.path} is in no document")
