@@ -132,7 +132,9 @@ def read_channel(
         secrets=_read_secrets(section, [option for option in platform.options if option.secret], platform, problems),
     )
     if known is not None:
-        given = frozenset(option.name for option in known.options if option.secret and section.has(option.name))
+        given = {option.name for option in known.options if option.secret and section.has(option.name)}
+        if channel.webhook_secrets:
+            given.add("webhook_secrets")
         for key, sentence in known.problems(channel.options, given).items():
             section.problem(key, sentence)
         section.finish()

@@ -97,6 +97,7 @@ def test_what_the_example_shows_commented_out_is_taken_too() -> None:
         "auctions",
         "mart",
         "tiktok",
+        "crafts",
     ]
     assert config.limits == LimitSettings()
     assert config.public_url == "https://sync.example.com"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from adapters.bigcommerce.account import HOST
-from adapters.bigcommerce.adapter import build
+from adapters.bigcommerce.adapter import build, problems
 from daemon.domain.channel import Option, Platform
 
 __all__ = ["PLATFORM"]
@@ -11,6 +11,7 @@ __all__ = ["PLATFORM"]
 PLATFORM = Platform(
     name="bigcommerce",
     build=build,
+    problems=problems,
     needs_base_url=False,
     default_base_url=f"https://{HOST}",
     options=(

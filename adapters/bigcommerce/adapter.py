@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from attrs import define, evolve, field
@@ -50,6 +50,7 @@ it is in doubt. Stamps are whole seconds, hence the feed's lag. Deliveries are r
 on, and a blocked domain waits three minutes more (§2)."""
 
 _STORE_HASH = re.compile(r"[a-z0-9]{1,40}")
+_NUMBER = re.compile(r"[1-9][0-9]{0,9}")
 
 
 @define
@@ -123,16 +124,31 @@ class BigCommerce(Rarely):
         return hooks.register(self.store, self.webhook_key, topic, url, existing)
 
 
+def problems(options: Mapping[str, str], secrets: Set[str]) -> Mapping[str, str]:
+    """By key, what is wrong with the options, or with which secrets are given (`secrets` are their names)."""
+    found: dict[str, str] = {}
+    if "store_hash" in options and not _STORE_HASH.fullmatch(options["store_hash"]):
+        found["store_hash"] = "write it as in the API path, stores/abc123xyz: letters and digits only"
+    location = options.get("location_id", "1")
+    if not (_NUMBER.fullmatch(location) and int(location) < 2**31):
+        found["location_id"] = "write the number of a location, 1 for the default one"
+    if options.get("signed", "yes") == "no" and "webhook_key" in secrets:
+        found["webhook_key"] = "leave it out where signed is no: the header's secret stands in webhook_secrets then"
+    if options.get("signed", "yes") == "yes" and "webhook_secrets" in secrets and "webhook_key" not in secrets:
+        found["webhook_key"] = "this key is missing: a secret of your own making, sent with each webhook in a header"
+    return found
+
+
 def build(setup: Setup) -> BigCommerce:
     """The adapter of one configured store. Raises `ValueError` with a sentence for what cannot work."""
     token, store_hash = setup.secrets.get("access_token", ""), setup.options.get("store_hash", "")
     if not token:
         raise ValueError("a BigCommerce channel needs an access_token")
-    if not _STORE_HASH.fullmatch(store_hash):
-        raise ValueError("store_hash must be as in the API path, stores/abc123xyz: letters and digits only")
+    if not store_hash:
+        raise ValueError("a BigCommerce channel needs a store_hash")
+    for name, sentence in problems(setup.options, frozenset()).items():
+        raise ValueError(f"{name}: {sentence}")
     location = setup.options.get("location_id", "1")
-    if not (location.isascii() and location.isdigit() and 0 < int(location[:10]) < 2**31 and len(location) <= 10):
-        raise ValueError("location_id must be the number of a location, 1 for the default one")
     signed = setup.options.get("signed", "yes")
     if signed not in ("yes", "no"):
         raise ValueError("signed must be yes or no")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from adapters.etsy.account import API_URL
-from adapters.etsy.adapter import build
+from adapters.etsy.adapter import build, problems
 from daemon.domain.channel import Option, Platform
 
 __all__ = ["PLATFORM"]
@@ -11,6 +11,7 @@ __all__ = ["PLATFORM"]
 PLATFORM = Platform(
     name="etsy",
     build=build,
+    problems=problems,
     needs_base_url=False,
     default_base_url=API_URL,
     options=(

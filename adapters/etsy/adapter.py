@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from attrs import define, evolve
@@ -43,6 +44,8 @@ TRAITS = Traits(
 """A new app may make 10,000 calls a day (etsy.md §6): a poll takes two, a write three. One write at a time, so that
 no two read the same listing. That a receipt is paid may show late: hence the long overlap (§4). Webhooks are set up
 by hand in Etsy's portal (§2), and tell only what was paid: the poll is the way that everything comes."""
+
+_NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 
 
 @define
@@ -115,10 +118,17 @@ class Etsy(Rarely):
         return Failure(Outcome("permanent", said))
 
 
+def problems(options: Mapping[str, str], secrets: Set[str]) -> Mapping[str, str]:  # noqa: ARG001  # the port's
+    """By key, what is wrong with the options."""
+    if "shop_id" in options and not _NUMBER.fullmatch(options["shop_id"]):
+        return {"shop_id": "write the shop's number, as 12345678, not its name"}
+    return {}
+
+
 def build(setup: Setup) -> Etsy:
     """The adapter of one configured shop. Raises `ValueError` with a sentence for what cannot work."""
     number = setup.options.get("shop_id", "")
-    if not (number.isascii() and number.isdigit() and len(number) < 19 and int(number)):
+    if not _NUMBER.fullmatch(number):
         raise ValueError("shop_id must be the shop's number, as 12345678")
     names = ("keystring", "shared_secret", "refresh_token")
     keystring, shared_secret, refresh = (setup.secrets.get(name, "") for name in names)

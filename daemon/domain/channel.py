@@ -352,7 +352,8 @@ class Platform:
     options: tuple[Option, ...] = ()
     needs_base_url: bool = True
     problems: Callable[[Mapping[str, str], Set[str]], Mapping[str, str]] = _no_problems
-    """By key, as a sentence, what is wrong with a channel's options, or with which secrets (by name) it has."""
+    """By key, as a sentence, what is wrong with a channel's options, or with which secrets it has: their names, among
+    them "webhook_secrets" where there are any."""
     inline_secrets: bool = False
     """True for the sandbox alone: its secrets may stand in config.yaml."""
     local: bool = False

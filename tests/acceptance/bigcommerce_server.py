@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
@@ -11,10 +10,11 @@ from urllib.parse import urlsplit
 
 import trio
 
+from tests.acceptance.json_server import one_call
 from tests.acceptance.webhooks import exchange, request
 from tests.adapters.bigcommerce_twin import Item, Twin
 
-RETRY_S = (0.3, 0.6, 1.2)
+RETRY_S = (0.1, 0.2, 0.4)
 """A minute and more, in the real store."""
 
 
@@ -29,24 +29,7 @@ class Server:
 
     async def serve(self, stream: trio.SocketStream) -> None:
         """One connection, one call."""
-        received = b""
-        while b"\r\n\r\n" not in received:
-            data = await stream.receive_some(65_536)
-            if not data:
-                return
-            received += data
-        head, _, body = received.partition(b"\r\n\r\n")
-        start, *lines = head.decode().split("\r\n")
-        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
-        while len(body) < int(headers.get("content-length", "0")):
-            body += await stream.receive_some(65_536)
-        method, target, _ = start.split()
-        status, content, extra = self.twin.answer(method, target, headers, body)
-        sent = b"" if content is None else json.dumps(content).encode()
-        extra |= {"content-type": "application/json", "content-length": str(len(sent)), "connection": "close"}
-        shown = "".join(f"{name}: {value}\r\n" for name, value in extra.items())
-        await stream.send_all(f"HTTP/1.1 {status} X\r\n{shown}\r\n".encode() + sent)
-        await stream.aclose()
+        await one_call(stream, self.twin.answer)
 
     async def deliver(self, hook: Any, url: str, body: bytes, headers: dict[str, str]) -> None:
         """Until it is taken; then the hook is switched off, as the store does it after 48 hours."""

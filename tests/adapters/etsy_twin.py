@@ -33,7 +33,8 @@ class Variant:
             "product_id": self.number, "sku": self.sku, "is_deleted": False,
             "offerings": [{
                 "offering_id": self.number, "quantity": self.quantity, "is_enabled": self.enabled,
-                "is_deleted": False, "price": {"amount": 2200, "divisor": 100, "currency_code": "USD"}, "readiness_state_id": 1001,
+                "is_deleted": False, "price": {"amount": 2200, "divisor": 100, "currency_code": "USD"},
+                "readiness_state_id": 1001,
             }],
             "property_values": [{
                 "property_id": 513, "property_name": "Size", "scale_id": None, "scale_name": None,

@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.bigcommerce import PLATFORM
-from adapters.bigcommerce.adapter import TRAITS, BigCommerce
+from adapters.bigcommerce.adapter import TRAITS, BigCommerce, problems
 from adapters.bigcommerce.inbound import KEY_HEADER, ORDER_SCOPES, REPLAY_S, SIGNATURE
 from adapters.bigcommerce.payloads import STATUSES, Line, Order, order_seen
 from adapters.bigcommerce.values import ListingId, listing_id, second
 from adapters.strict import UnreadableError, whole_units
+from daemon.config import ConfigError, read_config
 from daemon.domain.access import Limits
 from daemon.domain.channel import Delivery, OrderPage, Setup
 from daemon.domain.exchange import Response
@@ -158,6 +159,20 @@ def test_what_cannot_work_is_said_in_one_sentence(changes: dict[str, Any], said:
     with pytest.raises(ValueError, match=said) as caught:
         build(**changes)
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_wrong_is_said_by_its_key_before_anything_is_started() -> None:
+    good = {"store_hash": "abc123xyz"}
+    assert not problems(good, {"access_token", "webhook_key", "webhook_secrets"})
+    assert not problems(good, {"access_token"})
+    assert not problems({**good, "signed": "no"}, {"access_token", "webhook_secrets"})
+    assert list(problems(good, {"access_token", "webhook_secrets"})) == ["webhook_key"]
+    assert list(problems({**good, "signed": "no"}, {"webhook_key", "webhook_secrets"})) == ["webhook_key"]
+    wrong = {"store_hash": "stores/abc", "location_id": "first"}
+    assert list(problems(wrong, {"access_token"})) == ["store_hash", "location_id"]
+    shop = "{adapter: bigcommerce, store_hash: abc, access_token: {env: T}, webhook_secrets: [{env: C}]}"
+    with pytest.raises(ConfigError, match=r"channels\.shop\.webhook_key: this key is missing"):
+        read_config(f"channels: {{shop: {shop}}}", {}, {"bigcommerce": PLATFORM})
 
 
 def test_a_channel_that_only_polls_needs_no_webhook_key() -> None:
