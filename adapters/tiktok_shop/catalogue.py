@@ -90,8 +90,8 @@ def read_listings(shop: Shop, page: str) -> Exchange[ListingPage | Failure]:
     data = reading(response, _Products)
     if isinstance(data, Failure):
         return data
-    token = data.next_page_token or ""
-    if token and (token == page or not _TOKEN.fullmatch(token)):
+    following = data.next_page_token or ""
+    if following and (following == page or not _TOKEN.fullmatch(following)):
         return Failure(Outcome("transient", "the catalogue's page token leads nowhere"))
     products = [product for row in data.products or () if (product := _product(row)) is not None]
     asked = [str(product.id) for product in products if product.status not in GONE and product.skus]
@@ -113,7 +113,7 @@ def read_listings(shop: Shop, page: str) -> Exchange[ListingPage | Failure]:
         for product in products if str(product.id) in chosen
         for sku in product.skus or () if (listing := listing_of(product.id, sku.id))
     ]  # fmt: skip
-    return ListingPage(tuple({seen.listing: seen for seen in levels}.values()), token)
+    return ListingPage(tuple({seen.listing: seen for seen in levels}.values()), following)
 
 
 STOCK: Final = "/product/202309/inventory/search"

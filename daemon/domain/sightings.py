@@ -95,6 +95,15 @@ def unexplained(slot: Slot, seen: LevelReport, lines: Lines) -> bool:
     return slot.expected(seen.at, lines) != seen.level
 
 
+def odd(slot: Slot, seen: LevelReport, lines: Lines) -> bool:
+    """Does the listing, which nobody is about to read for another reason, show what nothing explains?"""
+    if seen.level is None or in_doubt(slot):
+        return False
+    if slot.held == "mass":
+        return seen.level not in (slot.belief, slot.desired, slot.expected(seen.at, lines))
+    return unexplained(slot, seen, lines)
+
+
 def read_back(
     slot: Slot, message: ReadBack, lines: Lines, now_us: int, rule: DriftRule, *, countable: bool
 ) -> Sighting | None:

@@ -17,7 +17,7 @@ from daemon.actors.registry import Registry
 from daemon.domain.instants import SECOND_US
 from daemon.domain.mass import MassKind, Tally
 from daemon.domain.observations import LevelReport
-from daemon.domain.sightings import in_doubt, unexplained
+from daemon.domain.sightings import odd as is_odd
 from daemon.domain.sku import Hold, Sku
 from daemon.domain.slot import Held, Slot
 from daemon.storage.alarms import Alarms
@@ -93,7 +93,7 @@ class Masses:
             report = part.message
             assert isinstance(report, LevelReport)
             state, slot = self._slot(part.sku, report.listing)
-            strange = state is not None and slot is not None and _odd(slot, report, state)
+            strange = state is not None and slot is not None and is_odd(slot, report, state.stock.lines)
             if strange:
                 odd.append(part)
             elif slot is None or in_doubt(slot):
@@ -255,16 +255,3 @@ class Masses:
             self.store.delete(META, _key(self.channel))
         else:
             self.store.put(META, _key(self.channel), pack(astuple(hold)))
-
-
-def _odd(slot: Slot, report: LevelReport, state: Sku) -> bool:
-    """Does this report show what nothing explains?"""
-    if report.level is None or in_doubt(slot):
-        return False
-    if slot.held == "mass":
-        return report.level not in (slot.belief, slot.desired, slot.expected(report.at, state.stock.lines))
-    return unexplained(slot, report, state.stock.lines)
-
-
-def _key(channel: str) -> bytes:
-    return b"mass " + channel.encode()
