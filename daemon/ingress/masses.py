@@ -17,6 +17,7 @@ from daemon.actors.registry import Registry
 from daemon.domain.instants import SECOND_US
 from daemon.domain.mass import MassKind, Tally
 from daemon.domain.observations import LevelReport
+from daemon.domain.sightings import in_doubt
 from daemon.domain.sightings import odd as is_odd
 from daemon.domain.sku import Hold, Sku
 from daemon.domain.slot import Held, Slot
@@ -255,3 +256,7 @@ class Masses:
             self.store.delete(META, _key(self.channel))
         else:
             self.store.put(META, _key(self.channel), pack(astuple(hold)))
+
+
+def _key(channel: str) -> bytes:
+    return b"mass " + channel.encode()
