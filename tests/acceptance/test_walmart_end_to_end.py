@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -23,9 +24,9 @@ SECRETS = {"MART_ID": CLIENT_ID, "MART_SECRET": CLIENT_SECRET, "MART_HOOK": HOOK
 class Mart(Server):
     """A Walmart that takes calls, and the answers that its notifications got."""
 
-    def __init__(self, told: dict[str, int], **options: Any) -> None:
+    def __init__(self, told: dict[str, int], make: Callable[..., Twin] = Twin, **options: Any) -> None:
         super().__init__([])
-        self.twin: Any = Twin(told, time.time, **options)
+        self.twin: Any = make(told, time.time, **options)
 
     async def deliver(self, hook: Any, url: str, body: bytes, headers: dict[str, str]) -> None:
         """As every other server; Walmart calls an event's kind otherwise."""
@@ -33,11 +34,13 @@ class Mart(Server):
 
 
 @asynccontextmanager
-async def two_channels(folder: Path, **options: Any) -> AsyncIterator[tuple[Twin, Shop, Daemon]]:
-    """A Walmart with 12 of SKU-0001, three of them in an order that is not sent yet, and 9 of SKU-0002; a sandbox
-    storefront; the daemon."""
+async def two_channels(
+    folder: Path, told: Mapping[str, int] = MappingProxyType({"SKU-0001": 12, "SKU-0002": 9}), **options: Any
+) -> AsyncIterator[tuple[Twin, Shop, Daemon]]:
+    """A Walmart that was told so much, three of SKU-0001 in an order that is not sent yet; a sandbox storefront; the
+    daemon."""
     port = free_port()
-    mart = Mart({"SKU-0001": 12, "SKU-0002": 9}, **options)
+    mart = Mart(dict(told), **options)
     mart.twin.sell(("SKU-0001", 3))
     async with (
         running(mart) as server,
