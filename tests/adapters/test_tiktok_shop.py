@@ -21,7 +21,9 @@ from adapters.tiktok_shop.payloads import (
     CANCELLED,
     HELD,
     SENT,
+    Combined,
     Order,
+    SubItem,
     Unit,
     UnreadableError,
     known_id,
@@ -34,12 +36,13 @@ from adapters.tiktok_shop.payloads import (
 from adapters.tiktok_shop.push import REMEDIES, WHOLE_PRODUCT
 from adapters.tiktok_shop.signing import signature, signed
 from daemon.config import read_config
-from daemon.domain.channel import Delivery, Setup
+from daemon.domain.channel import Delivery, Push, Setup
 from daemon.domain.exchange import Request, Response
 from daemon.domain.instants import SECOND_US, Span
 from daemon.ingress.signature import check
 from tests import specs
 from tests.adapters import contract
+from tests.adapters.tiktok_shapes import misfits, operation_of
 
 SECRETS = {"app_secret": "s3cr3t_0123456789abcdef", "refresh_token": "ROW_r"}
 MALFORMED = {"orders_with_bad_ones", "levels", "errors_that_cannot_be_read"}
@@ -110,45 +113,6 @@ def test_the_published_vector_of_webhooks_verifies_and_nothing_near_it() -> None
 
 
 # --- the shapes of the vendor's pages ---------------------------------------------------------------------------
-
-
-def misfits(value: Any, kind: Any, models: dict[str, Any], at: str = "$") -> list[str]:
-    """What of `value` is not as `kind` has it: "int", "str?", "list[X]", "Literal[7]", a model's name, an enum."""
-    if isinstance(kind, dict) and "enum" in kind:
-        return [] if value in kind["enum"] else [f"{at}: {value!r} is none of the values"]
-    if isinstance(kind, dict):
-        if not isinstance(value, dict):
-            return [f"{at}: no object"]
-        found = [f"{at}.{name}: unknown" for name in value if name not in kind]
-        found += [f"{at}.{name}: missing" for name, of in kind.items() if not _free(of) and name not in value]
-        for name in value.keys() & kind.keys():
-            found += misfits(value[name], kind[name], models, f"{at}.{name}")
-        return found
-    if kind.endswith("?"):
-        return [] if value is None else misfits(value, kind[:-1], models, at)
-    if many := re.fullmatch(r"list\[(.*)\]", kind):
-        if not isinstance(value, list):
-            return [f"{at}: no list"]
-        return [each for place, item in enumerate(value) for each in misfits(item, many[1], models, f"{at}[{place}]")]
-    if literal := re.fullmatch(r"Literal\[([0-9]+)\]", kind):
-        return [] if value == int(literal[1]) else [f"{at}: not {literal[1]}"]
-    plain = {"int": int, "str": str, "bool": bool, "datetime.datetime": str}.get(kind)
-    if plain is not None:
-        return [] if type(value) is plain else [f"{at}: {value!r} is no {kind}"]
-    return misfits(value, models[kind], models, at) if kind in models else []
-
-
-def _free(kind: Any) -> bool:
-    return isinstance(kind, str) and kind.endswith("?")
-
-
-def operation_of(request: Request, operations: list[dict[str, Any]]) -> dict[str, Any]:
-    path = urlsplit(request.url).path
-    for each in operations:
-        pattern = re.sub(r"\\\{[^}]*\\\}", "[0-9]+", re.escape(each["path"]))
-        if each["method"].upper() == request.method and re.fullmatch(pattern, path):
-            return each
-    raise AssertionError(f"{request.method} {path} is no operation of the vendor's")
 
 
 def test_every_request_and_answer_of_the_fixtures_has_the_shape_of_the_vendors_pages() -> None:
@@ -295,6 +259,33 @@ def test_a_channel_needs_no_more_than_its_keys_and_what_is_missing_is_said_by_it
         read_config(CONFIG + "    warehouse: north\n", {}, {"tiktok_shop": PLATFORM})
 
 
+def test_an_expired_token_is_known_by_its_code_whatever_the_status_and_by_a_bare_401() -> None:
+    (source,) = build().tokens
+    for status in (200, 400, 401):
+        assert source.refused(Response(status, {}, b'{"code":105002,"message":"Expired credentials"}'))
+    assert source.refused(Response(401, {}, b""))
+    for body in (b'{"code":0}', b'{"code":105005,"message":"105002"}', b"105002", b'{"code":"105002"}', b""):
+        assert not source.refused(Response(200, {}, body))
+
+
+def test_what_the_platform_asks_of_us_is_among_the_traits() -> None:
+    assert TRAITS.empty_answers  # 200 with an empty body
+    assert TRAITS.registers_webhooks
+    assert not TRAITS.compare_and_set  # so each write is looked at before, and nothing is raised over an unseen sale
+    assert TRAITS.overlap_s >= 600
+    assert TRAITS.rate_per_s < 50
+
+
+def test_one_listing_twice_goes_in_two_calls_and_many_are_read_six_hundred_at_a_time() -> None:
+    groups = build().batches([Push(each, 1, None, 1) for each in ("1/2", "3/4", "1/5", "1/2", "x", "1/6")])
+    named = [[push.listing for push in group] for group in groups]
+    assert named == [["1/2", "1/5"], ["3/4"], ["1/2", "1/6"], ["x"]]
+    talk = build().levels([f"1/{sku}" for sku in range(1, 1_302)])
+    answer = Response(200, {}, b'{"code":0,"data":{"inventory":[]}}')
+    asked = [next(talk), talk.send(answer), talk.send(answer)]
+    assert [len(json.loads(request.body)["sku_ids"]) for request in asked] == [600, 600, 101]
+
+
 def test_secrets_never_show() -> None:
     adapter = build()
     (source,) = adapter.tokens
@@ -348,6 +339,40 @@ def test_a_cancelled_units_parcel_says_whether_it_left(parcel: str | None, colle
     unit = {"package_id": "3", "package_status": parcel}
     seen = order_seen(order("CANCELLED", "CANCELLED", unit0=unit, collection_time=1 if collected else None))
     assert [(line.cancelled, line.fulfilled) for line in seen.lines] == [(int(not sent), int(sent))]
+
+
+def bundle(spoken: str, subs: list[SubItem], told: dict[str, int] | None = None, warehouse: str = "") -> list[Any]:
+    """(SKU, ordered, cancelled, fulfilled) of each component of one bundle."""
+    combined = [Combined(sku_id=sku, sku_count=count) for sku, count in (told or {}).items()]
+    unit = Unit(id="1", sku_id="5", product_id="7", display_status=spoken, sub_item_info=subs,
+                combined_listing_skus=combined)  # fmt: skip
+    seen = order_seen(
+        Order(id="9", status=spoken, update_time=1_700_000_000, line_items=[unit], warehouse_id="1"), warehouse
+    )
+    return [(line.line.partition("/")[2], line.ordered, line.cancelled, line.fulfilled) for line in seen.lines]
+
+
+def plates(*spoken: str, warehouse: str | None = None) -> list[SubItem]:
+    return [SubItem(sku_id="11", display_status=each, warehouse_id=warehouse) for each in spoken]
+
+
+WAIT, GONE = "AWAITING_SHIPMENT", "CANCELLED"
+
+
+def test_a_bundle_takes_its_components_and_each_unit_of_them_has_its_own_fate() -> None:
+    assert bundle(WAIT, plates(WAIT, WAIT)) == [("11", 2, 0, 0)]
+    assert bundle(WAIT, plates(WAIT, GONE)) == [("11", 2, 1, 0)]
+    assert bundle(WAIT, plates(WAIT, WAIT, WAIT), {"11": 2}) == [("11", 3, 0, 0)]
+    assert bundle(WAIT, plates(WAIT), {"11": 2, "12": 4}) == [("11", 2, 0, 0), ("12", 4, 0, 0)]
+    assert bundle(WAIT, plates(GONE), {"11": 2}) == [("11", 2, 2, 0)]
+    assert bundle(GONE, plates(WAIT), {"11": 2}) == [("11", 2, 2, 0)]
+    assert bundle("IN_TRANSIT", plates("IN_TRANSIT", GONE)) == [("11", 2, 0, 2)]
+
+
+def test_a_component_that_leaves_from_another_warehouse_is_not_ours_whatever_the_order_says() -> None:
+    both = [*plates(WAIT, warehouse="2"), SubItem(sku_id="12", display_status=WAIT)]
+    assert bundle(WAIT, both, warehouse="1") == [("12", 1, 0, 0)]
+    assert bundle(WAIT, both, warehouse="2") == [("11", 1, 0, 0)]
 
 
 STATUSES = st.sampled_from([*sorted(HELD | SENT | CANCELLED), None, "SOMETHING_NEW"])

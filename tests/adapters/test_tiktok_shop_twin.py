@@ -17,6 +17,7 @@ from daemon.domain.exchange import Request, Response
 from daemon.domain.instants import SECOND_US
 from daemon.domain.outcomes import Failure
 from daemon.ingress.signature import check
+from tests.adapters.tiktok_shapes import exchange_misfits
 from tests.adapters.tiktok_twin import ANNEX, CIPHER, HOME, KEY, RATE, SECRET, SHOP_ID, Item, Twin
 
 T0 = 1_795_184_130.0
@@ -176,6 +177,34 @@ def test_a_shop_whose_cipher_nobody_configured_is_asked_for() -> None:
     named = Client(twin, build(cipher="", shop_id=SHOP_ID))
     named.refresh = client.refresh
     assert named.run(named.adapter.order("1")) is None
+
+
+def test_the_twin_and_the_adapter_speak_as_the_vendors_pages_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    twin, clock = spread()
+    client, checked = Client(twin, build(warehouse=HOME)), []
+    respond = twin.respond
+
+    def watched(request: Request) -> Response:
+        response = respond(request)
+        if "/token/" not in request.url:
+            assert exchange_misfits(request, response) == []
+            checked.append(request)
+        return response
+
+    monkeypatch.setattr(Twin, "respond", lambda _, request: watched(request))
+    number = twin.sell("RED", 3)
+    clock.now += 1
+    twin.ship(number, 1)
+    assert listed(client) == {"RED": 9, "BLUE": 7, "MUG": None}
+    assert push(client, ("100/11", 4), ("100/99", 1))[0] == ("ok", "")
+    assert len(feed(client)) == 1
+    assert client.run(client.adapter.order(number)) is not None
+    assert not isinstance(client.run(client.adapter.register("ORDER_STATUS_CHANGE", URL, None)), Failure)
+    assert len(client.run(client.adapter.webhooks())) == 1
+    named = Client(twin, build(cipher=""))
+    named.refresh = client.refresh
+    assert named.run(named.adapter.order("1")) is None
+    assert len(checked) >= 10
 
 
 # --- webhooks -------------------------------------------------------------------------------------------------
