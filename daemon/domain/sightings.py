@@ -140,6 +140,8 @@ def read_back(
     slot.rechecked(asked_us)
     if level is not None:
         slot.rebase(level, message.at, lines, now_us)
+    if message.look_us:
+        slot.ask_recheck(message.look_us)
     if decided or level is None or level == slot.desired:
         slot.held = ""
     if found is not None and found.done in ("reported", "kept"):

@@ -85,6 +85,8 @@ class ReadBack:
     at: Instant
     seller_sku: str = ""
     """The seller's SKU that the channel has for it, where that is another one than ours."""
+    look_us: int = 0
+    """Read it once more then: this may be what it showed before our newest push. 0: no need."""
 
 
 @frozen

@@ -90,8 +90,15 @@ class Reader:
             shown = level.level if level else None
             if self.promises and (current := self._present([key_of(slot)])):
                 self.promises.read(current[0], shown, before.get(key_of(slot)), look.asked_us)
-            messages.append((slot.sku, ReadBack(slot.channel, slot.listing, shown, at, seller_sku)))
+            again_us = self._again_us(shown, before.get(key_of(slot)))
+            messages.append((slot.sku, ReadBack(slot.channel, slot.listing, shown, at, seller_sku, again_us)))
         await self.deliver(messages, "readback")
+
+    def _again_us(self, shown: int | None, believed: int | None) -> int:
+        """When to read once more what shows something else than was believed, of a channel that is slow to show what
+        it was told: this may be the level from before the newest push, and equal a wish that came since. 0: never."""
+        wait_us = int(self.account.adapter.traits.read_back_s * SECOND_US)
+        return self.store.now_us() + wait_us if wait_us and shown not in (None, believed) else 0
 
     async def _explainable(self, look: Look) -> bool:
         """Are the orders known that may have moved what was read? None are needed where sales move no level."""

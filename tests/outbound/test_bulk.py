@@ -181,3 +181,25 @@ async def test_what_an_interrupted_dispatcher_left_in_flight_is_feared_for_as_lo
             second.cancel_scope.cancel()
         assert w.channel.levels["A"] == 400
         assert w.channel.reads[-1][0] >= 200
+
+
+@pytest.mark.slow
+async def test_a_reading_from_before_the_newest_push_is_not_believed_for_long(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with world(tmp_path, includes_held=True, compare_and_set=False, read_back_s=60.0) as w:
+        await w.listed(A=5)
+        await w.counted(A=10)
+        await trio.sleep(30)
+        assert w.channel.levels["A"] == 10
+        shown, w.channel.levels["A"] = w.channel.levels["A"], 5  # a copy answers that has not heard of it
+        while not w.channel.reads:  # noqa: ASYNC110 - nobody announces it
+            await trio.sleep(0.01)
+        await w.counted(A=5)  # while it is being read
+        await trio.sleep(0.2)
+        assert w.channel.pushed("A") == [10]
+        assert (w.slot("A").belief, w.slot("A").needs_push()) == (5, False)
+        w.channel.levels["A"] = shown
+        await w.quiet()
+        assert w.channel.levels["A"] == w.slot("A").belief == 5
+        assert w.channel.reads[-1][0] > 115
