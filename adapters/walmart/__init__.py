@@ -12,7 +12,7 @@ PLATFORM = Platform(
     name="walmart",
     build=build,
     options=(
-        Option("client_id", "the API key's client id (Developer Portal, API keys)", required=True, secret=True),
+        Option("client_id", "the API key's client id (Developer Portal, API keys)", required=True),
         Option("client_secret", "the API key's client secret", required=True, secret=True),
         Option("ship_node", "the ship node whose stock this is; needed only where the seller has several"),
         Option("channel_type", "WM_CONSUMER.CHANNEL.TYPE, for solution providers who were given one"),

@@ -146,7 +146,7 @@ class Walmart(Rarely):
 
 def build(setup: Setup) -> Walmart:
     """The adapter of one configured seller. Raises `ValueError` with a sentence for what cannot work."""
-    client_id, client_secret = setup.secrets.get("client_id", ""), setup.secrets.get("client_secret", "")
+    client_id, client_secret = setup.options.get("client_id", ""), setup.secrets.get("client_secret", "")
     if not client_id or not client_secret:
         raise ValueError("a Walmart channel needs client_id and client_secret")
     base_url = setup.base_url.rstrip("/").removesuffix("/v3")

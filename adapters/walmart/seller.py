@@ -37,14 +37,14 @@ def encoded(text: str) -> str:
 
 @frozen
 class Seller:
-    """One seller's account. `client_id` and `client_secret` never show.
+    """One seller's account. `client_secret` never shows.
 
     ship_node: the node whose stock is ours; "": the default one, of a seller who has no other
     channel_type: WM_CONSUMER.CHANNEL.TYPE, "" for sellers, who need none
     """
 
     base_url: str
-    client_id: str = field(repr=False)
+    client_id: str
     client_secret: str = field(repr=False)
     ship_node: str = ""
     channel_type: str = ""

@@ -18,7 +18,7 @@ from tests.adapters.walmart_twin import CLIENT_ID, CLIENT_SECRET, HOOK_SECRET, T
 
 pytestmark = pytest.mark.slow
 
-SECRETS = {"MART_ID": CLIENT_ID, "MART_SECRET": CLIENT_SECRET, "MART_HOOK": HOOK_SECRET}
+SECRETS = {"MART_SECRET": CLIENT_SECRET, "MART_HOOK": HOOK_SECRET}
 
 
 class Mart(Server):
@@ -49,7 +49,7 @@ async def two_channels(
         channels = {
             "mart": {
                 "adapter": "walmart", "base_url": f"http://127.0.0.1:{server.port}",
-                "client_id": {"env": "MART_ID"}, "client_secret": {"env": "MART_SECRET"},
+                "client_id": CLIENT_ID, "client_secret": {"env": "MART_SECRET"},
                 "webhook_secrets": [{"env": "MART_HOOK"}],
                 "poll_interval_s": 1, "feed_lag_s": 1, "request_life_s": 3, "rate_per_s": 50, "burst": 50,
             },

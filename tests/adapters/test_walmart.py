@@ -35,7 +35,8 @@ from tests.adapters import contract
 from tests.adapters.openapi import Document, check_answer, check_call
 
 FILES = ("authentication", "feeds", "inventory", "notifications", "orders")
-SECRETS = {"client_id": "id-1", "client_secret": "secret-1"}
+ID = {"client_id": "id-1"}
+SECRETS = {"client_secret": "secret-1"}
 HOOK_SECRET = "composed-client-secret-0001"
 NOW_US = 1_785_931_200 * SECOND_US
 NONCE = "Nonce0123456789ab"
@@ -49,7 +50,7 @@ MALFORMED = {
 
 
 def build(options: dict[str, str] | None = None, **changes: Any) -> Walmart:
-    plain = Setup("shop", PLATFORM.default_base_url, options or {}, SECRETS, (HOOK_SECRET,))
+    plain = Setup("shop", PLATFORM.default_base_url, ID | (options or {}), SECRETS, (HOOK_SECRET,))
     built = PLATFORM.build(evolve(plain, **changes))
     assert isinstance(built, Walmart)
     return built
@@ -394,8 +395,17 @@ CONFIG = """
 state_dir: ./state
 listen: 127.0.0.1:8480
 channels:
-  mart: {adapter: walmart, client_id: {env: ID}, client_secret: {env: SECRET}, webhook_secrets: [{env: HOOK}]%s}
+  mart: {adapter: walmart, client_id: id-1, client_secret: {env: SECRET}, webhook_secrets: [{env: HOOK}]%s}
 """
+
+
+def test_two_sellers_are_two_accounts_and_one_is_never_two() -> None:
+    line = CONFIG.splitlines()[-1] % ""
+    other = line.replace("mart:", "other:")
+    both = read_config(f"{CONFIG % ''}{other.replace('id-1', 'id-2')}", {}, {"walmart": PLATFORM})
+    assert list(both.channels) == ["mart", "other"]
+    with pytest.raises(ConfigError, match="same account"):
+        read_config(f"{CONFIG % ''}{other}", {}, {"walmart": PLATFORM})
 
 
 def problems(extra: str) -> str:
@@ -416,11 +426,12 @@ def test_what_is_wrong_with_its_configuration_is_said_in_a_sentence() -> None:
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"secrets": {"client_id": "x"}}, "client_secret"),
-        ({"options": {"ship_node": "a b"}}, "ship_node"),
-        ({"options": {"channel_type": "a\nb"}}, "channel_type"),
-        ({"options": {"webhook_header": "x: y"}}, "webhook_header"),
-        ({"options": {"webhook_auth": "oauth"}}, "webhook_auth"),
+        ({"secrets": {}}, "client_secret"),
+        ({"options": {"client_id": ""}}, "client_id"),
+        ({"options": ID | {"ship_node": "a b"}}, "ship_node"),
+        ({"options": ID | {"channel_type": "a\nb"}}, "channel_type"),
+        ({"options": ID | {"webhook_header": "x: y"}}, "webhook_header"),
+        ({"options": ID | {"webhook_auth": "oauth"}}, "webhook_auth"),
         ({"base_url": "ftp://x"}, "https://"),
         ({"overrides": {"includes_held": 0.0}}, "includes_held"),
         ({"overrides": {"nonsense": 1.0}}, "nonsense"),

@@ -40,10 +40,9 @@ class Line:
 @asynccontextmanager
 async def mart(folder: Path, **options: Any) -> AsyncIterator[tuple[World, Twin]]:
     """A dispatcher that pushes to a Walmart with 30 SKUs of plenty and a scarce one; feeds from 20 listings on."""
-    keys = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
-    adapter = PLATFORM.build(
-        Setup("shop", PLATFORM.default_base_url, {}, keys, (HOOK_SECRET,), {"bulk_from": 20.0, "bulk_every_s": 360.0})
-    )
+    account, keys = {"client_id": CLIENT_ID}, {"client_secret": CLIENT_SECRET}
+    bulk = {"bulk_from": 20.0, "bulk_every_s": 360.0}
+    adapter = PLATFORM.build(Setup("shop", PLATFORM.default_base_url, account, keys, (HOOK_SECRET,), bulk))
     assert isinstance(adapter, Walmart)
     levels = PLENTY | {"SCARCE": 9}
     twin = Twin(dict(levels), lambda: wall_us() / SECOND_US, **options)

@@ -21,8 +21,8 @@ from tests.adapters.walmart_twin import CLIENT_ID, CLIENT_SECRET, HOOK_SECRET, P
 
 T0 = 1_795_184_130.25
 URL = "https://sync.example.com/webhooks/mart"
-KEYS = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
-ADAPTER = PLATFORM.build(Setup("mart", PLATFORM.default_base_url, {}, KEYS, (HOOK_SECRET,)))
+ID, KEYS = {"client_id": CLIENT_ID}, {"client_secret": CLIENT_SECRET}
+ADAPTER = PLATFORM.build(Setup("mart", PLATFORM.default_base_url, ID, KEYS, (HOOK_SECRET,)))
 NONCES = (f"nonce{number:020}" for number in itertools.count())
 
 

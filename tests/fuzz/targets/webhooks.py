@@ -39,9 +39,7 @@ SELLER_ADAPTER: Final = EBAY.build(
     )
 )
 MART_ADAPTER: Final = WALMART.build(
-    Setup(
-        "mart", "https://mart.example", secrets={"client_id": "i-1", "client_secret": "c-1"}, webhook_secrets=("w-1",)
-    )
+    Setup("mart", "https://mart.example", {"client_id": "i-1"}, {"client_secret": "c-1"}, webhook_secrets=("w-1",))
 )
 TOPICS: Final = (
     "",
