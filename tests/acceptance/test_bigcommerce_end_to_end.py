@@ -35,7 +35,7 @@ async def two_channels(folder: Path, **options: Any) -> AsyncIterator[tuple[Serv
                 "adapter": "bigcommerce", "base_url": f"http://127.0.0.1:{server.port}", "store_hash": HASH,
                 "access_token": {"env": "BC_TOKEN"}, "webhook_key": {"env": "BC_KEY"},
                 "webhook_secrets": [{"env": "BC_CLIENT"}],
-                "poll_interval_s": 0.5, "feed_lag_s": 0.5, "request_life_s": 2, "rate_per_s": 50, "burst": 50,
+                "poll_interval_s": 0.3, "feed_lag_s": 0.2, "request_life_s": 1, "rate_per_s": 50, "burst": 50,
             },
             "north": sandbox_channel("north", north.port),
         }  # fmt: skip

@@ -42,7 +42,7 @@ async def test_etsy_and_a_storefront_are_kept_in_step_through_zero_a_cancellatio
             "adapter": "etsy", "base_url": f"http://127.0.0.1:{etsy_port}", "shop_id": str(SHOP),
             "keystring": {"env": "ETSY_KEY"}, "shared_secret": {"env": "ETSY_SHARED"},
             "refresh_token": {"env": "ETSY_REFRESH"}, "webhook_secrets": [],
-            "poll_interval_s": 0.4, "feed_lag_s": 0.4, "request_life_s": 2,
+            "poll_interval_s": 0.3, "feed_lag_s": 0.2, "request_life_s": 1,
         }  # fmt: skip
         channels = {"crafts": crafts, "north": sandbox_channel("north", north.port)}
         write_config(tmp_path, port, channels, public_url=f"http://127.0.0.1:{port}")
