@@ -147,6 +147,9 @@ def _channel(
     def look() -> None:
         poller.poke()
 
+    def fetch() -> None:
+        poller.fetch_soon()
+
     def advanced() -> None:
         dispatcher.feed_advanced()
 
@@ -174,7 +177,7 @@ def _channel(
     if names_url(scheme) and not url:
         raise RuntimeError(f"channels.{name}: this platform signs its webhooks over their address: set public_url")
     public_keys = PublicKeys(scheme, account.converse) if isinstance(scheme, PublicKeyScheme) else None
-    intake = Intake(name, account.adapter, keys, normaliser, look, hooks, url, public_keys)
+    intake = Intake(name, account.adapter, keys, normaliser, look, hooks, url, public_keys, fetch)
     poller = Poller(
         account, intake, parts.receiver, parts.cursors, refetches, advanced,
         say(Event.POLL_FAILED), lambda: telemetry.event(Event.POLL_RECOVERED, channel=name),

@@ -202,6 +202,7 @@ class Daemon:
         for name, channel in parts.channels.items():
             tasks = {
                 "poller": channel.poller.run,
+                "order fetches": channel.poller.run_fetches,
                 "catalogue": channel.catalogue.run,
                 "sweep": channel.sweeper.run,
                 "dispatcher": channel.dispatcher.run,

@@ -65,6 +65,9 @@ class OrderSeen:
     lines: tuple[LineSeen, ...]
     placed: Span | None = None
     takes_at_placement: bool = False
+    look_again_s: float = 0.0
+    """So much later it is fetched again, where no newer news of it came: what becomes of it may stay untold. 0: no
+    need."""
 
 
 @frozen

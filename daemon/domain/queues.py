@@ -43,11 +43,16 @@ class Queue(Protocol):
     meter: how fast it may be called, on an account of its own
     """
 
-    address: str
-    url: str
-    hold_s: float
-    batch_max: int
-    meter: Meter
+    @property
+    def address(self) -> str: ...
+    @property
+    def url(self) -> str: ...
+    @property
+    def hold_s(self) -> float: ...
+    @property
+    def batch_max(self) -> int: ...
+    @property
+    def meter(self) -> Meter: ...
 
     def receive(self) -> Exchange[tuple[Message, ...] | Failure]:
         """The next messages, waited for at the queue; none where none came. A failure that is "permanent" wants a

@@ -56,6 +56,8 @@ class Poller:
     """Calls that the last reading took."""
     _turn: trio.Lock = field(factory=trio.Lock)
     _poked: trio.Event = field(factory=trio.Event)
+    _fetching: trio.Lock = field(factory=trio.Lock)
+    _wished: trio.Event = field(factory=trio.Event)
     _by: float = inf
     """Poll by then, on Trio's clock: somebody asked for it, but not for a poll of its own."""
 
@@ -77,6 +79,21 @@ class Poller:
         """Poll within `SOON_S`: one poll for all that ask meanwhile."""
         self._by = min(self._by, trio.current_time() + SOON_S)
         self._poked.set()
+
+    def fetch_soon(self) -> None:
+        """Fetch the orders that are wished for, whatever the feed's turn waits for."""
+        self._wished.set()
+
+    async def run_fetches(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Fetch orders as soon as somebody wishes for them, for ever. What fails, the next poll does, and says so."""
+        task_status.started()
+        while True:
+            await self._wished.wait()
+            self._wished = trio.Event()
+            while wait_s := self.account.wait_s():  # noqa: ASYNC110 - a wait of a known length, which may be prolonged
+                await trio.sleep(wait_s)
+            if await self._refetch():
+                self.poke_soon()
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Poll at the platform's interval, and whenever poked, for ever."""
@@ -164,19 +181,20 @@ class Poller:
         return f"the order feed has more than {PAGES_MAX} pages"
 
     async def _refetch(self) -> str:
-        """Fetch the orders that contradict themselves; the error, or the empty string."""
-        account = self.account
-        for order, asked_us in self.refetches.wanted(account.name):
-            read_us = self.receiver.store.now_us()
-            answer = await account.converse(account.adapter.order(order))
-            if isinstance(answer, NoAnswer):
-                return answer.reason
-            if isinstance(answer, Failure) and answer.outcome.kind != "permanent":
-                return answer.reason
-            found = [] if answer is None or isinstance(answer, Failure) else [answer]
+        """Fetch the orders that are wished for; the error, or the empty string."""
+        account, store = self.account, self.receiver.store
+        async with self._fetching:
+            for order, asked_us in self.refetches.wanted(account.name, store.now_us()):
+                read_us = store.now_us()
+                answer = await account.converse(account.adapter.order(order))
+                if isinstance(answer, NoAnswer):
+                    return answer.reason
+                if isinstance(answer, Failure) and answer.outcome.kind != "permanent":
+                    return answer.reason
+                found = [] if answer is None or isinstance(answer, Failure) else [answer]
 
-            def done(order: str = order, asked_us: int = asked_us) -> None:
-                self.refetches.done(account.name, order, asked_us)
+                def done(order: str = order, asked_us: int = asked_us) -> None:
+                    self.refetches.done(account.name, order, asked_us)
 
-            await self.receiver.absorb(self.intake, found, "refetch", read_us=read_us, finish=done)
-        return ""
+                await self.receiver.absorb(self.intake, found, "refetch", read_us=read_us, finish=done)
+            return ""

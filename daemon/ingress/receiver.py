@@ -15,7 +15,7 @@ from attrs import define, field, frozen
 from daemon.actors.actor import Part, Unit
 from daemon.actors.registry import Registry
 from daemon.domain.channel import Adapter, Delivery, Facts, OrderSeen
-from daemon.domain.instants import Span
+from daemon.domain.instants import SECOND_US, Span
 from daemon.domain.signatures import Fetched, Notice, PublicKeyScheme
 from daemon.ingress.normalise import Normaliser, Unlinked
 from daemon.ingress.public_keys import PublicKeys
@@ -95,6 +95,8 @@ class Intake:
     """Our endpoint as the channel knows it; "" where nobody configured how we are reached."""
     public_keys: PublicKeys | None = None
     """Of a channel whose scheme has any."""
+    fetch: Callable[[], None] = lambda: None
+    """Fetch soon the orders that are wished for, without reading the feed."""
 
 
 @define
@@ -214,13 +216,20 @@ class Receiver:
         for order in facts.refetch:
             self.registry.refetches.ask(intake.name, order, now_us)
         if facts.refetch:
-            intake.look()
+            intake.fetch()
+        self._remind(intake, facts.orders, now_us)
         if facts.puzzle:
             self.dead_letters.add(
                 "puzzle", now_us, channel=intake.name, sku="", cause=facts.puzzle, subject=f"webhook {facts.topic}",
                 content=facts.kept, topic=facts.topic, delivery=stored,
             )  # fmt: skip
         self._bury_unlinked(intake, unlinked, now_us, stored)
+
+    def _remind(self, intake: Intake, orders: Sequence[OrderSeen], now_us: int) -> None:
+        """Orders of which more is to be heard are fetched again some time, if nothing is."""
+        for order in orders:
+            due_us = now_us + int(order.look_again_s * SECOND_US) if order.look_again_s else 0
+            self.registry.refetches.remind(intake.name, order.order, now_us, due_us)
 
     def _time(self, intake: Intake, delivery: Delivery, facts: Facts) -> None:
         stamps = [order.updated for order in facts.orders]
@@ -255,6 +264,7 @@ class Receiver:
                 self._bury_once("puzzle", intake.name, "", puzzle, f"order feed: {puzzle[:200]}", b"", now_us, 0)
             if finish is not None:
                 finish()
+            self._remind(intake, orders, now_us)
 
         return await self.registry.deliver(parts, complete)
 

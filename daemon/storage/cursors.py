@@ -53,7 +53,8 @@ class Cursors:
 
 
 class Refetches:
-    """Orders whose newest version contradicts itself: they are fetched again, also after a restart."""
+    """Orders to be fetched again, also after a restart: at once, because what was told of them contradicts itself or
+    says no more than their name; or at a moment to come, because of what may become of them untold."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -67,9 +68,20 @@ class Refetches:
         self._wanted.setdefault(channel, {})[order] = now_us
         self.store.put(REFETCH, pair(channel, order), number(now_us))
 
-    def wanted(self, channel: str) -> list[tuple[str, int]]:
-        """(order, asked at) of a channel, in the order they were asked for."""
-        return list(self._wanted.get(channel, {}).items())
+    def remind(self, channel: str, order: str, now_us: int, due_us: int = 0) -> None:
+        """Fetch this order at `due_us`, unless it is to be fetched at once anyway; 0: no need any more. Durable with
+        the next commit."""
+        known = self._wanted.get(channel, {}).get(order)
+        if known is not None and known <= now_us:
+            return
+        if due_us:
+            self.ask(channel, order, due_us)
+        elif known is not None:
+            self.done(channel, order, known)
+
+    def wanted(self, channel: str, now_us: int) -> list[tuple[str, int]]:
+        """(order, asked at) of a channel by now, in the order they were asked for."""
+        return [each for each in self._wanted.get(channel, {}).items() if each[1] <= now_us]
 
     def done(self, channel: str, order: str, asked_us: int) -> None:
         """It was fetched, by a request that left after `asked_us`; a newer wish for it stays."""

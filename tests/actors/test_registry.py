@@ -327,7 +327,7 @@ async def test_news_of_settled_facts_is_a_letter(tmp_path: Path) -> None:
 async def test_a_contradiction_asks_for_the_order_again(tmp_path: Path) -> None:
     async with house(tmp_path) as h:
         assert await h.tell(sold("A", "1", 2), sold("A", "1", 3)) == ["applied", "conflict"]
-        assert [order for order, _ in h.registry.refetches.wanted("shop")] == ["1"]
+        assert [order for order, _ in h.registry.refetches.wanted("shop", h.store.now_us())] == ["1"]
 
 
 # --- starting ------------------------------------------------------------------------------------------------

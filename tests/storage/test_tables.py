@@ -282,12 +282,12 @@ async def test_a_refetch_stays_wanted_until_one_that_left_after_it_is_done(tmp_p
         refetches.ask("shop", "2", 11)
         refetches.ask("shop", "1", 20)
         refetches.done("shop", "1", 10)
-        assert refetches.wanted("shop") == [("1", 20), ("2", 11)]
+        assert refetches.wanted("shop", 100) == [("1", 20), ("2", 11)]
         refetches.done("shop", "1", 20)
         refetches.ask("shop", "1", 30)  # in the same commit: it is wanted again
         await store.flush()
     async with opened(tmp_path) as store:
-        assert sorted(Refetches(store).wanted("shop")) == [("1", 30), ("2", 11)]
+        assert sorted(Refetches(store).wanted("shop", 100)) == [("1", 30), ("2", 11)]
 
 
 FIRST = Instant(Span(1_000_000, 1_000_500), Span(7, 7))
@@ -321,3 +321,24 @@ def test_a_stamp_that_was_read_in_two_ways_is_no_news_at_the_next_poll() -> None
         entry.learn("shop", "1", [line], (2, 0), line.at)
         told.append(placed)
     assert told == [Instant(Span(1_000_000, 61_000_500), Span(7, 7))] * 3
+
+
+async def test_a_reminder_waits_for_its_moment_and_never_hides_a_wish(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        refetches = Refetches(store)
+        refetches.remind("shop", "1", 10, 100)
+        assert refetches.wanted("shop", 99) == []
+        assert refetches.wanted("shop", 100) == [("1", 100)]
+        refetches.remind("shop", "1", 20, 110)  # newer news: later
+        assert refetches.wanted("shop", 100) == []
+        refetches.ask("shop", "1", 30)
+        refetches.remind("shop", "1", 40, 200)
+        refetches.remind("shop", "1", 40)
+        assert refetches.wanted("shop", 40) == [("1", 30)]
+        refetches.done("shop", "1", 30)
+        refetches.remind("shop", "1", 50, 300)
+        await store.flush()
+        assert Refetches(store).wanted("shop", 300) == [("1", 300)]
+        refetches.remind("shop", "1", 60)  # nothing more is to be heard of it
+        await store.flush()
+        assert Refetches(store).wanted("shop", 999) == []
