@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from adapters import bigcommerce, ebay, etsy, sandbox, shopify, tiktok_shop, walmart, woocommerce
+from adapters import amazon, bigcommerce, ebay, etsy, sandbox, shopify, tiktok_shop, walmart, woocommerce
 from daemon.domain.channel import Platform
 
 PLATFORMS: Final[dict[str, Platform]] = {
     platform.name: platform
     for platform in (
+        amazon.PLATFORM,
         bigcommerce.PLATFORM,
         ebay.PLATFORM,
         etsy.PLATFORM,

@@ -32,7 +32,7 @@ PLATFORM_NAMES = sorted(PLATFORMS)
 PURE_MODULES = {
     "__future__", "abc", "base64", "binascii", "collections", "datetime", "decimal", "email", "enum", "functools",
     "hashlib", "heapq", "hmac", "html", "itertools", "json", "math", "operator", "re", "string", "typing", "urllib",
-    "attrs", "msgspec", "xml",
+    "attrs", "msgspec", "xml", "zlib",
 }  # fmt: skip
 
 each_platform = pytest.mark.parametrize("platform", PLATFORM_NAMES)

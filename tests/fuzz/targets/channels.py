@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Generator, Iterable
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from adapters.ebay.payloads import is_line_key
 from daemon.domain.channel import Adapter, Push, Webhook
 from daemon.domain.exchange import Request, Response
+from daemon.domain.outcomes import Failure
+from daemon.domain.queues import Message
 from tests.fuzz import judges
 from tests.fuzz.target import Cut, Target, line
 from tests.fuzz.targets.webhooks import (
     HASH_ADAPTER,
     MART_ADAPTER,
+    QUEUE_ADAPTER,
     SANDBOX_ADAPTER,
     SELLER_ADAPTER,
     STORE_ADAPTER,
@@ -118,6 +122,37 @@ def ebay_answers(data: bytes) -> None:
         assert order.order.endswith(f"-{told.line}")
 
 
+def amazon_answers(data: bytes) -> None:
+    """The same for Amazon, for a feed that is followed, and for its queue; what it fulfils itself is never listed."""
+    call, value = _converse(QUEUE_ADAPTER, "https://sp.example", data)
+    for order in getattr(value, "orders", ()) if call == "orders" else ():
+        assert all(0 <= each.fulfilled <= each.ordered for each in order.lines)
+    cut = Cut(data)
+    queue = QUEUE_ADAPTER.queue
+    assert queue is not None
+    batch = [Push("SHIRT-M-RED", 9, 1, 1), Push("MUG", 40, None, 1)]
+    messages = [Message("m", "r", b"")]
+    talks: list[Generator[Request, Response, Any]] = [
+        QUEUE_ADAPTER.push(batch, "k"), QUEUE_ADAPTER.follow(batch, cut.text() or "feed:1"), queue.receive(),
+        queue.delete(messages),
+    ]  # fmt: skip
+    answers = _answers(cut)
+    for talk in talks:
+        try:
+            asked = next(talk)
+            for step in range(STEPS_MAX):
+                where = urlsplit(asked.url)
+                assert where.scheme == "https"
+                assert where.netloc == "sp.example" or where.netloc.endswith((".amazonaws.com", ".cloudfront.net"))
+                asked = talk.send(answers[min(step, len(answers) - 1)])
+        except StopIteration as end:
+            if talk in talks[:2]:
+                judges.answered(end.value)
+                assert len(end.value) == len(batch)
+            else:
+                assert isinstance(end.value, (tuple, Failure))
+
+
 def walmart_answers(data: bytes) -> None:
     """The same for Walmart, and for a feed that is followed; what is held is never more than what is taken."""
     call, value = _converse(MART_ADAPTER, "https://mart.example", data)
@@ -219,6 +254,21 @@ EBAY_WORDS: Final = (
     b"<LastModifiedTime>2026-08-05T12:00:05.250Z</LastModifiedTime>",
 )
 
+AMAZON_WORDS: Final = (
+    b'{"orders":[{"orderId":"1-2-3","createdTime":"2026-08-05T12:00:01Z","lastUpdatedTime":"2026-08-05T12:31:00Z"',
+    b'"fulfillment":{"fulfillmentStatus":"UNSHIPPED","fulfilledBy":"MERCHANT"}',
+    b'"orderItems":[{"orderItemId":"1","quantityOrdered":2,"product":{"sellerSku":"A"}}]',
+    b'"pagination":{"nextToken":"t"}',
+    b'{"numberOfResults":1,"items":[{"sku":"A","fulfillmentAvailability":[{"fulfillmentChannelCode":"DEFAULT"',
+    b'"summaries":[{"marketplaceId":"ATVPDKIKX0DER","productType":"SHIRT","createdDate":"2026-01-01T00:00:00Z"}]',
+    b'{"sku":"A","status":"ACCEPTED","submissionId":"s"}',
+    b'{"processingStatus":"DONE","resultFeedDocumentId":"d"}',
+    b'{"feedDocumentId":"d","url":"https://x.s3.amazonaws.com/d"}',
+    b'{"errors":[{"code":"QuotaExceeded","message":"m"}]}',
+    b'{"Messages":[{"MessageId":"m","ReceiptHandle":"r","Body":"{}"}]}',
+    b'{"__type":"com.amazonaws.sqs#QueueDoesNotExist","message":"m"}',
+)
+
 WALMART_WORDS: Final = (
     b'{"list":{"meta":{"nextCursor":"?',
     b'"elements":{"order":[{"purchaseOrderId":"1","orderLines":{"orderLine":[',
@@ -264,6 +314,14 @@ TARGETS: Final = (
         4_096,
         (*MORE_WORDS, *EBAY_WORDS),
         lambda: list(_seeds("ebay")),
+    ),
+    Target(
+        "amazon_answers",
+        amazon_answers,
+        "Amazon's and its queue's answers, made hostile",
+        4_096,
+        (*MORE_WORDS, *AMAZON_WORDS),
+        lambda: list(_seeds("amazon")),
     ),
     Target(
         "walmart_answers",

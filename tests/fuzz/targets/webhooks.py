@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable
 from typing import Final
 
+from adapters.amazon import PLATFORM as AMAZON
+from adapters.amazon.values import ORDER_ID
 from adapters.bigcommerce import PLATFORM as BIGCOMMERCE
 from adapters.ebay import PLATFORM as EBAY
 from adapters.sandbox import PLATFORM as SANDBOX
@@ -41,6 +43,17 @@ SELLER_ADAPTER: Final = EBAY.build(
 MART_ADAPTER: Final = WALMART.build(
     Setup("mart", "https://mart.example", {"client_id": "i-1"}, {"client_secret": "c-1"}, webhook_secrets=("w-1",))
 )
+QUEUE_ADAPTER: Final = AMAZON.build(
+    Setup(
+        "market",
+        "https://sp.example",
+        {
+            "region": "na", "seller_id": "A1EXAMPLESELLER", "marketplaces": "ATVPDKIKX0DER",
+            "queue_url": "https://sqs.us-east-1.amazonaws.com/111122223333/spapi",
+        },
+        dict.fromkeys(("client_id", "client_secret", "refresh_token", "aws_key_id", "aws_secret"), "secret-1"),
+    )
+)  # fmt: skip
 TOPICS: Final = (
     "",
     "order.updated",
@@ -131,6 +144,17 @@ def walmart_webhook(data: bytes) -> None:
         assert judges.strict_json(data), "understood, though it is no strict JSON"
 
 
+def amazon_message(data: bytes) -> None:
+    """The same for a message of Amazon's queue; a sale is held at once, and its order is fetched."""
+    facts = _read_twice(QUEUE_ADAPTER, Delivery({"x-sqs-message-id": "m-1"}, data))
+    assert all(map(ORDER_ID.fullmatch, facts.refetch))
+    assert {each.order for each in facts.orders} <= set(facts.refetch)
+    if not data.startswith(b'{"kept":'):
+        assert facts.identity
+        assert len(facts.topic) <= 100
+        assert facts.puzzle or judges.strict_json(data), "understood, though it is no strict JSON"
+
+
 def bodies(platform: str) -> Iterable[tuple[int, bytes]]:
     """Place of the topic in `TOPICS`, and the body, of every webhook that the adapters' own tests keep."""
     for case in judges.recorded(platform, "webhooks"):
@@ -179,6 +203,14 @@ MART_HOSTILE: Final = (
     b'{"source":{"eventType":"INVENTORY_OOS"},"payload":{"order":7}}',
     b'{"kept":"walmart/1","topic":"ORDER_UPDATES","identity":"x","order":"../feeds","puzzle":""}',
     b'{"kept":"walmart/1","topic":"INVENTORY_OOS","identity":"","order":"7","puzzle":"p"}',
+)
+QUEUE_HOSTILE: Final = (
+    b'{"NotificationType":"ORDER_CHANGE","notificationType":"X"}',
+    b'{"detail-type":"ORDER_CHANGE","detail":{"detail-type":"x","detail":{}}}',
+    b'{"NotificationType":"ORDER_CHANGE","Payload":{"OrderChangeNotification":null},"NotificationMetadata":[]}',
+    b'{"NotificationType":"LISTINGS_ITEM_MFN_QUANTITY_CHANGE","EventTime":"2026","Payload":{"Quantity":7}}',
+    b'{"kept":"amazon/1","topic":"ORDER_CHANGE","identity":"n","time":"","payload":{"a":1e400},"puzzle":""}',
+    b'{"kept":"amazon/1","topic":"x","identity":"n","time":"","payload":99999999999999999999999,"puzzle":"p"}',
 )
 WORDS: Final = (
     b'{"',
@@ -266,6 +298,14 @@ TARGETS: Final = (
         4_096,
         WORDS,
         lambda: [*(body for _, body in bodies("ebay")), *SELLER_HOSTILE, *HOSTILE],
+    ),
+    Target(
+        "amazon_message",
+        amazon_message,
+        "the Amazon adapter's reading of a message of its queue",
+        4_096,
+        (*WORDS, b'"Payload":{"OrderChangeNotification":{', b'"NotificationMetadata":{"NotificationId":"'),
+        lambda: [*(body for _, body in bodies("amazon")), *QUEUE_HOSTILE, *HOSTILE],
     ),
     Target(
         "walmart_webhook",
