@@ -58,7 +58,7 @@ class MassHold:
         return f"{self.listings} of {self.linked} listings {what}"
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Masses:
     """The guard of one channel. `absorb` reads the order feed up to a moment; `said` is told of each step."""
 

@@ -40,7 +40,7 @@ PULL_AGAIN_S = 300.0
 """A batch that looks like a mass has the whole catalogue pulled, at most so often."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Sweeper:
     """Reads one channel's listings. `run` is its only task."""
 

@@ -34,7 +34,7 @@ class Look:
     answer: Sequence[LevelSeen] | Failure | NoAnswer
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Reader:
     """Reads listings of one channel."""
 

@@ -46,7 +46,7 @@ class Claim:
         return Push(self.sent.listing, self.sent.level, self.sent.believed, self.sent.generation)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Sender:
     """Sends what was claimed. `calls`: those that may be under way at once; `jobs`: where those that the channel
     decides later are followed."""
