@@ -217,7 +217,7 @@ def ebay() -> Shop:
 
 def walmart() -> Shop:
     twin, secret = walmart_twin.Twin({SKU: STOCK}, time.time), walmart_twin.HOOK_SECRET
-    keys = {"client_id": walmart_twin.CLIENT_ID, "client_secret": walmart_twin.CLIENT_SECRET}
+    options, keys = {"client_id": walmart_twin.CLIENT_ID}, {"client_secret": walmart_twin.CLIENT_SECRET}
 
     def tell(number: str, n: int) -> bytes:
         source = {"eventType": "ORDER_UPDATES", "eventTime": "2026-08-05T12:00:00.123Z", "eventId": f"e-{n}"}
@@ -228,7 +228,7 @@ def walmart() -> Shop:
         return {"x-onhand-signature": base64_of(key.encode(), body)}
 
     return Shop(
-        _setup("walmart", "", {}, keys, secret), twin.respond, lambda units: twin.sell((SKU, units)), tell, sign,
+        _setup("walmart", "", options, keys, secret), twin.respond, lambda units: twin.sell((SKU, units)), tell, sign,
         secret,
     )  # fmt: skip
 
