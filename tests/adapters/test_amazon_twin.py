@@ -200,7 +200,7 @@ async def test_through_a_bad_queue_every_order_counts_once(tmp_path: Path, autoj
     async with town(tmp_path, amazon, north) as t:
         await t.agree(600, A=200, B=200)
         open_orders: list[str] = []
-        for _ in range(40):
+        for _ in range(20):
             open_orders.append(amazon.sell(rng.choice("AB"), rng.randrange(1, 4)))
             if rng.random() < 0.4:
                 amazon.change(open_orders.pop(rng.randrange(len(open_orders))), "CANCELLED")
