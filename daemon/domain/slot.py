@@ -212,6 +212,11 @@ class Slot:
         shown_us = self.base_at.at.hi if self.base_at is not None and not self.pushed_us else 0
         return shown_us if compares else max(self.wanted_us, shown_us)
 
+    def closes(self) -> bool:
+        """Would a push of zero leave behind an older one that nobody answered and that says more?"""
+        free = not self.in_flight and not self.dead_letter and not self.withheld()
+        return free and self.desired == 0 < self.sent_level and bool(self.alive_until_us) and self.needs_push()
+
     def open(self) -> bool:
         """Is there anything left to do for this slot: a push, an answer, or a reading back?"""
         return not self.dead_letter and bool(

@@ -50,10 +50,13 @@ def ready_at(slot: Slot) -> int | None:
 
 
 def work_of(slot: Slot, now_us: int) -> Work | None:
-    """What to do with this slot now. A reading back that is due comes before any push."""
+    """What to do with this slot now. A reading back that is due comes before any push, but zero does not wait where
+    an older push that says more may yet come true."""
     moment = ready_at(slot)
     if moment is None or moment > now_us:
         return None
+    if slot.closes() and slot.due_us <= now_us:
+        return "push"
     if slot.recheck_us and slot.recheck_us <= now_us:
         return "recheck"
     return "push"

@@ -257,3 +257,23 @@ async def test_after_a_kill_it_takes_up_where_it_was(tmp_path: Path, autojump_cl
         await trio.sleep(200)
         assert amazon.queue.waiting == []
         await t.agree(1, A=9, B=7)
+
+
+async def test_sold_out_is_told_at_once_though_the_last_level_does_not_show_yet(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    amazon = AmazonTwin({"A": 12, "B": 7})
+    async with town(tmp_path, amazon) as t:
+        await t.agree(30, A=12, B=7)
+        await trio.sleep(5)
+        for units in (3, 4):
+            t.north.handle("POST", "/orders", json.dumps({"lines": [{"sku": "B", "quantity": units}]}).encode())
+            await trio.sleep(5)
+        assert [level for _, _, level in amazon.written] == [4, 0]
+        took = amazon.written[1][0] - amazon.written[0][0]
+        assert took < 7  # Amazon applies the first one only after 40 s
+        await t.agree(60, B=0)
+        await trio.sleep(3_600)
+        await t.agree(1, A=12, B=0)
+        assert [level for _, _, level in amazon.written] == [4, 0]
+        assert t.events("drift.found") == []

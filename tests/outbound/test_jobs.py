@@ -219,3 +219,38 @@ async def test_a_restart_in_the_middle_of_a_job_finds_it_in_flight_and_reads_bac
         assert (w.slot("A").belief, w.channel.levels["A"]) == (8, 8)
         assert len(w.channel.pushes) == 1  # read back, and nothing was left to push
         assert len(w.channel.reads) >= 2  # at once, and when the old request must be dead
+
+
+async def test_zero_does_not_wait_for_an_older_push_that_is_still_undecided(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with world(tmp_path) as w:
+        feeding(w, patience=1_000)
+        await w.listed(A=9, B=9)
+        await w.sold_elsewhere("A", 1)
+        await w.sold_elsewhere("B", 1, order="2")
+        await trio.sleep(2)
+        assert (w.channel.pushed("A"), w.channel.pushed("B")) == ([8], [8])
+        w.channel.script = lambda rows: None  # from now on it decides at once
+        await w.counted(A=0, B=5)
+        await trio.sleep(3)
+        assert w.channel.pushed("A") == [8, 0]
+        assert w.channel.levels["A"] == 0
+        assert w.channel.pushed("B") == [8]  # what is not sold out waits for the decision
+        assert w.slot("A").alive_until_us  # the older one may come true yet
+        w.channel.levels["A"] = 8  # and does
+        await trio.sleep(400)
+        assert w.channel.levels["A"] == 0
+        assert not w.slot("A").alive_until_us
+
+
+async def test_zero_is_not_sent_again_and_again(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with world(tmp_path) as w:
+        feeding(w, patience=1_000)
+        await w.listed(A=9)
+        await w.sold_elsewhere("A", 1)
+        await trio.sleep(2)
+        await w.counted(A=0)
+        await trio.sleep(60)  # zero was taken in, too, and is undecided
+        assert w.channel.pushed("A") == [8, 0]
+        assert w.slot("A").in_flight
