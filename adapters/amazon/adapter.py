@@ -32,8 +32,8 @@ from daemon.domain.queues import Queue
 from daemon.domain.signatures import Fetched
 
 TRAITS = Traits(
-    batch_max=1,
-    concurrency=4,
+    batch_max=10,
+    concurrency=6,
     rate_per_s=5.0,
     burst=5,
     request_life_s=900.0,
@@ -51,7 +51,10 @@ TRAITS = Traits(
 """amazon.md §4.1, §5, §6. Orders may be searched for once in three minutes: the queue is the fast path, and the poll
 every five minutes leaves some calls for raises, which wait for it. The search ends two minutes ago, and a minute is
 added. That orders take up to half an hour to be found there was said of the old API: the overlap covers it, and each
-write looks at its listing first. A PATCH that nobody answered may take some minutes to be applied, a feed hours."""
+write looks at its listing first. A PATCH that nobody answered may take some minutes to be applied, a feed hours.
+
+A PATCH carries one listing, whatever the batch; but ten that are read back are read at once, because each reading
+back holds its place until the search has caught up with it, three minutes later."""
 
 BULK_LIFE_S = 4 * 3_600.0
 """Feeds take half an hour in quiet times, hours in others (§5.2)."""
