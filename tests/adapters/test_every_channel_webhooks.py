@@ -19,7 +19,7 @@ from daemon.domain.channel import Adapter, Delivery
 from daemon.domain.instants import SECOND_US, exactly
 from daemon.domain.observations import StockCount
 from daemon.domain.policy import Policy
-from daemon.domain.signatures import AllOf, PublicKeyScheme, SignatureScheme
+from daemon.domain.signatures import PublicKeyScheme
 from daemon.ingress.normalise import Normaliser
 from daemon.ingress.poller import Poller
 from daemon.ingress.public_keys import PublicKeys
@@ -33,7 +33,7 @@ from tests.adapters.webhook_shops import SHOPS, SKU, STOCK, Shop
 from tests.harness import House, Silent, housed
 
 UNITS = 2
-TAUGHT = STOCK - UNITS
+LEFT = STOCK - UNITS
 """What is left once the order is known."""
 
 each_platform = pytest.mark.parametrize(
@@ -144,19 +144,6 @@ async def room(folder: Path, platform: str) -> AsyncIterator[Room]:
 # --- what is tried ------------------------------------------------------------------------------------------
 
 
-def proofs(adapter: Adapter) -> list[str]:
-    """The headers that a platform proves itself by."""
-    scheme: Any = adapter.scheme
-    return [each.header.lower() for each in (scheme.schemes if isinstance(scheme, AllOf) else (scheme,))]
-
-
-def tolerance_s(adapter: Adapter) -> int | None:
-    """How far off a signed stamp may be; None where nothing of the kind is signed."""
-    schemes = adapter.scheme.schemes if isinstance(adapter.scheme, AllOf) else (adapter.scheme,)
-    found = [each.tolerance_s for each in schemes if isinstance(each, SignatureScheme) and each.tolerance_s]
-    return found[0] if found else None
-
-
 def other(letter: str) -> str:
     return "B" if letter == "A" else "A"
 
@@ -167,11 +154,11 @@ def changed_once(text: str) -> Iterator[str]:
         yield text[:place] + other(letter) + text[place + 1 :]
 
 
-def altered_signatures(adapter: Adapter, delivery: Delivery) -> Iterator[Delivery]:
+def altered_signatures(r: Room, delivery: Delivery) -> Iterator[Delivery]:
     """One letter of what proves it is another, at every place; of eBay's, which stands within JSON, one byte."""
-    for header in proofs(adapter):
+    for header in r.shop.proofs:
         given = delivery.headers[header]
-        if isinstance(adapter.scheme, PublicKeyScheme):
+        if isinstance(r.adapter.scheme, PublicKeyScheme):
             said = json.loads(base64.b64decode(given))
             right = base64.b64decode(said["signature"])
             forged = [right[:at] + bytes([right[at] ^ 1]) + right[at + 1 :] for at in range(len(right))]
@@ -198,7 +185,7 @@ async def test_what_a_stranger_signed_or_nobody_is_refused_and_leaves_no_trace(p
         order = r.shop.sell(UNITS)
         await r.refused(r.delivery(order, secret=r.shop.stranger))
         genuine = r.delivery(order)
-        for header in proofs(r.adapter):
+        for header in r.shop.proofs:
             bare = {name: value for name, value in genuine.headers.items() if name != header}
             await r.refused(evolve(genuine, headers=bare))
             await r.refused(evolve(genuine, headers={**genuine.headers, header: ""}))
@@ -214,7 +201,7 @@ async def test_a_delivery_with_one_byte_altered_is_refused(
     async with room(tmp_path, platform) as r:
         genuine = r.delivery(r.shop.sell(UNITS))
         tried = 0
-        for each in altered(genuine) if altered else altered_signatures(r.adapter, genuine):
+        for each in altered(genuine) if altered else altered_signatures(r, genuine):
             await r.refused(each)
             tried += 1
         assert tried >= 40
@@ -228,7 +215,7 @@ async def test_a_truncated_delivery_is_refused(platform: str, tmp_path: Path) ->
         genuine = r.delivery(r.shop.sell(UNITS))
         for length in range(len(genuine.body)):
             await r.refused(evolve(genuine, body=genuine.body[:length]))
-        for header in proofs(r.adapter):
+        for header in r.shop.proofs:
             for length in range(1, len(genuine.headers[header])):
                 cut = {**genuine.headers, header: genuine.headers[header][:length]}
                 await r.refused(evolve(genuine, headers=cut))
@@ -241,7 +228,7 @@ async def test_a_replayed_delivery_is_too_old_where_it_is_stamped_and_counts_onc
 ) -> None:
     async with room(tmp_path, platform) as r:
         genuine = r.delivery(r.shop.sell(UNITS))
-        allowed_s = tolerance_s(r.adapter)
+        allowed_s = r.shop.window_s
         if allowed_s:
             for off_s in (allowed_s + 2, -allowed_s - 2):
                 r.later_s[0] = off_s
@@ -254,11 +241,11 @@ async def test_a_replayed_delivery_is_too_old_where_it_is_stamped_and_counts_onc
             assert await r.receive(genuine) is Answer.DUPLICATE
         assert r.state() == stored
         await r.poll()
-        assert r.available() == TAUGHT
+        assert r.available() == LEFT
         r.later_s[0] = 0
         assert await r.receive(genuine) is Answer.DUPLICATE
         await r.poll()
-        assert r.available() == TAUGHT
+        assert r.available() == LEFT
 
 
 @each_platform
@@ -268,17 +255,22 @@ async def test_two_webhooks_and_a_poll_of_one_order_count_once(platform: str, fi
         order = r.shop.sell(UNITS)
         if first == "poll":
             await r.poll()
-            assert r.available() == TAUGHT
+            assert r.available() == LEFT
         for n in (1, 2):
             assert await r.receive(r.delivery(order, n)) in (Answer.ACCEPTED, Answer.DUPLICATE)
             await r.fetch()
         # A webhook tells the order, or names it so that it is fetched, or says that the feed is worth reading.
-        assert r.available() == TAUGHT or r.looks
+        assert r.available() == LEFT or r.looks
         await r.poll()
-        assert r.available() == TAUGHT
+        assert r.available() == LEFT
         state = r.house.registry.peek(SKU)
         assert state is not None
         assert sum(line.now().taken for line in state.stock.lines.values()) == UNITS
+        # And what is told of another order is not taken for a repetition.
+        assert await r.receive(r.delivery(r.shop.sell(1), 3)) is Answer.ACCEPTED
+        await r.fetch()
+        await r.poll()
+        assert r.available() == LEFT - 1
         assert (r.house.dead_letters.count, r.house.registry.crashes) == (0, 0)
 
 

@@ -40,6 +40,7 @@ class Shop:
     sell: an order of so many units of `SKU`; what the platform calls it
     tell: the body that tells of this order for the nth time
     sign: the headers that go with a body, told for the nth time, signed with this secret at this second
+    proofs: those of them without which, or with any other value of which, nothing may verify
     """
 
     setup: Setup
@@ -48,8 +49,11 @@ class Shop:
     tell: Callable[[Any, int], bytes]
     sign: Callable[[bytes, str, int, int], Headers]
     secret: str = field(repr=False)
+    proofs: tuple[str, ...]
     stranger: str = field(default="whsec_c3RyYW5nZXItdGhhdC1rbm93cy1ub3RoaW5n", repr=False)
     """Written as this platform's secrets are, and not the shop's."""
+    window_s: int | None = None
+    """So far off may a signed stamp be; None where the platform signs none."""
 
     async def send(self, request: Request) -> Reply:
         found = self.answer(request)
@@ -65,6 +69,9 @@ def now_s() -> int:
 
 def base64_of(secret: bytes, message: bytes) -> str:
     return base64.b64encode(hmac.digest(secret, message, "sha256")).decode()
+
+
+STANDARD = ("webhook-signature", "webhook-id", "webhook-timestamp")
 
 
 def standard(key: bytes, body: bytes, n: int, at: int) -> Headers:
@@ -119,7 +126,10 @@ def sandbox() -> Shop:
     def tell(order: Any, n: int) -> bytes:
         return compact({"topic": "order.updated", "order": order})
 
-    return Shop(_setup("sandbox", "http://outlet.test", {}, {}, secret), answer, sell, tell, sign, secret)
+    return Shop(
+        _setup("sandbox", "http://outlet.test", {}, {}, secret), answer, sell, tell, sign, secret,
+        ("x-sandbox-signature", "x-sandbox-timestamp"), window_s=300,
+    )  # fmt: skip
 
 
 def woocommerce() -> Shop:
@@ -137,7 +147,7 @@ def woocommerce() -> Shop:
 
     return Shop(
         _setup("woocommerce", twin.url, {}, keys, secret), answer, lambda units: twin.sell(SKU, units),
-        lambda number, n: compact(twin.orders[number]), sign, secret,
+        lambda number, n: compact(twin.orders[number]), sign, secret, ("x-wc-webhook-signature",),
     )  # fmt: skip
 
 
@@ -158,6 +168,7 @@ def shopify() -> Shop:
     return Shop(
         _setup("shopify", f"https://{shopify_twin.DOMAIN}", options, {"token": shopify_twin.TOKEN}, secret), answer,
         lambda units: twin.sell(SKU, units), lambda number, n: compact(twin._rest(twin.orders[number])), sign, secret,
+        ("x-shopify-hmac-sha256",),
     )  # fmt: skip
 
 
@@ -180,7 +191,7 @@ def bigcommerce() -> Shop:
 
     return Shop(
         _setup("bigcommerce", "", options, secrets, secret), twin.respond, lambda units: twin.sell(SKU, units), tell,
-        sign, secret,
+        sign, secret, (*STANDARD, "x-onhand-key"), window_s=3 * 86_400,
     )  # fmt: skip
 
 
@@ -212,7 +223,10 @@ def ebay() -> Shop:
         return {"x-ebay-signature": base64.b64encode(compact({**head, "digest": "SHA1"})).decode()}
 
     hook = "sync_daemon-verification-token-0001_abcdef"
-    return Shop(_setup("ebay", "", options, secrets, hook), answer, sell, tell, sign, secret, stranger="4712")
+    return Shop(
+        _setup("ebay", "", options, secrets, hook), answer, sell, tell, sign, secret, ("x-ebay-signature",),
+        stranger="4712",
+    )  # fmt: skip
 
 
 def walmart() -> Shop:
@@ -229,7 +243,7 @@ def walmart() -> Shop:
 
     return Shop(
         _setup("walmart", "", options, keys, secret), twin.respond, lambda units: twin.sell((SKU, units)), tell, sign,
-        secret,
+        secret, ("x-onhand-signature",),
     )  # fmt: skip
 
 
@@ -249,7 +263,7 @@ def tiktok_shop() -> Shop:
 
     return Shop(
         _setup("tiktok_shop", "", options, secrets, secret), twin.respond, lambda units: twin.sell(SKU, units), tell,
-        sign, secret,
+        sign, secret, ("authorization",),
     )  # fmt: skip
 
 
@@ -269,7 +283,7 @@ def etsy() -> Shop:
 
     return Shop(
         _setup("etsy", "", {"shop_id": str(etsy_twin.SHOP)}, keys, secret), twin.respond,
-        lambda units: twin.sell(SKU, units), tell, sign, secret,
+        lambda units: twin.sell(SKU, units), tell, sign, secret, STANDARD, window_s=300,
     )  # fmt: skip
 
 
