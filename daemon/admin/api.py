@@ -8,6 +8,7 @@ from typing import Protocol
 from daemon.admin.answers import ApiError, json_answer
 from daemon.admin.commands import Commands
 from daemon.admin.facts import Facts
+from daemon.admin.imports import Imports
 from daemon.admin.inside import Inside
 from daemon.admin.metrics import Metrics
 from daemon.admin.requests import BODY_MAX, Query, decode_segment, read_body
@@ -41,7 +42,9 @@ class AdminHandler:
         """`new_id` gives the references of adjustments that come without one; `forget` is told the channel and
         subject of every discarded letter, so that the next sighting of what it was about makes a new one."""
         facts, commands = Facts(inside, new_id), Commands(inside, forget)
-        self._desk = Desk(inside, facts, commands, EventStreams(inside.store), Metrics(inside))
+        self._desk = Desk(
+            inside, facts, Imports(inside, facts), commands, EventStreams(inside.store), Metrics(inside)
+        )
         self._witness = witness
 
     def admit(self, head: RequestHead) -> HttpResponse | int:

@@ -38,20 +38,20 @@ class Facts:
 
     async def count(self, asked: Count, by: str) -> Json:
         """An anchor at this moment; a SKU that nobody told of is created by it."""
-        sku = self._on_the_shelf(asked.sku)
-        self._welcome(sku)
+        sku = self.on_the_shelf(asked.sku)
+        self.welcome(sku)
         seen = StockCount(
             SOURCE, sku, asked.quantity, asked.kind, at=exactly(self.inside.store.wall_us()),
-            location=asked.location, reference=_because(asked.reference, asked.reason),
+            location=asked.location, reference=because(asked.reference, asked.reason),
         )  # fmt: skip
         return await self._tell(sku, seen, by) | {"kind": asked.kind, "counted": asked.quantity}
 
     async def adjust(self, asked: Adjust, by: str) -> Json:
         """Units that came or went. A reference that was used before changes nothing, and the answer says so."""
-        sku = self._on_the_shelf(asked.sku)
+        sku = self.on_the_shelf(asked.sku)
         if not asked.quantity:
             raise ApiError(400, "bad_body", "an adjustment of 0 changes nothing", "say how many came (+) or went (-)")
-        self._welcome(sku)
+        self.welcome(sku)
         if asked.reference and (known := await self._used(sku, asked.reference)):
             return self._again(sku, asked, known)
         reference = asked.reference or self.new_id()
@@ -63,12 +63,19 @@ class Facts:
 
     async def _used(self, sku: str, reference: str) -> Record | None:
         # The stock forgets an adjustment that a newer count holds; its log does not.
+        def meant(record: Record) -> bool:
+            message = record.message
+            return isinstance(message, Adjustment) and (message.source, message.reference) == (SOURCE, reference)
+
+        return await self.earlier(sku, meant)
+
+    async def earlier(self, sku: str, meant: Callable[[Record], bool]) -> Record | None:
+        """The newest event of the SKU that is meant, of as many as are looked through."""
         before = 1 << 62
         for _ in range(REFERENCE_PAGES):
             page = self.inside.store.history(sku, before=before, limit=HISTORY_PAGE)
             for record in page:
-                message = record.message
-                if isinstance(message, Adjustment) and (message.source, message.reference) == (SOURCE, reference):
+                if meant(record):
                     return record
             if len(page) < HISTORY_PAGE:
                 return None
@@ -137,7 +144,7 @@ class Facts:
     async def _revive(
         self, sku: str, slots: Sequence[Slot], by: str, finish: Callable[[Unit], None] | None, *, push: bool = False
     ) -> Json:  # fmt: skip
-        self._welcome(sku)
+        self.welcome(sku)
         parts = [
             Part(sku, Revive(slot.channel, slot.listing, anyway=True, push=push), Cause(by, slot.channel))
             for slot in slots
@@ -148,8 +155,8 @@ class Facts:
 
     # -- telling --
 
-    def _on_the_shelf(self, text: str) -> str:
-        """The SKU of a count or an adjustment: any but a kit."""
+    def on_the_shelf(self, text: str) -> str:
+        """The SKU of a count or an adjustment: any but a kit. Raises `ApiError`."""
         sku = valid_sku(text)
         if recipe := self.inside.registry.kits.get(sku):
             raise ApiError(
@@ -158,7 +165,7 @@ class Facts:
             )  # fmt: skip
         return sku
 
-    def _welcome(self, sku: str, *, quarantined: bool = False) -> None:
+    def welcome(self, sku: str, *, quarantined: bool = False) -> None:
         """Refuse what cannot be taken now, before anything is written; `quarantined`: in quarantine it can."""
         if reason := self.inside.store.refuses() or self.inside.registry.refuses([sku]):
             raise unavailable(reason)
@@ -169,7 +176,7 @@ class Facts:
             )  # fmt: skip
 
     async def _tell(self, sku: str, message: Message, by: str) -> Json:
-        self._welcome(sku, quarantined=isinstance(message, Freeze))
+        self.welcome(sku, quarantined=isinstance(message, Freeze))
         unit = await self.inside.registry.deliver([Part(sku, message, Cause(by))])
         verdict = unit.verdicts[0]
         state = find_sku(self.inside, sku)
@@ -196,6 +203,6 @@ class Facts:
         }
 
 
-def _because(reference: str, reason: str) -> str:
+def because(reference: str, reason: str) -> str:
     """A count keeps one text: its reference, with the reason behind it."""
     return f"{reference} ({reason})" if reference and reason else reference or reason

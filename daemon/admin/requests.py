@@ -16,6 +16,8 @@ from daemon.domain.strict_json import objection
 BODY_MAX: Final = 64 << 10
 """Bytes of a command's body."""
 PARAMETERS_MAX: Final = 16
+IMPORT_ROWS_MAX: Final = 200
+"""Counts of one request: they are applied in one turn of the loop, and durable in one commit."""
 
 SKU_SCHEMA: Final = {"pattern": r"^([\x20-\x7E]{1,200}|[^\x00-\x1F\x7F]{1,50})$"}
 """What certainly is a SKU: JSON Schema cannot count bytes, of which there may be 200; 50 characters always fit."""
@@ -52,6 +54,28 @@ class Adjust(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     location: Name = ""
     reference: Name = ""
     reason: Text = ""
+
+
+class CountLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One line of a file of counts. `counted_at`: like 2026-01-31T14:05Z, empty for now."""
+
+    line: Annotated[int, msgspec.Meta(ge=1, le=1 << 40)]
+    sku: SkuName
+    quantity: Units
+    kind: Literal["on_hand", "available"] = "on_hand"
+    location: Name = ""
+    counted_at: Annotated[str, msgspec.Meta(max_length=40)] = ""
+    reference: Name = ""
+    note: Text = ""
+
+
+class Import(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /v1/import`: a page of counts from one file; without `apply` nothing changes. (file, line) is a count's
+    identity: told again it changes nothing. `file` is 16 hexadecimal digits of a digest of the file's content."""
+
+    file: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
+    rows: Annotated[tuple[CountLine, ...], msgspec.Meta(max_length=IMPORT_ROWS_MAX)]
+    apply: bool = False
 
 
 class Because(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

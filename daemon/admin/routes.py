@@ -14,10 +14,11 @@ from daemon.admin.drift import decide, drifts_view
 from daemon.admin.explain import explain_view
 from daemon.admin.facts import Facts
 from daemon.admin.health import channel_view, status_view
+from daemon.admin.imports import Imports, exported
 from daemon.admin.inside import Inside
 from daemon.admin.metrics import OPEN_METRICS, Metrics
 from daemon.admin.openapi import description
-from daemon.admin.requests import Adjust, Backup, Because, Count, Empty, Param, Rebuild, Whole, Word
+from daemon.admin.requests import Adjust, Backup, Because, Count, Empty, Import, Param, Rebuild, Whole, Word
 from daemon.admin.route import Answer, Call, Route
 from daemon.admin.shapes import Shape
 from daemon.admin.stream import EventStreams
@@ -36,6 +37,7 @@ class Desk:
 
     inside: Inside
     facts: Facts
+    imports: Imports
     commands: Commands
     streams: EventStreams
     metrics: Metrics
@@ -129,6 +131,17 @@ async def _events(desk: Desk, call: Call) -> HttpResponse:
     )
 
 
+async def _export(desk: Desk, call: Call) -> Json:
+    after, limit = call.query.text(CURSOR), call.query.whole(LIMIT)
+    names = desk.inside.registry.skus("", valid_sku(after) if after else "", limit)
+    rows: list[Json] = []
+    for place, sku in enumerate(names):
+        rows += exported(desk.inside, sku)
+        if place % BREATHER == BREATHER - 1:
+            await trio.lowlevel.checkpoint()
+    return page_of(rows, "counts", names[-1] if len(names) == limit else None)
+
+
 async def _letters(desk: Desk, call: Call) -> Json:
     after, limit = call.query.whole(AFTER), call.query.whole(LIMIT)
     return await desk.commands.letters(call.query.text(OF_CHANNEL), after, limit)
@@ -147,6 +160,10 @@ async def _webhooks(desk: Desk, call: Call) -> Json:
 
 async def _count(desk: Desk, call: Call) -> Json:
     return await desk.facts.count(call.body, call.by)
+
+
+async def _import(desk: Desk, call: Call) -> Json:
+    return await desk.imports.take(call.body, call.by)
 
 
 async def _adjust(desk: Desk, call: Call) -> Json:
@@ -239,9 +256,11 @@ ROUTES: Final = (
     _get(_HOOKS, "The subscriptions there.", _webhooks, shapes.Subscriptions, (), 404, 502),
     _get("/v1/events", "The event log, a line each.", _events, JSON_LINES, (AFTER, OF_SKU, EVENT_LIMIT, FOLLOW)),
     _get("/v1/drift", "Levels that were not ours.", _drift, shapes.DriftPage, (OF_CHANNEL, BEFORE_DRIFT, LIMIT), 404),
+    _get("/v1/export", "What the books have, as counts.", _export, shapes.ExportPage, (LIMIT, CURSOR)),
     _get("/v1/dead-letters", "What was put aside.", _letters, shapes.LetterPage, (AFTER, LIMIT, OF_CHANNEL)),
     _get(_LETTER, "One letter with its content.", _letter, shapes.OpenedLetter, (), 404),
     _post("/v1/counts", "Tell what was counted.", _count, shapes.Counted, Count, 409),
+    _post("/v1/import", "Compare a file's counts, or tell them.", _import, shapes.Imported, Import, 409),
     _post("/v1/adjustments", "Tell what came or went.", _adjust, shapes.Adjusted, Adjust, 409),
     _post(_SKU + "/push", "Read its listings, push what differs.", _push, shapes.Asked, Empty, 404, 409),
     _post(_SKU + "/pull", "Read its listings.", _pull, shapes.Asked, Empty, 404, 409),

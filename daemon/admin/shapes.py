@@ -535,6 +535,65 @@ class Adjusted(Told, frozen=True):
     adjusted: int
 
 
+CountState = Literal["new", "first", "changed", "same", "applied", "superseded", "wrong"]
+"""new: nobody told of the SKU · first: nobody counted it there · applied: this line of this file was told before ·
+superseded: a newer count is in force · wrong: `problem` says why it cannot be taken, and what to do."""
+
+
+class CountDifference(Shape, frozen=True):
+    """One line of a file against the books. `now` and `then` are of the line's kind, at its location."""
+
+    line: int
+    sku: str
+    location: str
+    kind: Literal["on_hand", "available"]
+    counted: int
+    state: CountState
+    now: Units
+    then: Units
+    change: Units
+    available_now: Units
+    available_then: Units
+    applied_at: Moment
+    note: str | None
+    problem: str | None
+
+
+class Imported(Shape, frozen=True):
+    """`told`: counts that this request wrote into the log."""
+
+    file: str
+    applied: bool
+    told: int
+    rows: list[CountDifference]
+
+
+class ExportedCount(Shape, frozen=True):
+    """What the books have of one SKU at one location; `quantity` is null where a person has to count."""
+
+    sku: str
+    location: str
+    kind: Literal["on_hand", "available"]
+    quantity: Units
+    remark: str | None
+    listings: list[ListedAt]
+    repeated: list[str]
+
+
+class ListedAt(Shape, frozen=True):
+    """A listing of the SKU."""
+
+    channel: str
+    listing: str
+
+
+class ExportPage(Shape, frozen=True):
+    """`repeated`: channels where several listings share the SKU · `next`: the cursor of the following page."""
+
+    counts: list[ExportedCount]
+    next: str | None
+
+
 class AskedListing(Shape, frozen=True):
     """A listing that is read now."""
 

@@ -144,6 +144,24 @@ class Stock:
         """Facts of which nobody can say on which side of a count they fall; the lower number holds."""
         return self._ambiguous
 
+    def stands_at(self, where: str, kind: CountKind) -> int | None:
+        """What a count of `where` would have to say to change nothing: its share of what is available or on hand,
+        movements of places without a count being the primary one's. None where nobody counted there."""
+        anchor = self.anchors.get(where)
+        if anchor is None:
+            return None
+        shares = [
+            self._line_share(key, line)
+            for key, line in self.lines.items()
+            if self._anchor_of(line.now().location)[0] == where
+        ] + [
+            self._movement_share(name, movement)
+            for name, movement in self.adjustments.items()
+            if self._anchor_of(movement.location)[0] == where
+        ]
+        available = anchor.quantity - self.settled_by(where) - sum(share.units for share in shares)
+        return available if kind == "available" else available + sum(share.held for share in shares)
+
     def held_at(self, channel: str, listing: str, *, alone: bool) -> int:
         """Units that `channel` sold through `listing` and that are not sent yet. Lines that name no listing are of
         this one where it is `alone`; else nobody can tell, and they are left out."""

@@ -22,6 +22,10 @@ NAMES = {"{sku}": "A/1", "{id}": "2", "{channel}": "shop"}
 BODIES: dict[str, object] = {
     "/v1/counts": {"sku": "A/1", "quantity": 4, "location": "back", "reference": "R", "reason": "yearly"},
     "/v1/adjustments": {"sku": "A/1", "quantity": -1, "reason": "broken"},
+    "/v1/import": {
+        "file": "0" * 16,
+        "rows": [{"line": 2, "sku": "A/1", "quantity": 4}, {"line": 3, "sku": "C", "quantity": 1}],
+    },
     "/v1/skus/{sku}/freeze": {"reason": "recall"},
     "/v1/rebuild": {"verify": True},
 }

@@ -20,7 +20,7 @@ from daemon.cli.session import SYSTEM_SOCKET, default_socket
 COMMANDS = (
     "run", "demo", "verify", "check-config", "sandbox", "status", "channels", "sku", "history", "explain", "events",
     "count", "adjust", "dead-letters", "push", "pull", "reconcile", "rebuild", "backup", "restore", "webhooks",
-    "freeze", "unfreeze",
+    "freeze", "unfreeze", "import", "export",
 )  # fmt: skip
 
 
@@ -54,6 +54,8 @@ def short() -> Iterator[Path]:
         ["dead-letters", "show", "x"],
         ["dead-letters", "show", "0"],
         ["backup"],
+        ["import"],
+        ["export"],
         ["demo", "--orders", "0"],
         ["sandbox", "--port", "1"],
     ],

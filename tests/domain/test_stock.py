@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from daemon.domain.instants import Instant, Span, exactly
 from daemon.domain.lines import CONTENTS_MAX, VERSIONS_MAX
-from daemon.domain.observations import Adjustment, LevelReport, Observation, OrderLine, StockCount
+from daemon.domain.observations import Adjustment, CountKind, LevelReport, Observation, OrderLine, StockCount
 from daemon.domain.policy import Policy
 from daemon.domain.sku import Settle, Sku
 from daemon.domain.stock import SETTLE_MARGIN_US, Stock, dump, load
@@ -322,3 +322,31 @@ def test_a_line_that_its_channels_next_poll_tells_again_is_not_folded() -> None:
         assert stock.settle(NOON + FAR, {"shop": floor_us}) == folded
         assert stock.apply(sold).verdict == ("late" if folded else "known")
         assert stock.available == 8
+
+
+# --- what a count would have to say ---------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@POWER
+@given(st.lists(observations, min_size=1, max_size=10))
+def test_the_shares_of_all_locations_make_up_the_whole(seen: list[Observation]) -> None:
+    stock = told(*seen)
+    for kind, whole in (("available", stock.available), ("on_hand", stock.on_hand)):
+        shares = [stock.stands_at(where, kind) for where in stock.anchors]  # type: ignore[arg-type]  # both are kinds
+        assert None not in shares
+        assert (sum(each for each in shares if each is not None) if shares else None) == whole
+    assert stock.stands_at("nowhere", "on_hand") is None
+
+
+@pytest.mark.slow
+@POWER
+@given(st.lists(observations, min_size=1, max_size=10), st.sampled_from(["available", "on_hand"]))
+def test_a_later_count_of_what_stands_at_a_location_changes_nothing(seen: list[Observation], kind: CountKind) -> None:
+    stock = told(*seen)
+    for where in list(stock.anchors):
+        before, stands = stock.available, stock.stands_at(where, kind)
+        assert stands is not None
+        stock.apply(StockCount("person", SKU, stands, kind, at=at(10_000), location=where))
+        assert stock.available == before
+        assert stock.stands_at(where, kind) == stands

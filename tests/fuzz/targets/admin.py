@@ -11,7 +11,18 @@ import msgspec
 from daemon.admin.answers import ApiError
 from daemon.admin.api import AdminHandler
 from daemon.admin.openapi import _ALWAYS
-from daemon.admin.requests import Adjust, Backup, Because, Count, Empty, Query, Rebuild, decode_segment, read_body
+from daemon.admin.requests import (
+    Adjust,
+    Backup,
+    Because,
+    Count,
+    Empty,
+    Import,
+    Query,
+    Rebuild,
+    decode_segment,
+    read_body,
+)
 from daemon.admin.route import Route, choose, is_name
 from daemon.admin.routes import AFTER, CURSOR, FOLLOW, LIMIT, OF_SKU, ROUTES
 from daemon.domain.observations import QUANTITY_MAX
@@ -22,7 +33,7 @@ from tests.fuzz.residence import Residence
 from tests.fuzz.target import Cut, Target, line
 from tests.harness import House
 
-SHAPES: Final = (Count, Adjust, Because, Backup, Rebuild, Empty)
+SHAPES: Final = (Count, Adjust, Because, Backup, Rebuild, Empty, Import)
 TAKES: Final = (LIMIT, AFTER, FOLLOW, OF_SKU, CURSOR)
 
 
