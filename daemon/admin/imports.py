@@ -22,7 +22,8 @@ from daemon.domain.stock import Stock, dump, load
 from daemon.storage.codec import Cause, Record
 
 State = Literal["new", "first", "changed", "same", "applied", "superseded", "wrong"]
-TOLD: Final = ("new", "first", "changed", "same")
+MOVING: Final = ("new", "first", "changed")
+TOLD: Final = (*MOVING, "same")
 """What is told when a file is applied: also a count that finds what the books have is a fact, and the next import of
 the same file must know it."""
 SAID_MAX: Final = 20
@@ -42,6 +43,7 @@ class Difference:
     available_then: int | None = None
     applied_us: int = 0
     note: str = ""
+    repeated: tuple[str, ...] = ()
     problem: str = ""
 
     def view(self) -> Json:
@@ -52,7 +54,8 @@ class Difference:
             "counted": line.quantity, "state": self.state, "now": self.now, "then": self.then,
             "change": None if self.then is None else self.then - (self.now or 0),
             "available_now": self.available_now, "available_then": self.available_then,
-            "applied_at": when(self.applied_us), "note": self.note or None, "problem": self.problem or None,
+            "applied_at": when(self.applied_us), "note": self.note or None, "repeated": list(self.repeated),
+            "problem": self.problem or None,
         }  # fmt: skip
 
 
@@ -104,8 +107,6 @@ class Imports:
         at = _moment(line.counted_at, now_us)
         if isinstance(at, str):
             return _wrong(line, at)
-        if reason := self.inside.registry.quarantined.get(sku, ""):
-            return _wrong(line, f"nothing can be applied to {sku!r}: {reason}: see `onhand dead-letters`")
         count = StockCount(
             SOURCE, sku, line.quantity, line.kind, at=at, location=line.location, reference=_reference(line, file)
         )
@@ -121,7 +122,9 @@ class Imports:
             state.stock.stands_at(line.location, line.kind), copy.stands_at(line.location, line.kind),
             state.available, copy.available,
         )  # fmt: skip
-        return evolve(difference, note=_note(state, line, difference))
+        if difference.state in MOVING and (reason := self.inside.registry.quarantined.get(sku, "")):
+            return _wrong(line, f"nothing can be applied to {sku!r}: {reason}: see `onhand dead-letters`")
+        return evolve(difference, note=_note(state, difference), repeated=tuple(repeated(state)))
 
     async def _known(self, found: Difference, asked: Import) -> Difference:
         """The same, unless this line of this file was told before. What shows no difference is looked for only where
@@ -145,7 +148,14 @@ class Imports:
     # -- telling --
 
     async def _tell(self, found: list[Difference], by: str) -> tuple[list[Difference], int]:
-        telling = [(each, each.count) for each in found if each.count is not None and each.state in TOLD]
+        # A SKU in quarantine takes nothing; that nothing was to change there is no reason to refuse the others.
+        telling = [
+            (each, each.count)
+            for each in found
+            if each.count is not None
+            and each.state in TOLD
+            and (each.state in MOVING or each.count.sku not in self.inside.registry.quarantined)
+        ]
         now = exactly(self.inside.store.wall_us())
         parts = []
         for each, count in telling:
@@ -212,15 +222,12 @@ def _word(state: Sku, copy: Stock, line: CountLine, *, superseded: bool) -> Stat
     return "same" if unmoved else "changed"
 
 
-def _note(state: Sku, line: CountLine, found: Difference) -> str:
-    said = []
+def _note(state: Sku, found: Difference) -> str:
     if found.state == "superseded":
-        said.append(VERDICTS["superseded"])
-    if others := sorted(where for where in state.stock.anchors if where != line.location):
-        places = ", ".join(repr(where) if where else "no location" for where in others)
-        said.append(f"also counted at {places}: the counts of all locations are added up")
-    said += [f"several listings at {channel} share this SKU" for channel in repeated(state)]
-    return "; ".join(said)
+        return VERDICTS["superseded"]
+    others = sorted(state.stock.anchors) if found.state == "first" else []
+    places = ", ".join(repr(where) if where else "no location" for where in others)
+    return f"also counted at {places}: the counts of all locations are added up" if places else ""
 
 
 # --- the books as lines -------------------------------------------------------------------------------------------

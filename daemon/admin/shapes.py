@@ -541,7 +541,8 @@ superseded: a newer count is in force · wrong: `problem` says why it cannot be 
 
 
 class CountDifference(Shape, frozen=True):
-    """One line of a file against the books. `now` and `then` are of the line's kind, at its location."""
+    """One line of a file against the books, by itself, as if it were told alone. `now` and `then` are of the line's
+    kind, at its location · `repeated`: channels where several listings share the SKU."""
 
     line: int
     sku: str
@@ -556,6 +557,7 @@ class CountDifference(Shape, frozen=True):
     available_then: Units
     applied_at: Moment
     note: str | None
+    repeated: list[str]
     problem: str | None
 
 

@@ -26,6 +26,8 @@ def imported(document: Any) -> Group:
         parts += ["", _differences(rows[:ROWS_SHOWN])]
     if more := len(rows) + document["differences_left_out"] - ROWS_SHOWN:
         parts += [sentences([f"and {more} more: see --json"])] if more > 0 else []
+    if document["repeated"]:
+        parts += ["", sentences(_repeated(document))]
     states = document["states"]
     if not document["applied"] and states["new"] + states["first"] + states["changed"]:
         parts += ["", sentences(["nothing is told yet: add --apply to tell it"])]
@@ -83,8 +85,10 @@ def exported(document: Any) -> Group:
     lines = [f"{document['file']}: {document['rows']} lines, {document['skus']} SKUs"]
     if document["to_count"]:
         lines.append(f"{document['to_count']} of them without a quantity: a person has to count them")
-    repeated = document["repeated"]
-    lines += [f"{each['sku']}: several listings at {each['channel']} share it" for each in repeated[:ROWS_SHOWN]]
-    if len(repeated) > ROWS_SHOWN:
-        lines.append(f"and {len(repeated) - ROWS_SHOWN} more: see --json")
-    return Group(sentences(lines))
+    return Group(sentences([*lines, *_repeated(document)]))
+
+
+def _repeated(document: Any) -> list[str]:
+    found = document["repeated"]
+    lines = [f"{each['sku']}: several listings at {each['channel']} share it" for each in found[:ROWS_SHOWN]]
+    return lines + ([f"and {len(found) - ROWS_SHOWN} more: see --json"] if len(found) > ROWS_SHOWN else [])

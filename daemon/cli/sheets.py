@@ -48,6 +48,8 @@ class _Report:
     unreadable: int = 0
     """Of the wrong lines, those that are wrong whatever the books say."""
     differing: int = 0
+    repeated: dict[tuple[str, str], None] = field(factory=dict)
+    """SKU and channel where several listings share it."""
 
     def failed(self) -> bool:
         """Is any line wrong?"""
@@ -64,7 +66,9 @@ class _Report:
                 self.blame(Problem(row["line"], row["problem"]))
                 continue
             self.states[row["state"]] += 1
-            if row["state"] != "same" or row["note"]:
+            # In the order of the file, and each once: a SKU may have a line for every location.
+            self.repeated |= {(row["sku"], channel): None for channel in row["repeated"]}
+            if row["state"] != "same":
                 self.differing += 1
                 if len(self.differences) < DIFFERENCES_MAX:
                     self.differences.append(row)
@@ -76,6 +80,7 @@ class _Report:
             "rows": self.rows, "without_quantity": self.empty,
             "states": {state: self.states[state] for state in ("same", *DIFFERING)},
             "differences": self.differences, "differences_left_out": self.differing - len(self.differences),
+            "repeated": [{"sku": sku, "channel": channel} for sku, channel in self.repeated],
             "problems": [{"line": each.line, "message": each.sentence} for each in _sorted(self.problems)],
             "problems_left_out": self.wrong - len(self.problems),
         }  # fmt: skip

@@ -108,6 +108,14 @@ async def test_a_page_with_a_wrong_line_is_told_not_at_all(house: House, admin: 
     assert house.registry.peek("A") is None
 
 
+async def test_a_quarantined_sku_that_does_not_differ_hinders_nobody(house: House, admin: AdminSocket) -> None:
+    await house.counted("Q", 4)
+    house.registry.quarantined["Q"] = "crashed three times"
+    found = await compared(admin, line(2, "Q", 4), line(3, "A", 1), apply=True)
+    assert ([each["state"] for each in found["rows"]], found["told"]) == (["same", "new"], 1)
+    assert (await one(admin, line(2, "Q", 5)))["state"] == "wrong"
+
+
 async def test_a_past_count_holds_what_came_before_it_and_not_what_came_after(
     house: House, admin: AdminSocket
 ) -> None:
@@ -178,7 +186,7 @@ async def test_the_export_says_what_stands_at_each_location(house: House, admin:
     assert rows[0]["listings"] == [{"channel": "shop", "listing": "L-A"}, {"channel": "shop", "listing": "L-twin"}]
     assert rows[0]["repeated"] == ["shop"]
     noted = await one(admin, line(2, "A", 5))
-    assert "several listings at shop share this SKU" in noted["note"]
+    assert (noted["state"], noted["repeated"]) == ("same", ["shop"])
 
 
 async def test_the_export_comes_in_pages(house: House, admin: AdminSocket) -> None:

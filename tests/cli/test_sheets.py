@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from daemon.cli import main, sheets
-from daemon.domain.observations import OrderLine, StockCount
+from daemon.domain.observations import LevelReport, OrderLine, StockCount
 from tests.cli.conftest import Onhand
 from tests.harness import House, admin_socket, housed
 
@@ -53,6 +53,8 @@ async def test_the_export_imports_back_to_no_difference(house: House, onhand: On
     back = (await onhand("import", path, "--json")).json()
     assert (back["ok"], back["rows"], back["without_quantity"], back["told"]) == (True, 14, 1, 0)
     assert back["states"] == {"same": 13, "new": 0, "first": 0, "changed": 0, "superseded": 0, "applied": 0}
+    assert back["differences"] == []
+    assert "no difference" in (await onhand("import", path)).out
     assert house.store.head.seq == head
     numbers = {sku: available(house, sku) for sku in NASTY}
     assert (await onhand("import", path, "--apply")).code == 0
@@ -122,6 +124,19 @@ async def test_all_wrong_lines_are_said_at_once_and_nothing_is_told(
     assert [each["line"] for each in document.json()["problems"]] == [3, 4, 5]
     quarantined = await onhand("import", sheet(tmp_path, "sku,quantity\nQ,1\n"))
     assert quarantined.code == 1, "the file is well, the daemon refuses"
+
+
+async def test_listings_that_share_a_sku_in_one_channel_are_reported(
+    house: House, onhand: Onhand, tmp_path: Path
+) -> None:
+    await house.listed("A", 5, "shop")
+    await house.tell(LevelReport("shop", "L-twin", 5, house.now(), "A"), by="catalogue")
+    await house.counted("A", 5)
+    path = str(tmp_path / "out.csv")
+    assert "A: several listings at shop share it" in (await onhand("export", path)).out
+    assert (await onhand("export", path, "--json")).json()["repeated"] == [{"sku": "A", "channel": "shop"}]
+    assert "A: several listings at shop share it" in (await onhand("import", path)).out
+    assert (await onhand("import", path, "--json")).json()["repeated"] == [{"sku": "A", "channel": "shop"}]
 
 
 async def test_kits_are_refused_and_their_components_named(
