@@ -25,18 +25,18 @@ def read_listings(seller: Seller, page: str) -> Exchange[ListingPage | Failure]:
     newest stamp of the last page ("at or after": that moment's listings come twice, which does no harm).
     """
     place = _PLACE.fullmatch(page)
-    since, reached, token = (place[1], int(place[2]), place[3]) if place else ("", 0, "")
+    since, reached, here = (place[1], int(place[2]), place[3]) if place else ("", 0, "")
     query = [("sortBy", "createdDate"), ("sortOrder", "ASC")]
     if since:
         query.append(("createdAfter", rfc3339(int(since))))
-    if token:
-        query.append(("pageToken", token))
+    if here:
+        query.append(("pageToken", here))
     answer = yield from search(seller, query)
     if isinstance(answer, Failure):
         return answer
     levels = tuple(item.seen(seller.marketplace) for item in answer.items if item.ours())
     reached += max(1, len(answer.items))
-    if answer.following and answer.following == token:
+    if answer.following and answer.following == here:
         return Failure(Outcome("transient", "Amazon's pages of listings make no sense"))
     if answer.following and reached < REACHABLE and len(answer.following) <= 4_000:
         return ListingPage(levels, f"{since};{reached};{answer.following}")

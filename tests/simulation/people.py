@@ -12,6 +12,7 @@ import trio
 from tests.simulation.invariants import broken
 
 if TYPE_CHECKING:
+    from daemon.app.assembly import Parts
     from tests.simulation.fronts import Front
     from tests.simulation.world import World
 
@@ -192,19 +193,26 @@ class Mender:
             after = page["next"]
             await self._mend(page["dead_letters"])
 
+    def _inside(self) -> Parts | None:
+        """The daemon's parts, if it lives and serves just now."""
+        life = self.world.life
+        if life is None or not life.up or life.daemon is None or not life.daemon.serving.is_set():
+            return None
+        return life.daemon.parts
+
     async def _decide(self) -> None:
         """A channel of which too much differed at once: what it shows is a mistake."""
-        parts = self.world.life.daemon.parts if self.world.life and self.world.life.daemon else None
-        for name, channel in parts.channels.items() if parts else ():
-            if channel.mass_hold() is not None:
+        for name in self.world.fronts:
+            parts = self._inside()
+            if parts is not None and parts.channels[name].mass_hold() is not None:
                 status, _ = await self.world.ask_admin(f"/v1/channels/{name}/drift/refuse", {})
                 self.world.counts["held channels refused"] += status == 200
 
     async def _push_over(self) -> None:
         """A drift that was only reported: our level is pushed over it."""
-        parts = self.world.life.daemon.parts if self.world.life and self.world.life.daemon else None
-        for sku in (*self.world.plan.skus, *self.world.plan.kits) if parts else ():
-            state = parts.registry.peek(sku)
+        for sku in (*self.world.plan.skus, *self.world.plan.kits):
+            parts = self._inside()
+            state = parts.registry.peek(sku) if parts is not None else None
             if state is not None and any(slot.held == "report" for slot in state.slots.values()):
                 status, _ = await self.world.ask_admin(f"/v1/skus/{sku}/push", {})
                 self.world.counts["reported drifts pushed over"] += status == 200

@@ -93,7 +93,8 @@ class Pushing:
                 fail("I6", f"{where}: {item['quantity']} leaves, {slot.desired} is wanted")
             if item.get("if_quantity", slot.belief) != slot.belief:
                 fail("I6", f"{where}: {item['if_quantity']} is believed in the push, {slot.belief} by then")
-            if where in self.unanswered:
+            # Zero raises nothing, whatever becomes of the older one: it need not wait for a look.
+            if where in self.unanswered and item["quantity"]:
                 fail("I6", f"{where}: pushed again, and nobody looked since a push that was not answered")
             self.unanswered.add(where)
             self._check_held(sku, slot, life)

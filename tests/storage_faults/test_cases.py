@@ -33,7 +33,7 @@ SAID = {
     "backup killed half-way": "is not a backup",
     "restore killed half-way, then a start": "was cut short (data.mdb.part is there): empty the directory",
     "a long read does not make the file grow (no read outlives its call)": "nothing to say",
-    "state directory removed while running": "put it back, or restore a backup",
+    "state directory removed while running": "restore a backup",  # who notices first says which part is gone
     "an older copy put back while running": "removed, replaced or changed by another program",
     "file cut while running": "removed, replaced or changed by another program",
     "a damaged row read while running": "the row b'SKU-1' of table skus is damaged",
