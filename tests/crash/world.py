@@ -161,7 +161,8 @@ class World:
             problems.append(f"the orderly stop ended with {code}")
         if complaints := process.complaints():
             problems.append(f"the daemon wrote to stderr: {complaints[-2000:]}")
-        errors = [each for each in process.records() if each["severity"] == "error" or each["event"] in BUGS]
+        said = [each for each in process.records() if each["event"] != "alarm.raised"]  # that tells of storefronts
+        errors = [each for each in said if each["severity"] == "error" or each["event"] in BUGS]
         return problems + [f"the daemon logged {json.dumps(record)[:1000]}" for record in errors[:10]]
 
 
