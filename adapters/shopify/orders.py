@@ -17,6 +17,7 @@ from adapters.shopify.payloads import (
     Text,
     Units,
     UnreadableError,
+    decode,
     gid,
     is_listing,
     number_of,
@@ -191,14 +192,14 @@ def read_orders(shop: Shop, since_us: int, page: str) -> Exchange[OrderPage | Fa
     for row in data.orders.nodes[: documents.ORDERS_PER_PAGE]:
         name = "an order without an id"
         try:
-            named = msgspec.json.decode(row, type=Named)
+            named = decode(row, Named)
             number = number_of(named.id, "Order")
             name, high_water = f"order {number}", max(high_water, stamp(named.updatedAt, "updatedAt").lo)
-            summary = msgspec.json.decode(row, type=Summary)
+            summary = decode(row, Summary)
             if summary.whole():
                 orders.append(_seen_at_once(number, summary))
                 continue
-        except (UnreadableError, msgspec.MsgspecError) as exc:
+        except UnreadableError as exc:
             puzzles.append(f"{name}: {exc}"[:200])
             continue
         order = yield from read_order(shop, number)

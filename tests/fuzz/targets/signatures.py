@@ -41,7 +41,9 @@ def signatures(data: bytes) -> None:
     right = _expected(scheme, secret, stamp, body)
     headers = [(scheme.timestamp_header or "x-none", stamp), (scheme.header, right if honest else given)]
     found = check(scheme, KEYS, Delivery(header_map(headers), body), NOW_US)
-    allowed = {_expected(scheme, key, stamp, body) for key in KEYS}
+    # A line feed in a header stands for one that came twice: that is never one's own.
+    twice = bool(scheme.timestamp_header) and "\n" in stamp
+    allowed = set() if twice else {_expected(scheme, key, stamp, body) for key in KEYS}
     spoken = right if honest else given
     assert (found in ("ok", "stale")) == (spoken in allowed), (found, spoken)
     if found == "ok" and scheme.tolerance_s is not None:
