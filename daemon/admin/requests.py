@@ -57,8 +57,8 @@ class Adjust(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class CountLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One line of a file of counts. `counted_at`: like 2026-01-31T14:05Z, empty for now. A SKU that cannot be one makes
-    its line wrong, not the page."""
+    """One line of a file of counts. `counted_at`: like 2026-01-31T14:05Z, empty for now. A SKU that cannot be one
+    makes its line wrong, not the page."""
 
     line: Annotated[int, msgspec.Meta(ge=1, le=1 << 40)]
     sku: Annotated[str, msgspec.Meta(max_length=1_000)]
