@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import urlencode
 
 import msgspec
-from attrs import define, evolve, fields
+from attrs import define
 
 from adapters.sandbox_answers import (
     as_of,
@@ -91,9 +91,6 @@ class SandboxAdapter(Rarely):
     scheme: SignatureScheme = SCHEME
 
     # -- webhooks --
-
-    def greet(self, delivery: Delivery) -> bool:  # noqa: ARG002  # the sandbox knows no unsigned handshake
-        return False
 
     def parse(self, delivery: Delivery) -> Facts:
         identity = delivery.headers.get("x-sandbox-delivery", "")[:200]
@@ -250,14 +247,9 @@ def _item(push: Push, *, compared: bool) -> dict[str, str | int]:
 
 
 def _build(setup: Setup) -> SandboxAdapter:
-    changes = {
-        trait.name: type(getattr(TRAITS, trait.name))(setup.overrides[trait.name])
-        for trait in fields(Traits)
-        if trait.name in setup.overrides
-    }
     compared = setup.options.get("compare_and_set", "true") not in ("false", "no")
     subscribes = setup.options.get("subscriptions", "false") in ("true", "yes")
-    traits = evolve(TRAITS, compare_and_set=compared, registers_webhooks=subscribes, **changes)
+    traits = setup.traits(TRAITS, compare_and_set=compared, registers_webhooks=subscribes)
     return SandboxAdapter(setup.base_url.rstrip("/"), traits)
 
 

@@ -12,13 +12,13 @@ from daemon.domain.observations import QUANTITY_MAX
 RowId = Annotated[int, msgspec.Meta(gt=0, le=2**63 - 1)]
 """A row's number."""
 
-_WHOLE = re.compile(r"[0-9]{1,15}(\.0{1,15})?")
+_WHOLE = re.compile(r"-?[0-9]{1,15}(\.0{1,15})?")
 
 T = TypeVar("T")
 
 
 class UnreadableError(ValueError):
-    """The store said something that we refuse to guess about; the text names it without quoting buyers."""
+    """The channel said something that we refuse to guess about; the text names it without quoting buyers."""
 
 
 def decode(body: bytes | msgspec.Raw, shape: type[T]) -> T:
@@ -29,9 +29,12 @@ def decode(body: bytes | msgspec.Raw, shape: type[T]) -> T:
         raise UnreadableError(str(exc)[:200]) from None
 
 
-def whole_units(value: object, what: str) -> int:
-    """Units from 0 to `QUANTITY_MAX`: an integer, or its text or float, as some write numbers both ways."""
+def whole_units(value: object, what: str, *, least: int = 0) -> int:
+    """Units from `least` to `QUANTITY_MAX`: an integer, or its text or float ("2", "2.0"), as some write numbers both
+    ways; never a fraction, and null is no number."""
     match value:
+        case None:
+            raise UnreadableError(f"{what} is null")
         case bool():
             raise UnreadableError(f"{what} is a boolean")
         case int():
@@ -42,6 +45,6 @@ def whole_units(value: object, what: str) -> int:
             units = int(value.strip().partition(".")[0])
         case _:
             raise UnreadableError(f"{what} is not a whole number of units")
-    if not 0 <= units <= QUANTITY_MAX:
-        raise UnreadableError(f"{what} is not between 0 and {QUANTITY_MAX}")
+    if not least <= units <= QUANTITY_MAX:
+        raise UnreadableError(f"{what} is not between {least} and {QUANTITY_MAX}")
     return units

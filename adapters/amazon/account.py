@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 from attrs import evolve, field, frozen
 
-from adapters.amazon.values import UnreadableError, decode
+from adapters.strict import UnreadableError, decode
 from daemon.domain.access import Meter, Token, TokenSource
 from daemon.domain.exchange import Exchange, Method, Request, Response
 from daemon.domain.outcomes import Failure, Outcome

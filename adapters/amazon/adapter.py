@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from attrs import define, evolve, field
+from attrs import define, field
 
 from adapters.amazon import catalogue, feed, hooks, inbound, orders, push, refusals
 from adapters.amazon.account import HOSTS, LWA_HOST, METERS, Seller
@@ -64,8 +63,6 @@ PENDING_S = 24 * 3_600.0
 _MARKETPLACE = re.compile(r"[A-Z0-9]{10,20}")
 _SELLER = re.compile(r"[A-Z0-9]{5,30}")
 _HOURS = re.compile(r"[0-9]{1,3}(\.[0-9]{1,2})?")
-_WHOLE = ("batch_max", "concurrency", "burst", "bulk_from", "bulk_max")
-_SWITCHES = ("compare_and_set", "registers_webhooks", "empty_answers", "includes_held")
 
 
 @define
@@ -89,11 +86,6 @@ class Amazon(Rarely):
     def limits(self, response: Response) -> Limits | None:
         """See `refusals.limits`."""
         return refusals.limits(response)
-
-    def greet(self, delivery: Delivery) -> bool:
-        """Nobody calls us."""
-        del delivery
-        return False
 
     def parse(self, delivery: Delivery) -> Facts:
         """See `inbound.parse`."""
@@ -191,11 +183,6 @@ def _pending_s(text: str) -> float:
 
 
 def _traits(setup: Setup) -> Traits:
-    changes: dict[str, Any] = {}
-    for name, value in setup.overrides.items():
-        if name in _SWITCHES or not hasattr(TRAITS, name):
-            raise ValueError(f"{name} cannot be set for Amazon")
-        changes[name] = int(value) if name in _WHOLE else float(value)
     if setup.options.get("bulk", "feed") == "patch":
-        changes["bulk_from"] = 0
-    return evolve(TRAITS, **changes)
+        return setup.traits(TRAITS, bulk_from=0)
+    return setup.traits(TRAITS)

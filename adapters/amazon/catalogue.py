@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from adapters.amazon.account import Seller
 from adapters.amazon.items import ItemPage, search, some
-from adapters.amazon.values import UnreadableError, stamp
+from adapters.amazon.values import stamp
 from adapters.stamps import rfc3339
+from adapters.strict import UnreadableError
 from daemon.domain.channel import LevelSeen, ListingPage
 from daemon.domain.exchange import Exchange
 from daemon.domain.outcomes import Failure, Outcome

@@ -13,7 +13,7 @@ from adapters.amazon.account import Seller, segment
 from adapters.amazon.items import Item, some
 from adapters.amazon.push import follow_shown, not_ours, patches, product_type, shown_job, unsendable
 from adapters.amazon.refusals import garbled, refused
-from adapters.amazon.values import UnreadableError, decode
+from adapters.strict import UnreadableError, decode
 from daemon.domain.channel import Push
 from daemon.domain.exchange import Exchange, Method, Request, Response
 from daemon.domain.outcomes import Failure, Outcome

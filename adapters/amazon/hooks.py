@@ -7,7 +7,7 @@ import msgspec
 from adapters.amazon.account import GRANTLESS, Seller
 from adapters.amazon.inbound import ORDER_CHANGE
 from adapters.amazon.refusals import failed_read, garbled
-from adapters.amazon.values import UnreadableError, decode
+from adapters.strict import UnreadableError, decode
 from daemon.domain.channel import Webhook
 from daemon.domain.exchange import Exchange, Request
 from daemon.domain.outcomes import Failure, Outcome

@@ -13,8 +13,10 @@ import msgspec
 from attrs import frozen
 
 from adapters.amazon.items import MERCHANT
-from adapters.amazon.values import ORDER_ID, Name, Units, UnreadableError, decode, stamp, whole_second
+from adapters.amazon.values import ORDER_ID, Name, Units, stamp, whole_second
+from adapters.kept import Kept, reopened
 from adapters.sqs import MESSAGE_ID
+from adapters.strict import UnreadableError, decode
 from daemon.domain.channel import Delivery, Facts, LevelSeen, LineSeen, OrderSeen
 from daemon.domain.strict_json import objection
 
@@ -64,10 +66,9 @@ class _Quantity(msgspec.Struct, rename="camel"):
     quantity: Units | None
 
 
-class _Kept(msgspec.Struct):
+class _Kept(Kept):
     """A notification without its buyer, and how it was known."""
 
-    kept: str
     topic: str
     identity: str
     time: str
@@ -170,14 +171,8 @@ def _quantity_change(message: _Message, seller_id: str) -> Facts:
 
 def _opened(delivery: Delivery) -> _Message | Facts:
     """The notification in a message: bare, in an EventBridge event's `detail` (§2.1), or kept."""
-    if delivery.body.startswith(b'{"kept":'):
-        try:
-            kept = decode(delivery.body, _Kept)
-        except UnreadableError:
-            pass
-        else:
-            if kept.kept == _KEPT_AS:
-                return _Message(kept.topic, kept.identity, kept.time, kept.payload, kept.puzzle)
+    if (kept := reopened(delivery.body, _Kept, _KEPT_AS)) is not None:
+        return _Message(kept.topic, kept.identity, kept.time, kept.payload, kept.puzzle)
     nameless = _Message("", delivery.headers.get(MESSAGE_ID, "")[:_NAME_MAX], "", None)
     if why := objection(delivery.body):
         return nameless.puzzling(why)

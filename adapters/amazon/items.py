@@ -8,7 +8,8 @@ import msgspec
 
 from adapters.amazon.account import Query, Seller
 from adapters.amazon.refusals import failed_read, garbled, is_missing
-from adapters.amazon.values import Name, Units, UnreadableError, decode
+from adapters.amazon.values import Name, Units
+from adapters.strict import UnreadableError, decode
 from daemon.domain.channel import LevelSeen
 from daemon.domain.exchange import Exchange
 from daemon.domain.outcomes import Failure

@@ -11,8 +11,9 @@ import msgspec
 
 from adapters.amazon.account import Seller
 from adapters.amazon.refusals import failed_read, garbled, is_missing
-from adapters.amazon.values import ORDER_ID, Name, Units, UnreadableError, decode, stamp, whole_second
+from adapters.amazon.values import ORDER_ID, Name, Units, stamp, whole_second
 from adapters.stamps import rfc3339
+from adapters.strict import UnreadableError, decode
 from daemon.domain.channel import LineSeen, OrderPage, OrderSeen
 from daemon.domain.exchange import Exchange
 from daemon.domain.outcomes import Failure, Outcome

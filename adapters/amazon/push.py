@@ -11,7 +11,7 @@ import msgspec
 from adapters.amazon.account import Seller
 from adapters.amazon.items import MERCHANT, Item, one, sendable, some
 from adapters.amazon.refusals import garbled, refused
-from adapters.amazon.values import UnreadableError, decode
+from adapters.strict import UnreadableError, decode
 from daemon.domain.channel import Push
 from daemon.domain.exchange import Exchange, Response
 from daemon.domain.observations import QUANTITY_MAX

@@ -7,7 +7,7 @@ import re
 import msgspec
 
 from adapters.amazon.account import METERS
-from adapters.amazon.values import UnreadableError, decode
+from adapters.strict import UnreadableError, decode
 from daemon.domain.access import Limits
 from daemon.domain.exchange import Response
 from daemon.domain.outcomes import Failure, Outcome, OutcomeKind

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import msgspec
 
 from adapters.stamps import rfc3339_span
+from adapters.strict import UnreadableError
 from daemon.domain.instants import SECOND_US, Span
 from daemon.domain.observations import QUANTITY_MAX
 
@@ -16,20 +17,6 @@ ORDER_ID = re.compile(r"[A-Za-z0-9-]{1,40}")
 
 Units = Annotated[int, msgspec.Meta(ge=0, le=QUANTITY_MAX)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-
-T = TypeVar("T")
-
-
-class UnreadableError(ValueError):
-    """Amazon said something that we refuse to guess about; the text names it without quoting buyers."""
-
-
-def decode(body: bytes | msgspec.Raw, shape: type[T]) -> T:
-    """`body` as `shape`. Raises `UnreadableError`, never anything else."""
-    try:
-        return msgspec.json.decode(body, type=shape)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as exc:
-        raise UnreadableError(str(exc)[:200]) from None
 
 
 def stamp(text: str, what: str) -> Span:

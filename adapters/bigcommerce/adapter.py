@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence, Set
-from typing import Any
 
-from attrs import define, evolve, field
+from attrs import define, field
 
 from adapters.bigcommerce import hooks, inbound, orders, push, refusals, stock
 from adapters.bigcommerce.account import Store
@@ -68,10 +67,6 @@ class BigCommerce(Rarely):
     def limits(self, response: Response) -> Limits | None:
         """See `refusals.limits`."""
         return refusals.limits(response, self.most_per_s)
-
-    def greet(self, delivery: Delivery) -> bool:  # noqa: ARG002  # the port's
-        """There is no handshake and no ping (§2)."""
-        return False
 
     def parse(self, delivery: Delivery) -> Facts:
         """See `inbound.parse`."""
@@ -160,19 +155,8 @@ def build(setup: Setup) -> BigCommerce:
     return BigCommerce(
         Store(store_hash, token, int(location), setup.base_url.rstrip("/")),
         inbound.scheme(signed=signed == "yes", key=key),
-        traits=_traits(setup),
+        traits=setup.traits(TRAITS, batch_most=push.BATCH_MAX),
         signed=signed == "yes",
         webhook_key=key,
         most_per_s=setup.overrides.get("rate_per_s"),
     )
-
-
-def _traits(setup: Setup) -> Traits:
-    changes: dict[str, Any] = {}
-    for name, value in setup.overrides.items():
-        standard = getattr(TRAITS, name, None)
-        if standard is None or isinstance(standard, bool):
-            raise ValueError(f"{name} cannot be set for BigCommerce")
-        changes[name] = type(standard)(value)
-    traits = evolve(TRAITS, **changes)
-    return evolve(traits, batch_max=max(1, min(traits.batch_max, push.BATCH_MAX)))

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 from attrs import frozen
 
+from adapters.kept import Kept, reopened
 from adapters.strict import RowId, UnreadableError, decode
 from daemon.domain.channel import Delivery, Facts
 from daemon.domain.signatures import AllOf, Scheme, SharedSecret, SignatureScheme
@@ -75,10 +76,9 @@ class _Body(msgspec.Struct):
     data: msgspec.Raw = msgspec.Raw(b"null")
 
 
-class _Kept(msgspec.Struct):
+class _Kept(Kept):
     """All that is kept of a delivery; `puzzle` is why it was not understood when it came."""
 
-    kept: str
     scope: str
     number: int
     puzzle: str = ""
@@ -136,14 +136,11 @@ def _read(body: bytes, store_hash: str) -> _Told:
 
 def _kept(body: bytes) -> _Told | None:
     """What was kept of an earlier delivery; None for everything else."""
-    if not body.startswith(b'{"kept":'):
-        return None
-    try:
-        kept = decode(body, _Kept)
-    except UnreadableError:
+    kept = reopened(body, _Kept, _KEPT_AS)
+    if kept is None:
         return None
     about_order = kept.scope in ORDER_SCOPES and not kept.puzzle
-    if kept.kept != _KEPT_AS or (about_order and not 0 < kept.number < 2**63):
+    if about_order and not 0 < kept.number < 2**63:
         return None
     return _Told(_plain(kept.scope), kept.number, kept.puzzle)
 

@@ -13,6 +13,7 @@ from adapters.bigcommerce.payloads import Item, level_seen
 from adapters.bigcommerce.refusals import garbled, refusal_in, refused
 from adapters.bigcommerce.stock import read_items
 from adapters.bigcommerce.values import ListingId, listing_id
+from adapters.groups import grouped
 from adapters.strict import UnreadableError, decode
 from daemon.domain.channel import Push
 from daemon.domain.exchange import Exchange, Request, Response
@@ -49,12 +50,7 @@ class _Row:
 
 def batches(pushes: Sequence[Push], batch_max: int) -> list[list[Push]]:
     """In order of urgency; one listing twice means two groups: within a call nobody says which of them wins."""
-    groups: list[list[Push]] = []
-    for push in pushes:
-        if not groups or len(groups[-1]) >= batch_max or any(each.listing == push.listing for each in groups[-1]):
-            groups.append([])
-        groups[-1].append(push)
-    return groups
+    return grouped(pushes, batch_max)
 
 
 def push(store: Store, batch: Sequence[Push], key: str) -> Exchange[Sequence[Outcome]]:

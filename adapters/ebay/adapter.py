@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from attrs import define, evolve, field
+from attrs import define, field
 
 from adapters.ebay import catalogue, hooks, inbound, orders, push
 from adapters.ebay.api import PRODUCTION, Api
@@ -74,11 +73,6 @@ class Ebay(Rarely):
     unpaid: bool = field(default=True, kw_only=True)
     push_zero: bool = field(default=False, kw_only=True)
 
-    def greet(self, delivery: Delivery) -> bool:
-        """eBay never greets: its challenge is a GET, answered by `challenge`."""
-        del delivery
-        return False
-
     def parse(self, delivery: Delivery) -> Facts:
         """See `inbound.parse`."""
         return inbound.parse(delivery, self.user_id)
@@ -146,7 +140,7 @@ def build(setup: Setup) -> Ebay:
     return Ebay(
         api,
         keyset,
-        _traits(setup, signed=signed),
+        setup.traits(TRAITS, registers_webhooks=signed),
         scheme=inbound.scheme(api) if signed else Notice(),
         tokens=keyset.sources(refresh),
         challenge=Challenge("challenge_code", "challengeResponse", token) if signed and token else None,
@@ -172,13 +166,3 @@ def _trading_rate(text: str) -> float:
     if text and not (text.isascii() and text.isdigit() and 100 <= int(text[:12]) <= 100_000_000):
         raise ValueError("trading_calls_per_day must be a whole number from 100 on")
     return (int(text) if text else TRADING_CALLS) * TRADING_PART / 86_400
-
-
-def _traits(setup: Setup, *, signed: bool) -> Traits:
-    changes: dict[str, Any] = {}
-    for name, value in setup.overrides.items():
-        standard = getattr(TRAITS, name, None)
-        if standard is None or isinstance(standard, bool):
-            raise ValueError(f"{name} cannot be set for eBay")
-        changes[name] = type(standard)(value)
-    return evolve(TRAITS, registers_webhooks=signed, **changes)

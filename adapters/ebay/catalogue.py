@@ -13,8 +13,9 @@ import msgspec
 from attrs import frozen
 
 from adapters.ebay.api import INVENTORY, Api
-from adapters.ebay.payloads import UnreadableError, decode, is_listing
+from adapters.ebay.payloads import is_listing
 from adapters.ebay.refusals import Error, failed_read, garbled
+from adapters.strict import UnreadableError, decode
 from daemon.domain.channel import LevelSeen, ListingPage
 from daemon.domain.exchange import Exchange, Response
 from daemon.domain.observations import QUANTITY_MAX

@@ -10,8 +10,8 @@ import msgspec
 from attrs import frozen
 
 from adapters.ebay.api import NOTIFICATION, Api, Who
-from adapters.ebay.payloads import UnreadableError, decode
 from adapters.ebay.refusals import errors_in, failed_read, garbled
+from adapters.strict import UnreadableError, decode
 from daemon.domain.channel import Webhook
 from daemon.domain.exchange import Exchange, Response
 from daemon.domain.outcomes import Failure, Outcome

@@ -10,8 +10,9 @@ from typing import Any, Literal
 import msgspec
 
 from adapters.ebay.api import NOTIFICATION, Api
-from adapters.ebay.payloads import UnreadableError, decode
 from adapters.ebay.refusals import failed_read, garbled
+from adapters.kept import Kept, reopened
+from adapters.strict import UnreadableError, decode
 from daemon.domain.channel import Delivery, Facts
 from daemon.domain.exchange import Exchange
 from daemon.domain.outcomes import Failure
@@ -112,10 +113,9 @@ class _Envelope(msgspec.Struct):
     notification: _Notification
 
 
-class _Kept(msgspec.Struct):
+class _Kept(Kept):
     """All that is kept of a notification: nothing of it is believed, so nothing of its content is needed."""
 
-    kept: str
     topic: str
     identity: str = ""
     look: bool = False
@@ -132,14 +132,8 @@ def parse(delivery: Delivery, user_id: str) -> Facts:
     guarantee of order (§0.1). What is meant for another seller than `user_id`, where that is configured, is none of
     ours. An account deletion asks to erase what is stored of a buyer: nothing ever is.
     """
-    if delivery.body.startswith(b'{"kept":'):
-        try:
-            kept = decode(delivery.body, _Kept)
-        except UnreadableError:
-            pass
-        else:
-            if kept.kept == _KEPT_AS:
-                return kept.facts()
+    if (kept := reopened(delivery.body, _Kept, _KEPT_AS)) is not None:
+        return kept.facts()
     if why := objection(delivery.body):
         return _Kept(_KEPT_AS, "", puzzle=why).facts()
     try:

@@ -10,8 +10,9 @@ from attrs import frozen
 
 from adapters.ebay import trading
 from adapters.ebay.api import FULFILLMENT, Api, stamp
-from adapters.ebay.payloads import Order, UnreadableError, decode, is_line_key, is_order_id, moment, orders_seen
+from adapters.ebay.payloads import Order, is_line_key, is_order_id, moment, orders_seen
 from adapters.ebay.refusals import FUTURE, errors_in, failed_read, garbled
+from adapters.strict import UnreadableError, decode
 from daemon.domain.channel import OrderPage, OrderSeen
 from daemon.domain.exchange import Exchange, Response
 from daemon.domain.instants import SECOND_US

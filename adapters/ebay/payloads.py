@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TypeVar
 
 import msgspec
 
 from adapters.stamps import rfc3339_span
+from adapters.strict import UnreadableError
 from daemon.domain.channel import LineSeen, OrderSeen
 from daemon.domain.instants import Span
 from daemon.domain.observations import QUANTITY_MAX
-
-T = TypeVar("T")
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,18}")
 _LINE_KEY = re.compile(r"[1-9][0-9]{0,18}-[1-9][0-9]{0,18}")
@@ -20,10 +18,6 @@ _ORDER_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z!_-]{0,63}")
 SKU_MAX = 200
 BY_HAND = "item:"
 """Begins the names of listings that have no SKU, and so were not made with the Inventory API."""
-
-
-class UnreadableError(ValueError):
-    """eBay said something that we refuse to guess about; the text names it without quoting buyers."""
 
 
 class _Program(msgspec.Struct, rename="camel"):
@@ -56,14 +50,6 @@ class Order(msgspec.Struct, rename="camel"):
     creation_date: str | None = None
     cancel_status: _Cancel | None = None
     program: _Programs | None = None
-
-
-def decode(body: bytes | msgspec.Raw, shape: type[T]) -> T:
-    """`body` as `shape`. Raises `UnreadableError`, never anything else."""
-    try:
-        return msgspec.json.decode(body, type=shape)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as exc:
-        raise UnreadableError(str(exc)[:200]) from None
 
 
 # --- single values ------------------------------------------------------------------------------------------

@@ -9,9 +9,11 @@ from attrs import evolve
 
 from adapters.ebay.api import INVENTORY, Api
 from adapters.ebay.catalogue import Offer, read_offers
-from adapters.ebay.payloads import UnreadableError, decode, is_listing
+from adapters.ebay.payloads import is_listing
 from adapters.ebay.refusals import Error, garbled, judged
 from adapters.ebay.trading import may_show_zero
+from adapters.groups import grouped
+from adapters.strict import UnreadableError, decode
 from daemon.domain.channel import Push
 from daemon.domain.exchange import Exchange, Response
 from daemon.domain.observations import QUANTITY_MAX
@@ -42,15 +44,7 @@ class _Answer(msgspec.Struct):
 
 def batches(pushes: Sequence[Push], batch_max: int) -> list[list[Push]]:
     """Groups for one call each, in order; no SKU twice in one (the same offer twice is an error, §5.1)."""
-    most = max(1, min(batch_max, BATCH_MAX))
-    groups: list[list[Push]] = []
-    for push in pushes:
-        group = groups[-1] if groups else None
-        if group is None or len(group) >= most or any(each.listing == push.listing for each in group):
-            groups.append([push])
-        else:
-            group.append(push)
-    return groups
+    return grouped(pushes, min(batch_max, BATCH_MAX))
 
 
 def push(api: Api, batch: Sequence[Push], *, push_zero: bool) -> Exchange[Sequence[Outcome]]:

@@ -9,8 +9,9 @@ from xml.etree import ElementTree as ET
 from attrs import frozen
 
 from adapters.ebay.api import NAMESPACE, Api, stamp
-from adapters.ebay.payloads import UnreadableError, is_line_key, listing_of, moment, order_of, units
+from adapters.ebay.payloads import is_line_key, listing_of, moment, order_of, units
 from adapters.ebay.refusals import garbled, refused
+from adapters.strict import UnreadableError
 from daemon.domain.channel import LineSeen, OrderSeen
 from daemon.domain.exchange import Exchange, Request, Response
 from daemon.domain.instants import DAY_US, SECOND_US, Span

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence, Set
-from typing import Any
 
-from attrs import define, evolve
+from attrs import define
 
 from adapters.etsy import inbound, oauth, push, receipts, refusals, stock
 from adapters.etsy.account import API_URL, TOKEN_HOST, Shop
@@ -64,10 +63,6 @@ class Etsy(Rarely):
     def limits(self, response: Response) -> Limits | None:
         """See `refusals.limits`."""
         return refusals.limits(response, self.most_per_s)
-
-    def greet(self, delivery: Delivery) -> bool:  # noqa: ARG002  # the port's
-        """There is no handshake: the portal's test events are signed like everything else."""
-        return False
 
     def parse(self, delivery: Delivery) -> Facts:
         """See `inbound.parse`."""
@@ -141,18 +136,8 @@ def build(setup: Setup) -> Etsy:
     return Etsy(
         shop,
         (oauth.source(shop, refresh),),
-        traits=_traits(setup),
+        traits=setup.traits(TRAITS),
         hosts=(TOKEN_HOST,) if shop.base_url == API_URL else (),
         renew=renew == "yes",
         most_per_s=setup.overrides.get("rate_per_s"),
     )
-
-
-def _traits(setup: Setup) -> Traits:
-    changes: dict[str, Any] = {}
-    for name, value in setup.overrides.items():
-        standard = getattr(TRAITS, name, None)
-        if standard is None or isinstance(standard, bool):
-            raise ValueError(f"{name} cannot be set for Etsy")
-        changes[name] = type(standard)(value)
-    return evolve(TRAITS, **changes)

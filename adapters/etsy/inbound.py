@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import msgspec
 from attrs import frozen
 
+from adapters.kept import Kept, reopened
 from adapters.strict import UnreadableError, decode
 from daemon.domain.channel import Delivery, Facts
 from daemon.domain.signatures import SignatureScheme
@@ -49,8 +50,7 @@ class _Body(msgspec.Struct):
     resource_url: Any = None
 
 
-class _Kept(msgspec.Struct):
-    kept: str
+class _Kept(Kept):
     event: str
     number: int
     puzzle: str = ""
@@ -106,13 +106,10 @@ def _read(body: bytes, shop: int) -> _Told:
 
 def _kept(body: bytes) -> _Told | None:
     """What was kept of an earlier delivery; None for everything else."""
-    if not body.startswith(b'{"kept":'):
+    kept = reopened(body, _Kept, _KEPT_AS)
+    if kept is None:
         return None
-    try:
-        kept = decode(body, _Kept)
-    except UnreadableError:
-        return None
-    if kept.kept != _KEPT_AS or not 0 <= kept.number < 2**63:
+    if not 0 <= kept.number < 2**63:
         return None
     event = "".join(letter if letter.isprintable() else "?" for letter in kept.event)[:_TEXT_MAX]
     return _Told(event, kept.number if event in ORDER_EVENTS else 0, kept.puzzle)

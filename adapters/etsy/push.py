@@ -11,6 +11,7 @@ from adapters.etsy.payloads import Inventory, Listing, product_id
 from adapters.etsy.plan import QUANTITY_CAP, Plan, Refusals, planned
 from adapters.etsy.refusals import garbled, refused
 from adapters.etsy.stock import read_some
+from adapters.groups import grouped
 from adapters.strict import UnreadableError, decode
 from daemon.domain.channel import Push
 from daemon.domain.exchange import Exchange, Response
@@ -25,19 +26,12 @@ class _State(msgspec.Struct):
 def batches(pushes: Sequence[Push], batch_max: int) -> list[list[Push]]:
     """One group for each Etsy listing: all its variants are written at once. A group stands where its most urgent
     push stood; one variant twice means two groups; what is no listing of ours goes alone."""
-    groups: list[list[Push]] = []
-    filling: dict[int, list[Push]] = {}
-    for push in pushes:
+
+    def alike(push: Push) -> int | None:
         named = product_id(push.listing)
-        if named is None:
-            groups.append([push])
-            continue
-        group = filling.get(named.listing)
-        if group is None or len(group) >= batch_max or any(each.listing == push.listing for each in group):
-            group = filling[named.listing] = []
-            groups.append(group)
-        group.append(push)
-    return groups
+        return None if named is None else named.listing
+
+    return grouped(pushes, batch_max, alike)
 
 
 def push(shop: Shop, batch: Sequence[Push], *, renew: bool) -> Exchange[Sequence[Outcome]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 from urllib.parse import urlsplit
 
 from attrs import define, evolve
@@ -47,8 +46,6 @@ TRAITS = Traits(
 the order feed rests on, lags by nobody knows how much (from memory, §4): half a minute before a raise may rest on it,
 and each poll reaches back ten. Webhooks have no stated delay; they may be a day late (§2)."""
 
-_SWITCHES = ("compare_and_set", "registers_webhooks", "empty_answers")
-
 
 @define
 class Shopify(Rarely):
@@ -62,10 +59,6 @@ class Shopify(Rarely):
     rate_max: float | None = None
     """The most that the configuration allows of what the shop does."""
     burst_max: float | None = None
-
-    def greet(self, delivery: Delivery) -> bool:  # noqa: ARG002  # there is no handshake and no ping (§2)
-        """Never."""
-        return False
 
     def parse(self, delivery: Delivery) -> Facts:
         """See `inbound.parse`."""
@@ -139,16 +132,7 @@ def build(setup: Setup) -> Shopify:
         secrets.get("refresh_token", ""),
     )  # fmt: skip
     return Shopify(
-        shop, _traits(setup), hosts=(urlsplit(shop.base_url).netloc,), tokens=shop.tokens(),
+        shop, setup.traits(TRAITS, batch_most=push.BATCH_MAX),
+        hosts=(urlsplit(shop.base_url).netloc,), tokens=shop.tokens(),
         rate_max=setup.overrides.get("rate_per_s"), burst_max=setup.overrides.get("burst"),
     )  # fmt: skip
-
-
-def _traits(setup: Setup) -> Traits:
-    changes: dict[str, Any] = {}
-    for name, value in setup.overrides.items():
-        if name in _SWITCHES or not hasattr(TRAITS, name):
-            raise ValueError(f"{name} cannot be set for Shopify")
-        changes[name] = int(value) if type(getattr(TRAITS, name)) is int else float(value)
-    traits = evolve(TRAITS, **changes)
-    return evolve(traits, batch_max=max(1, min(traits.batch_max, push.BATCH_MAX)))

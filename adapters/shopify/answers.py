@@ -19,8 +19,8 @@ from urllib.parse import urlsplit
 import msgspec
 from attrs import evolve
 
-from adapters.shopify.payloads import UnreadableError, decode
 from adapters.stamps import http_date_span, retry_after_s
+from adapters.strict import UnreadableError, decode
 from daemon.domain.access import Limits
 from daemon.domain.exchange import Response
 from daemon.domain.instants import Span

@@ -11,18 +11,9 @@ import msgspec
 from adapters.shopify import documents
 from adapters.shopify.answers import failed_read, reading
 from adapters.shopify.orders import WALK_MAX, PageInfo
-from adapters.shopify.payloads import (
-    Level,
-    Text,
-    UnreadableError,
-    alias,
-    gid,
-    is_alias,
-    is_listing,
-    number_of,
-    unmanaged,
-)
+from adapters.shopify.payloads import Level, Text, alias, gid, is_alias, is_listing, number_of, unmanaged
 from adapters.shopify.shop import Shop, located
+from adapters.strict import UnreadableError
 from daemon.domain.channel import LevelSeen, ListingPage
 from daemon.domain.exchange import Exchange
 from daemon.domain.outcomes import Failure

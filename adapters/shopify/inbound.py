@@ -9,19 +9,9 @@ import msgspec
 from attrs import frozen
 from msgspec import UNSET, UnsetType
 
-from adapters.shopify.payloads import (
-    Id,
-    Level,
-    Line,
-    Row,
-    Text,
-    Units,
-    UnreadableError,
-    decode,
-    order_seen,
-    stamp,
-    unmanaged,
-)
+from adapters.kept import KeptBody, keep, reopened
+from adapters.shopify.payloads import Id, Level, Line, Row, Text, Units, order_seen, stamp, unmanaged
+from adapters.strict import UnreadableError, decode
 from daemon.domain.channel import Delivery, Facts, LevelSeen, OrderSeen
 from daemon.domain.signatures import SignatureScheme
 from daemon.domain.strict_json import objection
@@ -97,16 +87,6 @@ class Named(msgspec.Struct):
     unread: Any = None
 
 
-class _Kept(msgspec.Struct):
-    """A body without its buyer, and what the headers said of it."""
-
-    kept: str
-    topic: str
-    identity: str
-    body: msgspec.Raw
-    puzzle: str = ""
-
-
 @frozen
 class _Message:
     """A delivery, live or kept; `puzzle` is why it was not understood when it came."""
@@ -117,11 +97,7 @@ class _Message:
     puzzle: str = ""
 
     def kept(self, body: object, identity: str, puzzle: str = "") -> bytes:
-        try:
-            raw = msgspec.json.encode(body)
-        except OverflowError:
-            raw = b"{}"  # an integer of more than 64 bits: refused anyway, and not worth keeping
-        return msgspec.json.encode(_Kept(_KEPT_AS, self.topic, identity, msgspec.Raw(raw), puzzle))
+        return keep(_KEPT_AS, self.topic, identity, body, puzzle)
 
     def tells(self, body: object, seen: OrderSeen | LevelSeen | None = None, *, identity: str | None = None) -> Facts:
         orders = (seen,) if isinstance(seen, OrderSeen) else ()
@@ -214,14 +190,8 @@ _FOREIGN: Final = "it is for another shop; give each shop's webhooks their own c
 
 
 def _opened(delivery: Delivery, domain: str) -> _Message:
-    if delivery.body.startswith(b'{"kept":'):
-        try:
-            kept = decode(delivery.body, _Kept)
-        except UnreadableError:
-            pass
-        else:
-            if kept.kept == _KEPT_AS:
-                return _Message(kept.topic, kept.identity, bytes(kept.body), kept.puzzle)
+    if (kept := reopened(delivery.body, KeptBody, _KEPT_AS)) is not None:
+        return _Message(kept.topic, kept.identity, bytes(kept.body), kept.puzzle)
     spoken = _header(delivery, "topic")
     topic = "".join(letter if letter.isprintable() else "?" for letter in spoken)[:_TOPIC_MAX]
     about = topic.partition("/")[0].encode()

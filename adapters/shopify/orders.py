@@ -11,20 +11,9 @@ import msgspec
 
 from adapters.shopify import documents
 from adapters.shopify.answers import failed_read, reading
-from adapters.shopify.payloads import (
-    Line,
-    Row,
-    Text,
-    Units,
-    UnreadableError,
-    decode,
-    gid,
-    is_listing,
-    number_of,
-    order_seen,
-    stamp,
-)
+from adapters.shopify.payloads import Line, Row, Text, Units, gid, is_listing, number_of, order_seen, stamp
 from adapters.shopify.shop import Shop
+from adapters.strict import UnreadableError, decode
 from daemon.domain.channel import OrderPage, OrderSeen
 from daemon.domain.exchange import Exchange
 from daemon.domain.instants import SECOND_US

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final
 
 import msgspec
 from attrs import frozen
 
 from adapters.stamps import rfc3339_span
+from adapters.strict import UnreadableError
 from daemon.domain.channel import LevelSeen, LineSeen, OrderSeen
 from daemon.domain.instants import Span
 from daemon.domain.observations import QUANTITY_MAX
@@ -28,20 +29,6 @@ KEPT_AWAY: Final = frozenset({"no_restock"})
 _GID = re.compile(r"gid://shopify/([A-Za-z]{1,40})/([1-9][0-9]{0,18})(?:\?.{0,200})?")
 _LISTING = re.compile(r"[1-9][0-9]{0,18}")
 _ALIAS = re.compile(r"variant/([1-9][0-9]{0,18})")
-
-T = TypeVar("T")
-
-
-class UnreadableError(ValueError):
-    """The shop said something that we refuse to guess about; the text names it without quoting buyers."""
-
-
-def decode(body: bytes | msgspec.Raw, shape: type[T]) -> T:
-    """`body` as `shape`. Raises `UnreadableError`, never anything else."""
-    try:
-        return msgspec.json.decode(body, type=shape)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as exc:
-        raise UnreadableError(str(exc)[:200]) from None
 
 
 def stamp(text: str | None, what: str) -> Span:

@@ -10,11 +10,13 @@ from typing import Final
 
 import msgspec
 
+from adapters.groups import grouped
 from adapters.shopify import documents
 from adapters.shopify.answers import plain, said
 from adapters.shopify.catalogue import GqlLevel
-from adapters.shopify.payloads import Text, UnreadableError, gid, is_listing, stamp
+from adapters.shopify.payloads import Text, gid, is_listing, stamp
 from adapters.shopify.shop import Shop, located
+from adapters.strict import UnreadableError
 from daemon.domain.channel import Push
 from daemon.domain.exchange import Exchange
 from daemon.domain.observations import QUANTITY_MAX
@@ -94,13 +96,7 @@ class ActivateData(msgspec.Struct):
 
 def batches(pushes: Sequence[Push], batch_max: int) -> list[list[Push]]:
     """Groups for one call each, in order. One listing twice means two groups: pairs must be unique (§5)."""
-    groups: list[list[Push]] = []
-    for push in pushes:
-        full = not groups or len(groups[-1]) >= batch_max or any(each.listing == push.listing for each in groups[-1])
-        if full:
-            groups.append([])
-        groups[-1].append(push)
-    return groups
+    return grouped(pushes, batch_max)
 
 
 def push(shop: Shop, batch: Sequence[Push], key: str) -> Exchange[Sequence[Outcome]]:

@@ -10,7 +10,8 @@ from attrs import evolve, field, frozen
 
 from adapters.shopify.answers import decode, failed_read, reading, retry_after
 from adapters.shopify.documents import LOCATIONS, LOCATIONS_COST
-from adapters.shopify.payloads import UnreadableError, gid
+from adapters.shopify.payloads import gid
+from adapters.strict import UnreadableError
 from daemon.domain.access import Token, TokenSource
 from daemon.domain.exchange import Exchange, Request, Response
 from daemon.domain.outcomes import Failure, Outcome

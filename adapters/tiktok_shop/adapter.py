@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 from urllib.parse import urlsplit
 
-from attrs import define, evolve
+from attrs import define
 
 from adapters.tiktok_shop import catalogue, hooks, inbound, orders, push, settings
 from adapters.tiktok_shop.shop import Shop
@@ -59,10 +58,6 @@ class TikTokShop(Rarely):
     traits: Traits = TRAITS
     hosts: tuple[str, ...] = ()
     tokens: tuple[TokenSource, ...] = ()
-
-    def greet(self, delivery: Delivery) -> bool:  # noqa: ARG002  # neither handshake nor ping is documented (§2)
-        """Never."""
-        return False
 
     def parse(self, delivery: Delivery) -> Facts:
         """See `inbound.parse`."""
@@ -126,15 +121,5 @@ def build(setup: Setup) -> TikTokShop:
         warehouse=options.get("warehouse", ""),
     )
     return TikTokShop(
-        shop, inbound.scheme(shop.app_key), _traits(setup), (urlsplit(shop.auth_url).netloc,), shop.tokens()
+        shop, inbound.scheme(shop.app_key), setup.traits(TRAITS), (urlsplit(shop.auth_url).netloc,), shop.tokens()
     )  # fmt: skip
-
-
-def _traits(setup: Setup) -> Traits:
-    changes: dict[str, Any] = {}
-    for name, value in setup.overrides.items():
-        if not hasattr(TRAITS, name) or isinstance(getattr(TRAITS, name), bool):
-            raise ValueError(f"{name} cannot be set for TikTok Shop")
-        changes[name] = type(getattr(TRAITS, name))(value)
-    traits = evolve(TRAITS, **changes)
-    return evolve(traits, batch_max=max(1, traits.batch_max))

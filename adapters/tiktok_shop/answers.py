@@ -22,7 +22,7 @@ import msgspec
 from attrs import evolve
 
 from adapters.stamps import http_date_span, retry_after_s
-from adapters.tiktok_shop.payloads import UnreadableError, decode
+from adapters.strict import UnreadableError, decode
 from daemon.domain.exchange import Response
 from daemon.domain.instants import Span
 from daemon.domain.outcomes import Failure, Outcome, OutcomeKind

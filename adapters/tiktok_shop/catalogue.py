@@ -8,8 +8,9 @@ from typing import Any, Final
 
 import msgspec
 
+from adapters.strict import UnreadableError, decode
 from adapters.tiktok_shop.answers import plain, reading
-from adapters.tiktok_shop.payloads import Id, UnreadableError, decode, listing_id, listing_of, units
+from adapters.tiktok_shop.payloads import Id, listing_id, listing_of, units
 from adapters.tiktok_shop.shop import Shop
 from daemon.domain.channel import LevelSeen, ListingPage
 from daemon.domain.exchange import Exchange, Response

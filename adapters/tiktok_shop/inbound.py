@@ -9,8 +9,10 @@ import msgspec
 from attrs import evolve, frozen
 from msgspec import UNSET
 
+from adapters.kept import KeptBody, keep, reopened
 from adapters.stamps import rfc3339_span
-from adapters.tiktok_shop.payloads import Id, UnreadableError, decode, known_id, listing_of, units
+from adapters.strict import UnreadableError, decode
+from adapters.tiktok_shop.payloads import Id, known_id, listing_of, units
 from daemon.domain.channel import Delivery, Facts, LevelSeen
 from daemon.domain.signatures import SignatureScheme
 from daemon.domain.strict_json import objection
@@ -55,16 +57,6 @@ class _Hull(msgspec.Struct):
     data: msgspec.Raw = msgspec.Raw(b"{}")
 
 
-class _Kept(msgspec.Struct):
-    """A webhook without anything but what we read of it; `puzzle` is why it was not understood when it came."""
-
-    kept: str
-    topic: str
-    identity: str
-    body: msgspec.Raw
-    puzzle: str = ""
-
-
 class _OrderNamed(msgspec.Struct):
     order_id: Id = None
 
@@ -102,8 +94,8 @@ class _Message:
         puzzle = told.pop("puzzle", "")
         puzzle = (self.puzzle or puzzle) if puzzle else ""
         body = {} if hull is None else {"type": hull.type, "shop_id": _id_or_blank(hull.shop_id), "data": data or {}}
-        kept = _Kept(_KEPT_AS, self.topic, self.identity, msgspec.Raw(msgspec.json.encode(body)), puzzle)
-        return Facts(self.topic, self.identity, msgspec.json.encode(kept), puzzle=puzzle, **told)
+        kept = keep(_KEPT_AS, self.topic, self.identity, body, puzzle)
+        return Facts(self.topic, self.identity, kept, puzzle=puzzle, **told)
 
 
 def parse(delivery: Delivery, shop_id: str = "", warehouse: str = "") -> Facts:
@@ -187,14 +179,8 @@ def _changed(message: _Message, hull: _Hull, seen: _Changed, warehouse: str) -> 
 
 
 def _opened(delivery: Delivery) -> _Message:
-    if delivery.body.startswith(b'{"kept":'):
-        try:
-            kept = decode(delivery.body, _Kept)
-        except UnreadableError:
-            pass
-        else:
-            if kept.kept == _KEPT_AS:
-                return _Message(bytes(kept.body), kept.topic, kept.identity, kept.puzzle)
+    if (kept := reopened(delivery.body, KeptBody, _KEPT_AS)) is not None:
+        return _Message(bytes(kept.body), kept.topic, kept.identity, kept.puzzle)
     return _Message(delivery.body)
 
 

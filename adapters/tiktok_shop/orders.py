@@ -7,8 +7,9 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from adapters.strict import UnreadableError, decode
 from adapters.tiktok_shop.answers import reading
-from adapters.tiktok_shop.payloads import Id, Order, UnreadableError, decode, known_id, order_seen, second
+from adapters.tiktok_shop.payloads import Id, Order, known_id, order_seen, second
 from adapters.tiktok_shop.shop import Shop
 from daemon.domain.channel import OrderPage, OrderSeen
 from daemon.domain.exchange import Exchange

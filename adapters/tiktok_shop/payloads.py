@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Final, NamedTuple, TypeVar
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 
+from adapters.strict import UnreadableError
 from daemon.domain.channel import LineSeen, OrderSeen
 from daemon.domain.instants import SECOND_US, Span
 from daemon.domain.observations import QUANTITY_MAX
@@ -30,23 +31,10 @@ _LISTING: Final = re.compile(r"([1-9][0-9]{0,29})/([1-9][0-9]{0,29})")
 _LAST_S: Final = 253_402_300_799
 """The last second of the year 9999."""
 
-T = TypeVar("T")
 
 Id = str | int | None
 """Text, but whole numbers above 2^53 in one kind of webhook (§7, trap 8): read exactly, either way."""
 Count = Annotated[int, msgspec.Meta(ge=0, le=QUANTITY_MAX)]
-
-
-class UnreadableError(ValueError):
-    """TikTok said something that we refuse to guess about; the text names it without quoting buyers."""
-
-
-def decode(body: bytes | msgspec.Raw, shape: type[T]) -> T:
-    """`body` as `shape`. Raises `UnreadableError`, never anything else."""
-    try:
-        return msgspec.json.decode(body, type=shape)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as exc:
-        raise UnreadableError(str(exc)[:200]) from None
 
 
 # --- single values ------------------------------------------------------------------------------------------

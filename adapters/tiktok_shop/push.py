@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 from attrs import evolve
 
+from adapters.groups import grouped
 from adapters.tiktok_shop.answers import code_of, meaning, plain, said
 from adapters.tiktok_shop.catalogue import STOCK, SkuStock, stock_in
 from adapters.tiktok_shop.payloads import Id, ListingId, listing_id, units
@@ -73,19 +74,12 @@ class _Answer(msgspec.Struct):
 def batches(pushes: Sequence[Push], batch_max: int) -> list[list[Push]]:
     """Groups for one call each: the SKUs of one product. A group stands where its most urgent push stood; what is no
     listing id of ours goes alone."""
-    groups: list[list[Push]] = []
-    filling: dict[str, list[Push]] = {}
-    for push in pushes:
+
+    def alike(push: Push) -> str | None:
         listing = listing_id(push.listing)
-        if listing is None:
-            groups.append([push])
-            continue
-        group = filling.get(listing.product)
-        if group is None or len(group) >= batch_max or any(each.listing == push.listing for each in group):
-            group = filling[listing.product] = []
-            groups.append(group)
-        group.append(push)
-    return groups
+        return None if listing is None else listing.product
+
+    return grouped(pushes, batch_max, alike)
 
 
 def push(shop: Shop, batch: Sequence[Push]) -> Exchange[Sequence[Outcome]]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from attrs import define, evolve, field
+from attrs import define, field
 
 from adapters.walmart import feeds, hooks, inbound, inventory, limits, orders, push
 from adapters.walmart.seller import Seller
@@ -87,11 +86,6 @@ class Walmart(Rarely):
         """A feed may be applied long after it was handed in, also after a newer single write (walmart.md §5.3)."""
         return self.traits.request_life_s if batch is not None and len(batch) == 1 else self.traits.job_life_s
 
-    def greet(self, delivery: Delivery) -> bool:
-        """There is no handshake: a test message is signed like every other (walmart.md §2.1)."""
-        del delivery
-        return False
-
     def parse(self, delivery: Delivery) -> Facts:
         """See `inbound.parse`."""
         return inbound.parse(delivery)
@@ -164,17 +158,8 @@ def build(setup: Setup) -> Walmart:
         raise ValueError("webhook_auth must be hmac or basic")
     return Walmart(
         Seller(base_url, client_id, client_secret, node, channel_type),
-        traits=_traits(setup),
+        traits=setup.traits(TRAITS),
         webhook_secret=next(iter(setup.webhook_secrets), ""),
         webhook_auth=way,
         webhook_header=header.lower(),
     )
-
-
-def _traits(setup: Setup) -> Traits:
-    changes: dict[str, Any] = {}
-    for name, value in setup.overrides.items():
-        if not hasattr(TRAITS, name) or isinstance(getattr(TRAITS, name), bool):
-            raise ValueError(f"{name} cannot be set for Walmart")
-        changes[name] = type(getattr(TRAITS, name))(value)
-    return evolve(TRAITS, **changes)

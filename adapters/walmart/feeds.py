@@ -9,8 +9,9 @@ import msgspec
 from attrs import evolve
 from msgspec import UNSET, Raw, UnsetType
 
+from adapters.strict import UnreadableError, decode
 from adapters.walmart.limits import FEEDS, UPLOADS
-from adapters.walmart.payloads import UnreadableError, decode, rows
+from adapters.walmart.payloads import rows
 from adapters.walmart.refusals import Fault, faults_in, faults_of, garbled, is_missing, of_faults, refused
 from adapters.walmart.seller import Seller, encoded
 from daemon.domain.channel import Push

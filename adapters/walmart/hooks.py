@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
+from adapters.strict import UnreadableError, decode
 from adapters.walmart.inbound import HEADER, ORDER_UPDATES
 from adapters.walmart.limits import HOOKS
-from adapters.walmart.payloads import UnreadableError, decode, name_of, rows
+from adapters.walmart.payloads import name_of, rows
 from adapters.walmart.refusals import failed_read, faults_in, garbled, nothing_found, of_faults
 from adapters.walmart.seller import Seller, encoded
 from daemon.domain.channel import Webhook

@@ -7,8 +7,10 @@ from typing import Any
 import msgspec
 from attrs import frozen
 
+from adapters.kept import Kept, reopened
+from adapters.strict import UnreadableError, decode
 from adapters.walmart.orders import is_order_id
-from adapters.walmart.payloads import UnreadableError, decode, name_of
+from adapters.walmart.payloads import name_of
 from daemon.domain.channel import Delivery, Facts
 from daemon.domain.signatures import SharedSecret, SignatureScheme
 from daemon.domain.strict_json import objection
@@ -55,10 +57,9 @@ class _Envelope(msgspec.Struct):
     payload: _Payload | None = None
 
 
-class _Kept(msgspec.Struct):
+class _Kept(Kept):
     """What may be stored of a delivery: nothing of the buyer's ever is in it."""
 
-    kept: str
     topic: str
     identity: str = ""
     order: str = ""
@@ -85,14 +86,8 @@ def parse(delivery: Delivery) -> Facts:
     """
     if why := objection(delivery.body):
         return _Message("", "").facts(puzzle=why)
-    if delivery.body.startswith(b'{"kept":'):
-        try:
-            kept = decode(delivery.body, _Kept)
-        except UnreadableError:
-            pass
-        else:
-            if kept.kept == _KEPT_AS:
-                return _again(kept)
+    if (kept := reopened(delivery.body, _Kept, _KEPT_AS)) is not None:
+        return _again(kept)
     try:
         envelope = decode(delivery.body, _Envelope)
     except UnreadableError as exc:

@@ -11,17 +11,10 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
+from adapters.strict import UnreadableError, decode, whole_units
 from adapters.walmart.limits import STOCK
-from adapters.walmart.payloads import Amount, UnreadableError, decode, rows, units_of, whole_units
-from adapters.walmart.refusals import (
-    failed_read,
-    faults_in,
-    faults_of,
-    garbled,
-    is_missing,
-    nothing_found,
-    of_faults,
-)
+from adapters.walmart.payloads import Amount, rows, units_of
+from adapters.walmart.refusals import failed_read, faults_in, faults_of, garbled, is_missing, nothing_found, of_faults
 from adapters.walmart.seller import Seller, encoded
 from daemon.domain.channel import LevelSeen, ListingPage
 from daemon.domain.exchange import Exchange, Response

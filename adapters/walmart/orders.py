@@ -11,8 +11,9 @@ import msgspec
 from attrs import evolve, frozen
 from msgspec import UNSET, Raw, UnsetType
 
+from adapters.strict import UnreadableError, decode
 from adapters.walmart.limits import ORDERS
-from adapters.walmart.payloads import Amount, UnreadableError, decode, moment, name_of, rows, units_of
+from adapters.walmart.payloads import Amount, moment, name_of, rows, units_of
 from adapters.walmart.refusals import failed_read, faults_in, garbled, is_missing, nothing_found, of_faults
 from adapters.walmart.seller import Seller, correlated, encoded
 from daemon.domain.channel import LineSeen, OrderPage, OrderSeen

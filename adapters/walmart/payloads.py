@@ -3,33 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
 from adapters.stamps import rfc3339_span
+from adapters.strict import UnreadableError, decode, whole_units
 from daemon.domain.instants import Span
-from daemon.domain.observations import QUANTITY_MAX
 
 MS_US = 1_000
-_WHOLE = re.compile(r"-?[0-9]{1,15}(\.0{1,15})?")
 _NAME = re.compile(r"[\x21-\x7e]{1,64}")
 _LAST_MS = 253_402_300_799_999
 """The last millisecond that a four-digit year can name."""
-
-T = TypeVar("T")
-
-
-class UnreadableError(ValueError):
-    """Walmart said something that we refuse to guess about; the text names it without quoting buyers."""
-
-
-def decode(body: bytes | msgspec.Raw, shape: type[T]) -> T:
-    """`body` as `shape`. Raises `UnreadableError`, never anything else."""
-    try:
-        return msgspec.json.decode(body, type=shape)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as exc:
-        raise UnreadableError(str(exc)[:200]) from None
 
 
 def rows(value: msgspec.Raw | msgspec.UnsetType, what: str) -> list[msgspec.Raw]:
@@ -43,26 +28,6 @@ def rows(value: msgspec.Raw | msgspec.UnsetType, what: str) -> list[msgspec.Raw]
         return decode(value, list[msgspec.Raw]) if text != b"null" else []
     except UnreadableError:
         raise UnreadableError(f"{what} is no list") from None
-
-
-def whole_units(value: object, what: str) -> int:
-    """A quantity in units, 0 to `QUANTITY_MAX`: a number, or its text, as orders have it (walmart.md §7)."""
-    match value:
-        case None:
-            raise UnreadableError(f"{what} is null")
-        case bool():
-            raise UnreadableError(f"{what} is a boolean")
-        case int():
-            units = value
-        case float() if value.is_integer():
-            units = int(value)
-        case str() if _WHOLE.fullmatch(value.strip()):
-            units = int(value.strip().partition(".")[0])
-        case _:
-            raise UnreadableError(f"{what} is not a whole number of units")
-    if not 0 <= units <= QUANTITY_MAX:
-        raise UnreadableError(f"{what} is not between 0 and {QUANTITY_MAX}")
-    return units
 
 
 def moment(value: object, what: str) -> Span:

@@ -12,9 +12,10 @@ import msgspec
 from attrs import evolve
 from msgspec import UNSET, Raw, UnsetType
 
+from adapters.strict import UnreadableError, decode
 from adapters.walmart import feeds
 from adapters.walmart.inventory import sendable
-from adapters.walmart.payloads import Amount, UnreadableError, decode, rows, units_of
+from adapters.walmart.payloads import Amount, rows, units_of
 from adapters.walmart.refusals import faults_of, garbled, of_faults, refused
 from adapters.walmart.seller import Seller, encoded
 from daemon.domain.channel import Push

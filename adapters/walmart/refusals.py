@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 from attrs import evolve
 
+from adapters.strict import UnreadableError, decode
 from adapters.walmart.limits import pause_s
-from adapters.walmart.payloads import UnreadableError, decode
 from daemon.domain.exchange import Response
 from daemon.domain.outcomes import Failure, Outcome, OutcomeKind
 

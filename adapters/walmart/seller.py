@@ -10,7 +10,7 @@ from urllib.parse import quote
 import msgspec
 from attrs import evolve, field, frozen
 
-from adapters.walmart.payloads import UnreadableError, decode
+from adapters.strict import UnreadableError, decode
 from adapters.walmart.refusals import refused
 from daemon.domain.access import Token, TokenSource
 from daemon.domain.exchange import Exchange, Method, Request

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from attrs import define, evolve, field
+from attrs import define, field
 
 from adapters.woocommerce import catalogue, hooks, inbound, orders, push
 from adapters.woocommerce.auth import API, Store
@@ -121,16 +120,6 @@ def build(setup: Setup) -> WooCommerce:
         raise ValueError("base_url must start with https:// (or http://)")
     return WooCommerce(
         Store(base_url, key, secret, way),  # type: ignore[arg-type]  # one of the three by now
-        traits=_traits(setup),
+        traits=setup.traits(TRAITS, batch_most=push.BATCH_MAX),
         webhook_secret=next(iter(setup.webhook_secrets), ""),
     )
-
-
-def _traits(setup: Setup) -> Traits:
-    changes: dict[str, Any] = {}
-    for name, value in setup.overrides.items():
-        if not hasattr(TRAITS, name) or isinstance(getattr(TRAITS, name), bool):
-            raise ValueError(f"{name} cannot be set for WooCommerce")
-        changes[name] = type(getattr(TRAITS, name))(value)
-    traits = evolve(TRAITS, **changes)
-    return evolve(traits, batch_max=max(1, min(traits.batch_max, push.BATCH_MAX)))

@@ -9,18 +9,10 @@ from typing import NamedTuple
 import msgspec
 from attrs import evolve
 
+from adapters.strict import UnreadableError, decode
 from adapters.woocommerce.auth import Store
 from adapters.woocommerce.lists import PER_PAGE, more_pages, rows_of
-from adapters.woocommerce.payloads import (
-    PRODUCT_FIELDS,
-    ListingId,
-    Product,
-    UnreadableError,
-    decode,
-    holds_no_stock,
-    level_seen,
-    listing_id,
-)
+from adapters.woocommerce.payloads import PRODUCT_FIELDS, ListingId, Product, holds_no_stock, level_seen, listing_id
 from adapters.woocommerce.refusals import failed_read, garbled, is_missing
 from daemon.domain.channel import LevelSeen, ListingPage
 from daemon.domain.exchange import Exchange

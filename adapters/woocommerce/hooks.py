@@ -6,9 +6,10 @@ from urllib.parse import quote
 
 import msgspec
 
+from adapters.strict import UnreadableError, decode
 from adapters.woocommerce.auth import Store
 from adapters.woocommerce.lists import PER_PAGE, more_pages, rows_of
-from adapters.woocommerce.payloads import UnreadableError, decode, known_id
+from adapters.woocommerce.payloads import known_id
 from adapters.woocommerce.refusals import failed_read, garbled
 from daemon.domain.channel import Webhook
 from daemon.domain.exchange import Exchange

@@ -9,13 +9,13 @@ from typing import Any
 import msgspec
 from attrs import frozen
 
+from adapters.kept import KeptBody, keep, reopened
+from adapters.strict import UnreadableError, decode
 from adapters.woocommerce.payloads import (
     REDUCED_STOCK,
     Meta,
     Order,
     Product,
-    UnreadableError,
-    decode,
     holds_no_stock,
     is_idle_draft,
     known_id,
@@ -73,16 +73,6 @@ class _Code(msgspec.Struct):
     code: str
 
 
-class _Kept(msgspec.Struct):
-    """A body without its buyer, and what the headers said of it."""
-
-    kept: str
-    topic: str
-    identity: str
-    body: msgspec.Raw
-    puzzle: str = ""
-
-
 @frozen
 class _Message:
     """A delivery, live or kept; `puzzle` is why it was not understood when it came."""
@@ -93,11 +83,7 @@ class _Message:
     puzzle: str = ""
 
     def kept(self, body: object, identity: str, puzzle: str = "") -> bytes:
-        try:
-            raw = msgspec.json.encode(body)
-        except OverflowError:
-            raw = b"{}"  # an integer of more than 64 bits: refused anyway, and not worth keeping
-        return msgspec.json.encode(_Kept(_KEPT_AS, self.topic, identity, msgspec.Raw(raw), puzzle))
+        return keep(_KEPT_AS, self.topic, identity, body, puzzle)
 
     def understood(self, body: object, seen: OrderSeen | LevelSeen | None = None, *, look: bool = False) -> Facts:
         orders = (seen,) if isinstance(seen, OrderSeen) else ()
@@ -173,14 +159,8 @@ def _deleted(message: _Message, resource: str) -> Facts:
 
 
 def _opened(delivery: Delivery) -> _Message:
-    if delivery.body.startswith(b'{"kept":'):
-        try:
-            kept = decode(delivery.body, _Kept)
-        except UnreadableError:
-            pass
-        else:
-            if kept.kept == _KEPT_AS:
-                return _Message(kept.topic, kept.identity, bytes(kept.body), kept.puzzle)
+    if (kept := reopened(delivery.body, KeptBody, _KEPT_AS)) is not None:
+        return _Message(kept.topic, kept.identity, bytes(kept.body), kept.puzzle)
     spoken = delivery.headers.get("x-wc-webhook-topic", "")
     topic = "".join(letter if letter.isprintable() else "?" for letter in spoken)[:_TOPIC_MAX]
     resource = topic.partition(".")[0].encode()

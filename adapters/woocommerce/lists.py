@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from adapters.woocommerce.payloads import UnreadableError, decode
+from adapters.strict import UnreadableError, decode
 from adapters.woocommerce.refusals import failed_read, garbled
 from daemon.domain.exchange import Response
 from daemon.domain.outcomes import Failure, Outcome

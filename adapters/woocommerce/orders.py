@@ -8,17 +8,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from adapters.strict import UnreadableError, decode
 from adapters.woocommerce.auth import Store
 from adapters.woocommerce.lists import PER_PAGE, Rows, more_pages, rows_of
-from adapters.woocommerce.payloads import (
-    ORDER_FIELDS,
-    Order,
-    UnreadableError,
-    decode,
-    is_idle_draft,
-    order_seen,
-    second,
-)
+from adapters.woocommerce.payloads import ORDER_FIELDS, Order, is_idle_draft, order_seen, second
 from adapters.woocommerce.refusals import failed_read, garbled, is_missing
 from daemon.domain.channel import OrderPage, OrderSeen
 from daemon.domain.exchange import Exchange

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from adapters.strict import UnreadableError, whole_units
 from daemon.domain.channel import LevelSeen, LineSeen, OrderSeen
 from daemon.domain.instants import SECOND_US, Span
 from daemon.domain.observations import QUANTITY_MAX
@@ -23,18 +24,12 @@ PRODUCT_FIELDS = "id,type,name,sku,parent_id,manage_stock,stock_quantity,date_mo
 
 _DRAFTS = frozenset({"checkout-draft", "auto-draft"})
 _ENDED = frozenset({"refunded", "trash"})
-_WHOLE = re.compile(r"-?[0-9]{1,15}(\.0{1,15})?")
 _LISTING = re.compile(r"([1-9][0-9]{0,18})(?:/([1-9][0-9]{0,18}))?")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-T = TypeVar("T")
 
 RowNumber = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 """A row's number, 0 for none: what no row can have, could be neither pushed to nor kept."""
-
-
-class UnreadableError(ValueError):
-    """The store said something that we refuse to guess about; the text names it without quoting buyers."""
 
 
 # --- the shapes ---------------------------------------------------------------------------------------------
@@ -76,14 +71,6 @@ class Product(msgspec.Struct):
     variations: list[RowNumber] = []
 
 
-def decode(body: bytes | msgspec.Raw, shape: type[T]) -> T:
-    """`body` as `shape`. Raises `UnreadableError`, never anything else."""
-    try:
-        return msgspec.json.decode(body, type=shape)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as exc:
-        raise UnreadableError(str(exc)[:200]) from None
-
-
 # --- single values ------------------------------------------------------------------------------------------
 
 
@@ -99,24 +86,6 @@ def second(text: str) -> Span:
     if lo < 0:
         raise UnreadableError("a date lies before 1970")
     return Span(lo, lo + SECOND_US - 1)
-
-
-def whole_units(value: object, what: str, *, least: int = 0) -> int:
-    """A quantity in units: from `least` to `QUANTITY_MAX`, an integer or its text ("2", "2.0"); never a fraction."""
-    match value:
-        case bool():
-            raise UnreadableError(f"{what} is a boolean")
-        case int():
-            units = value
-        case float() if value.is_integer():
-            units = int(value)
-        case str() if _WHOLE.fullmatch(value.strip()):
-            units = int(value.strip().partition(".")[0])
-        case _:
-            raise UnreadableError(f"{what} is not a whole number of units")
-    if not least <= units <= QUANTITY_MAX:
-        raise UnreadableError(f"{what} is not between {least} and {QUANTITY_MAX}")
-    return units
 
 
 def known_id(number: int, what: str) -> str:

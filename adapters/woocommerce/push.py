@@ -7,16 +7,10 @@ from collections.abc import Sequence
 import msgspec
 from attrs import evolve
 
+from adapters.groups import grouped
+from adapters.strict import UnreadableError, decode
 from adapters.woocommerce.auth import Store
-from adapters.woocommerce.payloads import (
-    ListingId,
-    Product,
-    UnreadableError,
-    decode,
-    listing_id,
-    own_level,
-    second,
-)
+from adapters.woocommerce.payloads import ListingId, Product, listing_id, own_level, second
 from adapters.woocommerce.refusals import Refusal, describe, garbled, refused
 from daemon.domain.channel import Push
 from daemon.domain.exchange import Exchange, Request, Response
@@ -45,19 +39,12 @@ def batches(pushes: Sequence[Push], batch_max: int) -> list[list[Push]]:
     A group stands where its most urgent push stood. One listing twice means two groups: within a call the
     last one would win. What is no listing id of ours goes alone.
     """
-    groups: list[list[Push]] = []
-    filling: dict[int, list[Push]] = {}
-    for push in pushes:
+
+    def alike(push: Push) -> int | None:
         listing = listing_id(push.listing)
-        if listing is None:
-            groups.append([push])
-            continue
-        group = filling.get(_parent(listing))
-        if group is None or len(group) >= batch_max or any(each.listing == push.listing for each in group):
-            group = filling[_parent(listing)] = []
-            groups.append(group)
-        group.append(push)
-    return groups
+        return None if listing is None else _parent(listing)
+
+    return grouped(pushes, batch_max, alike)
 
 
 def push(store: Store, batch: Sequence[Push]) -> Exchange[Sequence[Outcome]]:

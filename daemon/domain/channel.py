@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
 from types import MappingProxyType
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from daemon.domain.access import Limits, Meter, TokenSource
 from daemon.domain.exchange import Exchange, Response
@@ -225,7 +225,12 @@ class Rarely:
         went out, because we were interrupted."""
         return self.traits.request_life_s
 
-    def limits(self, response: Response) -> Limits | None:  # noqa: ARG002  # what an overriding one reads
+    def greet(self, delivery: Delivery) -> bool:  # noqa: ARG002  # what an overriding one reads
+        """Is this the platform's unsigned ping or handshake? It is answered 200 and nothing is stored. Most platforms
+        have none, or one that `challenge` describes."""
+        return False
+
+    def limits(self, response: Response) -> Limits | None:  # noqa: ARG002  # as above
         """What an answer, of whatever status, tells of the rate limit it counted against. Pure; never raises."""
         return None
 
@@ -262,9 +267,7 @@ class Adapter(Protocol):
 
     def follow(self, batch: Sequence[Push], job: str) -> Exchange[Sequence[Outcome]]: ...
 
-    def greet(self, delivery: Delivery) -> bool:
-        """Is this the platform's unsigned ping or handshake? It is answered 200 and nothing is stored."""
-        ...
+    def greet(self, delivery: Delivery) -> bool: ...
 
     def parse(self, delivery: Delivery) -> Facts:
         """Read a delivery whose signature has been verified (or a stored `kept` body). Never raises."""
@@ -340,6 +343,19 @@ class Setup:
     webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
     overrides: Mapping[str, float] = field(factory=dict)
     """Traits that the configuration overrides, e.g. rate_per_s."""
+
+    def traits(self, standard: Traits, *, batch_most: int | None = None, **decided: Any) -> Traits:
+        """The platform's `standard` traits as this channel has them. batch_most: what one call can carry at most ·
+        decided: what other options say. Raises `ValueError` for an override of what no configuration may change."""
+        changes: dict[str, Any] = {}
+        for name, value in self.overrides.items():
+            usual = getattr(standard, name, None)
+            if usual is None or isinstance(usual, bool):
+                raise ValueError(f"{name} cannot be set for this platform")
+            changes[name] = type(usual)(value)
+        found = evolve(standard, **(changes | decided))
+        most = found.batch_max if batch_most is None else min(found.batch_max, batch_most)
+        return evolve(found, batch_max=max(1, most))
 
 
 def _no_problems(options: Mapping[str, str], secrets: Set[str]) -> Mapping[str, str]:  # noqa: ARG001  # see Platform

@@ -21,6 +21,7 @@ from adapters.ebay import inbound, orders, payloads, trading
 from adapters.ebay.adapter import Ebay, build
 from adapters.ebay.api import Api
 from adapters.ebay.oauth import refused
+from adapters.strict import decode
 from daemon.domain.channel import Delivery, OrderPage, OrderSeen, Push, Setup, Webhook
 from daemon.domain.exchange import Exchange, NoAnswer, Reply, Request, Response
 from daemon.domain.instants import SECOND_US
@@ -253,7 +254,7 @@ def test_only_a_cancellation_frees_units_and_only_of_what_was_not_shipped(
         "orderId": "1-2", "lastModifiedDate": "2026-08-05T12:00:05.250Z", "orderPaymentStatus": payment,
         "cancelStatus": {"cancelState": cancel}, "lineItems": [line],
     }  # fmt: skip
-    (seen,) = payloads.orders_seen(payloads.decode(json.dumps(content).encode(), payloads.Order))
+    (seen,) = payloads.orders_seen(decode(json.dumps(content).encode(), payloads.Order))
     (told,) = seen.lines
     taken = told.ordered - told.cancelled - told.restocked
     assert (seen.order, told.ordered, told.restocked) == ("5-7", units, 0)

@@ -390,7 +390,7 @@ def test_ways_to_write_one_shop(shop: str, location: str) -> None:
 
 @pytest.mark.parametrize("name", ["compare_and_set", "registers_webhooks", "nonsense"])
 def test_what_the_platform_is_cannot_be_configured(name: str) -> None:
-    with pytest.raises(ValueError, match="cannot be set for Shopify"):
+    with pytest.raises(ValueError, match="cannot be set for this platform"):
         shopify(overrides={name: 1})
 
 

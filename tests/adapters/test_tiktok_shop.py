@@ -12,6 +12,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.strict import UnreadableError
 from adapters.tiktok_shop import PLATFORM
 from adapters.tiktok_shop.adapter import TRAITS, TikTokShop
 from adapters.tiktok_shop.answers import STOP, THROTTLED, UNSURE, meaning
@@ -25,7 +26,6 @@ from adapters.tiktok_shop.payloads import (
     Order,
     SubItem,
     Unit,
-    UnreadableError,
     known_id,
     listing_id,
     listing_of,

@@ -16,12 +16,12 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.strict import UnreadableError, whole_units
 from adapters.walmart import PLATFORM
 from adapters.walmart.adapter import TRAITS, Walmart
 from adapters.walmart.feeds import BYTES_MAX, NODE_BYTES_MAX, PAGES_MAX
 from adapters.walmart.limits import PAUSE_MAX_S, limits, pause_s
 from adapters.walmart.orders import order_seen
-from adapters.walmart.payloads import UnreadableError, whole_units
 from adapters.walmart.seller import Seller
 from daemon.config import ConfigError, read_config
 from daemon.domain.access import Limits

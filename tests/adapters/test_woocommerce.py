@@ -13,9 +13,10 @@ from attrs import evolve
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from adapters.strict import UnreadableError, whole_units
 from adapters.woocommerce import PLATFORM, lists, orders
 from adapters.woocommerce.inbound import SCHEME, TOPICS, parse, secret_key
-from adapters.woocommerce.payloads import UnreadableError, listing_id, second, whole_units
+from adapters.woocommerce.payloads import listing_id, second
 from daemon.domain.channel import Adapter, Delivery, Push, Setup
 from daemon.domain.exchange import Request, Response
 from daemon.domain.instants import SECOND_US, Span

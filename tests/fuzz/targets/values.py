@@ -11,7 +11,8 @@ import httpx
 
 from adapters.sandbox_urls import segment, url_groups
 from adapters.stamps import http_date_span, retry_after_s, rfc3339, rfc3339_span
-from adapters.woocommerce.payloads import UnreadableError, listing_id, second, whole_units
+from adapters.strict import UnreadableError, whole_units
+from adapters.woocommerce.payloads import listing_id, second
 from daemon.domain.instants import SECOND_US, Span
 from daemon.domain.observations import QUANTITY_MAX, SKU_BYTES_MAX, BadSkuError, check_sku
 from daemon.ingress.signature import _moment_us
