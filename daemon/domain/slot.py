@@ -189,10 +189,13 @@ class Slot:
         return self.desired is not None and self.belief is not None and self.desired != self.belief
 
     def raises(self) -> bool:
-        """Might a push of the wish raise what the channel shows? A push nobody answered may have lowered it."""
+        """Might a push of the wish raise what the channel shows? A push nobody answered may have lowered it, and so
+        may a sale, where it was seen to show less than is believed and nobody knows yet why."""
         if self.desired is None or self.belief is None:
             return False
-        return self.desired > (min(self.belief, self.sent_level) if self.alive_until_us else self.belief)
+        unanswered = self.sent_level if self.alive_until_us else self.belief
+        seen = self.suspicion.shown if self.suspicion else self.belief
+        return self.desired > min(self.belief, unanswered, seen)
 
     def raises_blindly(self) -> bool:
         """Would it raise what an unanswered push may have changed, and nobody has looked since?

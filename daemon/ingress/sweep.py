@@ -33,7 +33,7 @@ ODD_MAX = 20_000
 PATIENT_S = 30.0
 """Pushes go first, but a sweep is not put off longer than this by what has no way to leave."""
 RETRY_S = 5.0
-"""After a look at a whole channel that failed."""
+"""After a look at a whole channel that failed; twice as long after each more that a batch waits for."""
 LOOK_S = 60.0
 """Seconds between two looks at a channel that is held because too much of it changed at once."""
 PULL_AGAIN_S = 300.0
@@ -65,6 +65,8 @@ class Sweeper:
     _listings: int = 0
     _odd: set[str] = field(factory=set)
     _pulled_at: float = -PULL_AGAIN_S
+    owed: bool = False
+    """A batch looked like a mass, and the whole channel could not be read since: until then no batch is taken."""
 
     def moved(self, slot: Slot, *, sold: bool, unsure: bool) -> None:
         """Something happened to a listing: it may have become risky."""
@@ -95,7 +97,19 @@ class Sweeper:
                     await trio.sleep(RETRY_S)
                 continue
             await self._wait_for_room()
-            await self._rest(await self.read_some())
+            calls = await self.read_some()
+            await self._pay()
+            await self._rest(calls)
+
+    async def _pay(self) -> None:
+        """Read the whole channel, if that is owed, and until it was read."""
+        retry_s = RETRY_S
+        while self.owed and self.masses.hold is None:
+            await trio.sleep(retry_s)
+            await self._open()
+            self.owed = bool((await self.catalogue.pull()).error)
+            retry_s = min(PULL_AGAIN_S, retry_s * 2)
+        self.owed = False
 
     async def _rest(self, calls: int) -> None:
         """Until the next batch, after one that took `calls`; something that becomes risky meanwhile shortens it, and
@@ -157,7 +171,7 @@ class Sweeper:
             # Only the whole channel tells whether that is a mass; its pull takes up what differs, if it is none.
             self._pulled_at = trio.current_time()
             self._odd.clear()
-            await self.catalogue.pull()
+            self.owed = bool((await self.catalogue.pull()).error)
         else:
             await self.receiver.registry.deliver(odd)
         return self.account.calls - made

@@ -266,6 +266,31 @@ def test_many_levels_that_differ_wait_until_the_orders_can_be_read(tmp_path: Pat
     during(tmp_path, 30, QUIET, story)
 
 
+def test_nothing_of_a_batch_that_looks_like_a_mass_is_taken_before_the_whole_channel_can_be_read(
+    tmp_path: Path,
+) -> None:
+    async def story(mall: Mall) -> None:
+        assert mall.daemon is not None
+        channel = mall.daemon.parts.channels["shop"]
+        mall.misbehave("shop", webhook=evolve_webhooks(mall, drop=1.0))
+        mall.misbehave("shop", script=[Rule(do="fail", call="orders", times=None)])
+        zeroed = [f"S-{number:03d}" for number in range(10)]
+        for sku in zeroed:
+            mall.edit("shop", sku, 0)
+        await trio.sleep(120.0)
+        assert channel.sweeper.owed
+        assert (channel.mass_hold(), mall.drifts()) == (None, []), "nobody can tell yet"
+        mall.misbehave("shop", script=[])
+        await trio.sleep(120.0)
+        hold = channel.mass_hold()
+        assert hold is not None
+        assert (hold.kind, hold.listings, hold.sure) == ("zero", 10, True)
+        assert mall.drifts() == []
+        assert {mall.available(sku) - int(sku[2:]) for sku in zeroed} == {20}
+
+    during(tmp_path, 30, evolve(QUIET, sweep_s=30.0), story)
+
+
 @pytest.mark.parametrize("rule", ["correct", "adopt"])
 def test_many_other_numbers_at_once_are_held_as_well(tmp_path: Path, rule: DriftRule) -> None:
     async def story(mall: Mall) -> None:

@@ -634,6 +634,26 @@ async def test_where_nobody_can_look_a_cut_leaves_and_a_raise_waits(
         assert w.channel.levels == {"A": 3, "B": 7}
 
 
+async def test_where_nobody_can_look_again_a_cut_does_not_raise_what_was_seen_to_be_less(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with world(tmp_path, compare_and_set=False) as w:
+        await w.listed(A=5)
+        w.channel.levels["A"] = 2  # three are sold there, and no webhook came
+        sold_at = await w.moment()
+        w.feed.readable = False
+        await w.sold_elsewhere("A", 1, order="1")
+        await trio.sleep(1)
+        assert w.channel.reads
+        w.channel.readable = False
+        await trio.sleep(100)
+        assert w.channel.pushes == []
+        w.channel.readable = w.feed.readable = True
+        await w.tell(OrderLine("shop", "2", "1", "A", 3, version=1, at=sold_at, listing="A"))
+        await w.quiet()
+        assert w.channel.pushed("A") == [1]
+
+
 async def test_a_look_that_is_throttled_puts_the_write_behind_it_off_as_well(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

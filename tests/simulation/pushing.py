@@ -243,6 +243,9 @@ class Pushing:
         base_us = slot.base_at.own.lo
         where = (slot.channel, slot.listing)
         front = truth.front
+        life = self.oracle.world.life
+        if life.daemon and life.daemon.parts.channels[slot.channel].sweeper.owed:
+            return  # too much of the channel differs to be believed before all of it, and its orders, can be read
         if self.edited_us[where] > base_us or where in self.lied or front.host.moods.snapshot is not None:
             return  # staff, lies and copies that lag behind: what the daemon was shown was not so
         level = front.store.shop.listings[slot.listing].quantity
