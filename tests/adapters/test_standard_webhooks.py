@@ -6,8 +6,6 @@ from __future__ import annotations
 import base64
 import time
 from datetime import UTC, datetime
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +21,7 @@ from daemon.domain.instants import SECOND_US
 from daemon.domain.signatures import SignatureScheme
 from daemon.ingress.receiver import Answer
 from daemon.ingress.signature import check
-from tests import specs
+from tests.adapters.oracles import libraries
 from tests.adapters.test_every_channel_webhooks import room
 from tests.adapters.webhook_shops import SHOPS, standard
 
@@ -32,10 +30,8 @@ WINDOW_S = 300
 
 
 def library() -> Any:
-    """The standard's own library. Skips aloud where the extra [test] is not installed; in CI that fails."""
-    if find_spec("standardwebhooks") is None:
-        specs.untested("standardwebhooks is not installed: pip install -e '.[test]'")
-    return import_module("standardwebhooks")
+    """The standard's own library."""
+    return libraries.library("standardwebhooks")
 
 
 @pytest.fixture(scope="module", autouse=True)
