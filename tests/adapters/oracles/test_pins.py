@@ -1,4 +1,4 @@
-"""The libraries for Node are the versions that are named, down to the last one that they need, and from no one host."""
+"""The libraries for Node are the versions that are named, down to the last that they need; none names a host."""
 
 from __future__ import annotations
 
