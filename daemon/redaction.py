@@ -41,6 +41,11 @@ _PAIRS = re.compile(
 )
 _EMAILS = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
 # Control characters, and those that reverse or hide text on a screen: a log line must look like what it is.
+_PLAIN = re.compile(r"[A-Za-z0-9_./+-]{0,200}")
+"""Nothing but a protected secret can be wrong with such a text: no scheme, pair, address or control is without a sign
+that is missing here. Most values are such."""
+_NAMES_MAX = 1_000
+"""Field names of which it is remembered how they are shown."""
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff]")
 
 
@@ -52,6 +57,7 @@ class Redactor:
         self._forms: dict[str, set[str]] = {}
         self._replaced: OrderedDict[str, None] = OrderedDict()
         self._heads: re.Pattern[str] | None = None
+        self._names: dict[str, tuple[bool, str]] = {}
 
     def protect(self, secret: str) -> None:
         """Hide `secret` from now on: as it is, percent-encoded, line by line where it has several, and as base64
@@ -77,17 +83,29 @@ class Redactor:
         # Longest first, so that a secret inside another one does not leave the rest of it standing.
         heads = sorted({form[:_HEAD_CHARS] for form in self._secrets}, key=lambda head: (-len(head), head))
         self._heads = re.compile("|".join(map(re.escape, heads))) if heads else None
+        self._names.clear()
 
     def fields(self, fields: Mapping[str, object], depth: int = 0) -> dict[str, object]:
         """`fields` with every value fit to be logged; whole values of telling names are hidden."""
         clean: dict[str, object] = {}
         for key, value in list(fields.items())[: MAX_ITEMS if depth else None]:
-            told = _TOLD_KEYS.search(str(key)) is not None and value is not None
-            clean[self.text(str(key))] = HIDDEN if told else self.value(value, depth)
+            telling, name = self._names.get(key) or self._name(key)
+            clean[name] = HIDDEN if telling and value is not None else self.value(value, depth)
         return clean
+
+    def _name(self, key: object) -> tuple[bool, str]:
+        """Does a name tell that its value is to be hidden? And the name as it may be shown."""
+        text = str(key)
+        name = (_TOLD_KEYS.search(text) is not None, self.text(text))
+        if type(key) is str and len(self._names) < _NAMES_MAX:
+            self._names[key] = name
+        return name
 
     def value(self, value: object, depth: int = 0) -> object:
         """`value` as JSON can say it. Objects say their type alone: their `repr` could hold anything."""
+        kind = type(value)
+        if kind is str:
+            return self.text(value)  # type: ignore[arg-type]  # it is one
         match value:
             case None | bool():
                 return value
@@ -111,6 +129,8 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """One line of at most `MAX_CHARS` characters and a remark on what was cut; controls are shown escaped."""
+        if _PLAIN.fullmatch(text) and (self._heads is None or not self._heads.search(text)):
+            return text
         whole = len(text)
         text = text[:_MAX_READ_CHARS]
         if self._heads is not None:

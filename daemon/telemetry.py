@@ -162,8 +162,11 @@ class _Lines(structlog.BoundLoggerBase):
         self._proxy_to_logger("msg", event.text, severity=event.severity.name.lower(), fields=said)
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
+
+
 def _for_machines(_logger: object, _method: str, record: Record) -> str:
-    return json.dumps(record, ensure_ascii=False)
+    return _ENCODER.encode(record)
 
 
 def _for_people() -> dev.ConsoleRenderer:

@@ -111,6 +111,8 @@ class Line:
 
     def readings(self) -> list[Reading]:
         """The line after each version. Cancelled, restocked and fulfilled units only grow."""
+        if len(self.sightings) == 1:
+            return [_alone(self.sightings[0])]
         cancelled = restocked = fulfilled = 0
         readings: list[Reading] = []
         for sighting in self.sightings:
@@ -124,7 +126,7 @@ class Line:
 
     def now(self) -> Reading:
         """The line as its newest version leaves it."""
-        return self.readings()[-1]
+        return _alone(self.sightings[0]) if len(self.sightings) == 1 else self.readings()[-1]
 
     def taken_as_of(self, moment: Instant, *, same_source: bool) -> AsOf:
         """Units taken at or before `moment`."""
@@ -149,6 +151,13 @@ class Line:
                 return [first.ordered]
             case _:
                 return [0, first.ordered]
+
+
+def _alone(sighting: Sighting) -> Reading:
+    """The line after its only version, as most lines are."""
+    ordered, cancelled, restocked, fulfilled, location = sighting.contents[0]
+    taken = max(0, ordered - cancelled - restocked)
+    return Reading(sighting.at, ordered, taken, min(fulfilled, taken), location)
 
 
 def _lowest(series: list[tuple[Instant, int]], candidates: list[int], moment: Instant, *, same_source: bool) -> AsOf:

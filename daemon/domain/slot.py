@@ -7,7 +7,7 @@ be alive at the channel (a timed-out request may be applied after a newer one wa
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from attrs import define, field, frozen
 
@@ -41,6 +41,14 @@ class Suspicion:
     """Told by a webhook; read; a compare-and-set refused; or our own push, confirmed with another level."""
     with_push: bool = False
     """The channel stamps the change with the very moment of our newest push."""
+
+
+class Move(NamedTuple):
+    """What a line, as it then was, has taken since the evidence, and whether it allows no other number."""
+
+    line: Line
+    units: int
+    clear: bool
 
 
 @define
@@ -92,6 +100,9 @@ class Slot:
     added: int = 0
     """Units sold there and not sent yet, when it was wished last; 0 on channels that are not told of them."""
 
+    _moves: dict[LineKey, Move] = field(factory=dict, init=False, eq=False, repr=False)
+    """What the touched lines have moved since `base_at`, each as it was when that was reckoned."""
+
     # -- the wish --
 
     def want(self, level: int | None, now_us: int, added: int = 0) -> bool:
@@ -118,6 +129,7 @@ class Slot:
         A sale so close to it that nobody can say on which side it lies asks for another look a little later.
         """
         self.base, self.base_at, self.unplaced = level, at, False
+        self._moves = {}
         self.touched = [key for key in self.touched if key in lines and _moved(lines[key], at)[0] is not False]
         if not self._believe(lines):
             self.ask_recheck(now_us + PATIENCE_US)
@@ -126,7 +138,7 @@ class Slot:
         """An order line of this very channel changed: its units moved the channel's own level."""
         if self.base is None or self.base_at is None:
             return
-        if key not in self.touched:
+        if key not in self._moves and key not in self.touched:
             self.touched.append(key)
         clear = self._believe(lines)
         if (not clear and not self.in_flight) or len(self.touched) > TOUCHED_MAX:
@@ -135,13 +147,17 @@ class Slot:
     def _believe(self, lines: dict[LineKey, Line]) -> bool:
         assert self.base is not None
         assert self.base_at is not None
-        belief, clear = self.base, True
+        belief, clear, moves = self.base, True, self._moves
         for key in self.touched:
             line = lines.get(key)
-            if line is not None:
+            if line is None:
+                continue
+            move = moves.get(key)
+            if move is None or move.line is not line:
                 then = line.taken_as_of(self.base_at, same_source=True)
-                belief -= line.now().taken - then.units
-                clear = clear and not then.ambiguous
+                move = moves[key] = Move(line, line.now().taken - then.units, not then.ambiguous)
+            belief -= move.units
+            clear = clear and move.clear
         self.belief = belief
         return clear
 

@@ -11,6 +11,9 @@ from daemon.storage.store import Store
 
 V = TypeVar("V")
 
+READ_MAX = 4_096
+"""Rows remembered as they were read."""
+
 
 @define
 class BehindTable(Generic[V]):
@@ -25,6 +28,8 @@ class BehindTable(Generic[V]):
     load: Callable[[bytes], V]
     kept_max: int = 20_000
     _values: dict[bytes, V] = field(factory=dict)
+    _read: dict[bytes, V | None] = field(factory=dict)
+    """What was read lately, also that there is no row: a new order is asked for several times."""
     _dirty: set[bytes] = field(factory=set)
     _leaving: set[bytes] = field(factory=set)
     """Encoded for the checkpoint under way, but not known to be durable yet."""
@@ -33,12 +38,18 @@ class BehindTable(Generic[V]):
         """The newest value, durable or not."""
         if key in self._values:
             return self._values[key]
+        if key in self._read:
+            return self._read[key]
         payload = self.store.env.get(self.table, key)
-        return None if payload is None else self.load(payload)
+        if len(self._read) >= READ_MAX:
+            self._read.clear()
+        value = self._read[key] = None if payload is None else self.load(payload)
+        return value
 
     def set(self, key: bytes, value: V) -> None:
         """Remember a value; it is encoded at the next checkpoint, as it is then."""
         self._values[key] = value
+        self._read.pop(key, None)
         if key not in self._dirty:
             self._dirty.add(key)
             self.store.behind[self.table, key] = lambda: self._encode(key)
@@ -47,6 +58,7 @@ class BehindTable(Generic[V]):
         """Delete a durable row that nobody has touched since."""
         if key not in self._dirty:
             self._values.pop(key, None)
+            self._read.pop(key, None)
             self.store.delete(self.table, key)
 
     def _encode(self, key: bytes) -> bytes:
