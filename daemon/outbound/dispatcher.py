@@ -21,7 +21,7 @@ from daemon.outbound.promises import Promises
 from daemon.outbound.reader import Reader
 from daemon.outbound.sender import Claim, Sender
 from daemon.storage.dead_letters import DeadLetters
-from daemon.storage.outbox import Outbox, SlotKey, Work
+from daemon.storage.outbox import Outbox, SlotKey, Work, work_of
 from daemon.storage.store import Store
 
 IDLE_S = 60.0
@@ -216,13 +216,14 @@ class Dispatcher:
             keys = [wishes[push.listing] for push in batch]
             looked_us = self.store.now_us()
             life_us = int(self.account.adapter.life_s(batch) * SECOND_US)
-            plain = self._looks_first(batch)
+            plain = self._looks_first(keys)
+            looked = set(keys)
             if plain:
                 await self.account.budget.spend()  # the write's, so that it follows the look at once
-                keys = await self._reader.as_believed(keys)
+                looked = set(await self._reader.as_believed(keys))
             claims = [
                 Claim(slot, self.outbox.claim(slot), slot.sent_us, life_us) for slot in self._present(keys)
-                if self._may_leave(slot)
+                if self._may_leave(slot) and (key_of(slot) in looked or not slot.desired)
             ]  # fmt: skip
             if claims:
                 await self.store.flush()
@@ -233,18 +234,18 @@ class Dispatcher:
                     self.feed.poke_soon()
                     self.watcher.written_after_look(self.account.name, self.store.now_us() - looked_us)
 
-    def _looks_first(self, batch: Sequence[Push]) -> bool:
-        """Must the channel be asked what it shows before this batch is written? Zero raises nothing. Nor does a level
+    def _looks_first(self, keys: Sequence[SlotKey]) -> bool:
+        """Must the channel be asked what it shows before these are written? Zero raises nothing. Nor does a level
         that the channel takes its own sales off from: what we have not heard of is taken off, too."""
         traits = self.account.adapter.traits
         blind = not traits.compare_and_set and not traits.includes_held
-        return blind and any(push.level for push in batch)
+        return blind and any(slot.desired for slot in self._present(keys))
 
     def _present(self, keys: Sequence[SlotKey]) -> list[Slot]:
         return self.outbox.lane(self.account.name).present(keys)
 
     def _may_leave(self, slot: Slot) -> bool:
-        """Is the push still wanted, and nothing in its way?"""
-        free = not slot.in_flight and not slot.dead_letter and not self.halted(slot.sku)
-        waits = slot.withheld() or slot.raises_blindly() or self.raise_waits(slot) or self.raise_stuck(slot)
-        return free and slot.needs_push() and not waits
+        """Is a push still what this listing wants first, and nothing in its way? A zero that needed no look may have
+        become a level that does."""
+        waits = self.halted(slot.sku) or self.raise_waits(slot) or self.raise_stuck(slot)
+        return work_of(slot, self.store.now_us()) == "push" and not waits

@@ -123,18 +123,19 @@ class Reader:
         """Of a channel that cannot compare: those that show what we believe, which it is asked first.
 
         Another level is a sale, or something else, that we have not heard of, and even a push that lowers by what we
-        know might raise over it: such a listing is read back first. Zero raises nothing, so nobody looks before it.
+        know might raise over it: such a listing is read back first. Zero raises nothing, so nobody looks before it,
+        and it is not among them: it may be another level by then.
         """
         slots = self._present(keys)
         before = {key_of(slot): slot.belief for slot in slots if slot.desired}
         if not before:
-            return list(keys)
+            return []
         look = await self._look([slot for slot in slots if slot.desired])
         if isinstance(look.answer, (NoAnswer, Failure)):
             # Nobody can look: what raises waits for that, what lowers does not.
             unreadable = [slot for slot in self._present(keys) if slot.desired and slot.raises()]
             self._postpone(unreadable, look.answer)
-            return [key for key in keys if key not in set(map(key_of, unreadable))]
+            return [key for key in before if key not in set(map(key_of, unreadable))]
         shown = {level.listing: level for level in look.answer if level.level is not None}
         astray = [
             slot for slot in self._present(list(before))
@@ -142,7 +143,7 @@ class Reader:
         ]  # fmt: skip
         if astray:
             await self._suspect(astray, look, shown)
-        return [key for key in keys if key not in set(map(key_of, astray))]
+        return [key for key in before if key not in set(map(key_of, astray))]
 
     async def _suspect(self, slots: Sequence[Slot], look: Look, shown: Mapping[str, LevelSeen]) -> None:
         """Tell that these listings show what they should not, and read them once more at once: they wait to be

@@ -654,6 +654,27 @@ async def test_where_nobody_can_look_again_a_cut_does_not_raise_what_was_seen_to
         assert w.channel.pushed("A") == [1]
 
 
+async def test_a_zero_that_becomes_a_level_while_the_batch_waits_does_not_leave_without_a_look(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with world(tmp_path, compare_and_set=False, batch_max=2) as w:
+        await w.listed(A=5, B=9)
+        w.channel.levels["A"] = 0  # all five are sold there, and no webhook came
+        sold_at = await w.moment()
+        w.feed.readable = False
+        w.channel.takes_s = 2.0
+        await w.counted(A=0, B=8)
+        await trio.sleep(1.0)
+        assert w.channel.reads[-1][1] == ["B"]
+        await w.counted(A=3)
+        await trio.sleep(60.0)
+        assert w.channel.levels == {"A": 0, "B": 8}
+        w.feed.readable = True
+        await w.tell(OrderLine("shop", "1", "1", "A", 5, version=1, at=sold_at, listing="A"))
+        await w.quiet()
+        assert w.channel.levels == {"A": 3, "B": 8}  # the newer count holds those five already
+
+
 async def test_a_look_that_is_throttled_puts_the_write_behind_it_off_as_well(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
