@@ -14,7 +14,7 @@ from typing import Any
 from attrs import define
 
 from tests.bench.processes import LOOPBACK, BenchError, Process, environment, free_port, python
-from tests.bench.tools import slow_flush_library
+from tests.bench.tools import other_disk
 
 SHOP, OTHERS = "shop", ("site", "outlet")
 STOCK = 1_000_000
@@ -135,9 +135,9 @@ def write_config(
     (folder / "config.yaml").write_text(json.dumps(content, indent=1))
 
 
-def daemon_process(folder: Path, *, slow_flush: bool = False) -> Process:
+def daemon_process(folder: Path, *, flush_us: int = 0) -> Process:
     """`onhand run` on the folder's configuration, not yet started."""
-    extra = {"LD_PRELOAD": str(slow_flush_library())} if slow_flush else {}
+    extra = other_disk(flush_us) if flush_us else {}
     command = python("-m", "daemon", "run", "--config", str(folder / "config.yaml"))
     return Process(command, folder / "daemon.out", environment(extra))
 
@@ -145,7 +145,7 @@ def daemon_process(folder: Path, *, slow_flush: bool = False) -> Process:
 @contextmanager
 def house(
     folder: Path, *, skus: int, stock: int = STOCK, channels: Sequence[str] = (SHOP, *OTHERS),
-    every: Mapping[str, object] | None = None, slow_flush: bool = False, ready_s: float = 120, **top: object,
+    every: Mapping[str, object] | None = None, flush_us: int = 0, ready_s: float = 120, **top: object,
 ) -> Iterator[House]:  # fmt: skip
     """A daemon that has linked and counted every SKU of its storefronts, and has nothing to do."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -154,7 +154,7 @@ def house(
     shelves = Process(
         python("-m", "tests.bench.shelf", str(shelves_port), str(skus), str(stock), *channels), folder / "shelves.out"
     )
-    with shelves, daemon_process(folder, slow_flush=slow_flush) as daemon:
+    with shelves, daemon_process(folder, flush_us=flush_us) as daemon:
         found = House(folder, port, daemon, shelves, shelves_port)
         daemon.wait_listening(port)
         found.wait(found.ready, "the first look at the channels", ready_s)

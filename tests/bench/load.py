@@ -85,7 +85,9 @@ def begin(
     times = folder / f"{name}.times"
     numbers = [str(each) for each in (port, connections, rate, seconds_max, count)]
     command = prioritised([str(client_program()), *numbers, str(file), str(times)])
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    child = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     return Load(child, times)
 
 

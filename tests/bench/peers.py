@@ -15,7 +15,7 @@ from attrs import define
 
 from tests.bench.orders import SECRET
 from tests.bench.processes import LOOPBACK, BenchError, Process, environment, free_port
-from tests.bench.tools import HERE, peers_python, postgres_programs, slow_flush_library
+from tests.bench.tools import HERE, other_disk, peers_python, postgres_programs
 
 POOL = 16
 """Connections of the service to its database; 32 and 64 were measured too and are no faster, nor are two workers."""
@@ -81,7 +81,7 @@ class Database:
 
 
 @contextmanager
-def database(folder: Path, skus: Sequence[str], stock: int, *, slow_flush: bool = False) -> Iterator[Database]:
+def database(folder: Path, skus: Sequence[str], stock: int, *, flush_us: int = 0) -> Iterator[Database]:
     """PostgreSQL with the service's tables, every SKU stocked."""
     user = _unprivileged()
     data = folder / "postgres"
@@ -96,7 +96,7 @@ def database(folder: Path, skus: Sequence[str], stock: int, *, slow_flush: bool 
     command = [str(programs / "postgres"), "-D", str(data / "data"), "-k", str(data)]
     for name, value in SETTINGS.items():
         command += ["-c", f"{name}={value}"]
-    extra = {"LD_PRELOAD": str(slow_flush_library())} if slow_flush else {}
+    extra = other_disk(flush_us) if flush_us else {}
     log = data / "postgres.out"
     log.touch()
     server = Process(_switched(user, command), log, environment(extra))

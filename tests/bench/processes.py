@@ -45,8 +45,12 @@ def python(*arguments: str) -> list[str]:
 
 
 def prioritised(command: Sequence[str]) -> list[str]:
-    """The command with `PRIORITY`, where that may be had."""
-    return ["nice", "-n", str(PRIORITY - os.nice(0)), *command] if os.geteuid() == 0 else list(command)
+    """The command with `PRIORITY`, where that may be had; to be run in a session of its own, since Linux's autogroups
+    weigh a process only against those of its session, and sessions by a number of their own."""
+    if os.geteuid():
+        return list(command)
+    script = f'echo {PRIORITY} 2>/dev/null >/proc/self/autogroup; exec nice -n {PRIORITY - os.nice(0)} "$0" "$@"'
+    return ["sh", "-c", script, *command]
 
 
 @define(eq=False)

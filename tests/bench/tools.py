@@ -23,9 +23,14 @@ def client_program() -> Path:
 
 
 @cache
-def slow_flush_library() -> Path:
-    """What makes every flush of a process slow, for LD_PRELOAD."""
-    return _compiled("slow_flush.c", "slow_flush.so", "-shared", "-fPIC", "-ldl")
+def flush_library() -> Path:
+    """What changes the flushes of a process, for LD_PRELOAD."""
+    return _compiled("flush.c", "flush.so", "-shared", "-fPIC", "-ldl")
+
+
+def other_disk(flush_us: int | None) -> dict[str, str]:
+    """The environment of a process whose every flush takes so much longer, µs; None: that flushes nothing."""
+    return {"LD_PRELOAD": str(flush_library()), "FLUSH_US": "none" if flush_us is None else str(flush_us)}
 
 
 def _compiled(source: str, target: str, *options: str) -> Path:

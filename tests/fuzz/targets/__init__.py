@@ -20,7 +20,6 @@ from tests.fuzz.targets import (
     storage,
     tiktok,
     values,
-    vendure,
     webhooks,
 )
 
@@ -36,7 +35,6 @@ TARGETS: Final[dict[str, Target]] = {
         shopify,
         tiktok,
         etsy,
-        vendure,
         answers,
         configs,
         storage,
