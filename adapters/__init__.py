@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from adapters import amazon, bigcommerce, ebay, etsy, sandbox, shopify, tiktok_shop, walmart, woocommerce
+from adapters import amazon, bigcommerce, ebay, etsy, sandbox, shopify, tiktok_shop, vendure, walmart, woocommerce
 from daemon.domain.channel import Platform
 
 PLATFORMS: Final[dict[str, Platform]] = {
@@ -17,6 +17,7 @@ PLATFORMS: Final[dict[str, Platform]] = {
         sandbox.PLATFORM,
         shopify.PLATFORM,
         tiktok_shop.PLATFORM,
+        vendure.PLATFORM,
         walmart.PLATFORM,
         woocommerce.PLATFORM,
     )

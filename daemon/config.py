@@ -11,7 +11,7 @@ from daemon.config_addresses import HostPort, is_loopback, read_host_port, read_
 from daemon.config_channels import CHANNEL_NAME, ChannelConfig, read_channel
 from daemon.config_fields import Problems, Section
 from daemon.config_kits import read_kits
-from daemon.config_yaml import MAX_CONFIG_BYTES, Problem, read_yaml
+from daemon.config_yaml import MAX_CONFIG_BYTES, ConfigError, Problem, read_yaml
 from daemon.domain.channel import Platform
 from daemon.domain.instants import DAY_US
 from daemon.domain.kits import NO_KITS
@@ -28,14 +28,6 @@ MAX_SOCKET_PATH_BYTES: Final = 107
 DEFAULT_LISTEN: Final = HostPort("127.0.0.1", 8480)
 
 SEVERITIES: Final = ("debug", "info", "warning", "error")
-
-
-class ConfigError(Exception):
-    """The configuration cannot be used. `problems` are in the order of the file; its text has one a line."""
-
-    def __init__(self, problems: tuple[Problem, ...]) -> None:
-        self.problems = tuple(sorted(problems, key=lambda problem: (not problem.line, problem.line)))
-        super().__init__("\n".join(map(str, self.problems)))
 
 
 @frozen

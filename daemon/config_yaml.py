@@ -38,6 +38,14 @@ class Problem:
         return f"{self.path}: {self.sentence}{where}" if self.path else f"{self.sentence}{where}"
 
 
+class ConfigError(Exception):
+    """The configuration cannot be used. `problems` are in the order of the file; its text has one a line."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        self.problems = tuple(sorted(problems, key=lambda problem: (not problem.line, problem.line)))
+        super().__init__("\n".join(map(str, self.problems)))
+
+
 @frozen
 class Scalar:
     """A single value, as written; `empty` where nothing was written at all (`key:`)."""

@@ -71,6 +71,8 @@ class SqsTwin:
     """What was asked is done, and no answer comes."""
     refuse: tuple[int, str] | None = None
     """Every call is answered with this status and error."""
+    refuse_deletes: bool = False
+    """The key may read, and not delete."""
     down: bool = False
     redrive: int = 0
     """After so many deliveries a message is put aside; 0: never."""
@@ -107,6 +109,9 @@ class SqsTwin:
         if self.refuse is not None:
             status, error = self.refuse
             return self._said({"__type": f"com.amazonaws.sqs#{error}", "message": "told so"}, status)
+        if self.refuse_deletes and action == "DeleteMessageBatch":
+            error = {"__type": "com.amazon.coral.service#AccessDeniedException", "message": "not yours to delete"}
+            return self._said(error, 400)
         body = json.loads(request.body)
         assert body["QueueUrl"] == URL
         if action == "ReceiveMessage":

@@ -87,7 +87,7 @@ def test_what_the_example_shows_commented_out_is_taken_too() -> None:
     # A commented setting starts with one "# " and a key, or goes on with an indented line.
     uncommented = re.sub(r"^( *)# (?=[a-z_]+:|  )", r"\1", head + "channels:" + tail, flags=re.MULTILINE)
     config = read_config(uncommented, {}, REAL_PLATFORMS)
-    shops = ["site", "europe", "commerce", "auctions", "mart", "marketplace", "tiktok", "crafts"]
+    shops = ["site", "europe", "commerce", "auctions", "mart", "marketplace", "tiktok", "crafts", "boutique"]
     assert list(config.channels) == ["north", "south", "outlet", *shops]
     assert config.limits == LimitSettings()
     assert config.public_url == "https://sync.example.com"

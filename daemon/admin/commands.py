@@ -172,7 +172,9 @@ class Commands:
 def _refusals() -> Iterator[None]:
     try:
         yield
-    except (StoreError, ValueError) as error:  # ValueError: a letter that could never be written down whole
+    except StoreError as error:
+        raise ApiError(409, "refused", str(error), "") from error  # its sentence says what to do
+    except ValueError as error:  # a letter that could never be written down whole
         raise ApiError(409, "refused", str(error), "mend what the sentence says, then ask again") from error
 
 

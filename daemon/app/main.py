@@ -19,7 +19,13 @@ from daemon.config_addresses import HostPort
 from daemon.credentials import CredentialError
 from daemon.domain.channel import Platform
 from daemon.events import Event
-from daemon.ingress.listeners import admin_objection, inherited_listeners, tcp_listeners, unix_listener
+from daemon.ingress.listeners import (
+    admin_objection,
+    inherited_listeners,
+    port_objection,
+    tcp_listeners,
+    unix_listener,
+)
 from daemon.notify import Notifier
 from daemon.outbound.http import AddressPolicy, open_http_client
 from daemon.ports import HttpPort, HttpTarget, Ports, production_ports, read_file, wall_us
@@ -107,7 +113,12 @@ def _open_http(target: HttpTarget) -> HttpPort:
 
 
 async def _listen_public(host: str, port: int) -> Sequence[trio.abc.Listener[Any]]:
-    return _handed_public() or await tcp_listeners(host, port)
+    if handed := _handed_public():
+        return handed
+    try:
+        return await tcp_listeners(host, port)
+    except OSError as error:
+        raise RuntimeError(port_objection(host, port, error, "`listen` in the configuration")) from None
 
 
 async def _listen_admin(path: str) -> Sequence[trio.abc.Listener[Any]]:

@@ -14,6 +14,8 @@ from daemon.storage.dead_letters import DeadLetters
 
 LOOK_S = 10.0
 """Seconds between two looks."""
+SOON_S = 0.5
+"""Seconds until the next look where listings were stopped or freed: whoever mends one sees that it is mended."""
 DOWN_US = 300 * SECOND_US
 """A channel may fail for so long (deployments, short outages) before a person is asked."""
 UNREAD_US = 900 * SECOND_US
@@ -35,15 +37,23 @@ class Sentinel:
     wall_us: Callable[[], int]
     _down_since_us: dict[str, int] = field(factory=dict)
     _began_us: int = 0
+    _stirred: trio.Event = field(factory=trio.Event)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Look, for ever."""
         task_status.started()
         self.alarms.keep_only(self.channels)
         self._began_us = self.wall_us()
+        self.dead_letters.stopped = self._stir
         while True:
-            await trio.sleep(LOOK_S)
+            with trio.move_on_after(LOOK_S):
+                await self._stirred.wait()
+                await trio.sleep(SOON_S)
+            self._stirred = trio.Event()
             self.look()
+
+    def _stir(self) -> None:
+        self._stirred.set()
 
     def look(self) -> None:
         """One look at every channel."""

@@ -11,7 +11,7 @@ import click
 from daemon import __version__
 from daemon.cli import channels, commands, drift, launch, letters, queries, sheets
 from daemon.cli.client import NoDaemonError, RefusedError
-from daemon.config import ConfigError
+from daemon.config_yaml import ConfigError
 from daemon.storage.files import StoreError
 
 __all__ = ["main"]

@@ -78,7 +78,7 @@ def _compared(report: Any) -> str:
 @talks
 @click.pass_context
 def webhooks(context: click.Context) -> int:
-    """The webhook subscriptions at the channels: list, check, register."""
+    """Webhook subscriptions: list, check, register."""
     return _subscriptions(checked=False) if context.invoked_subcommand is None else 0
 
 

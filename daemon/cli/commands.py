@@ -80,7 +80,10 @@ def unfreeze(sku: str) -> None:
 @click.argument("sku", type=SKU)
 @talks
 def push(sku: str) -> None:
-    """Read and push every listing of a SKU now, also where pushing had stopped."""
+    """Read and push every listing of a SKU now.
+
+    Also where pushing had stopped.
+    """
     show(client().post("skus", sku, "push"), _asked)
 
 
@@ -104,7 +107,10 @@ def _asked(document: Any) -> object:
 @click.option("--verify", is_flag=True, help="Only compare, repair nothing.")
 @talks
 def rebuild(verify: bool) -> int:
-    """Fold the whole event log again and compare with the stored state, byte for byte."""
+    """Fold the event log again and compare with the stored state.
+
+    All of it, byte for byte.
+    """
     document = client().post("rebuild", body={"verify": verify}, timeout_s=PATIENT_S)
     show(document, lambda it: sentences([_rebuilt(it)]))
     return 0 if document["ok"] else 1
@@ -124,7 +130,7 @@ def _rebuilt(document: Any) -> str:
 @click.argument("directory", type=click.Path(path_type=Path), metavar="DIR")
 @talks
 def backup(directory: Path) -> None:
-    """Copy the state into an empty directory while the daemon runs."""
+    """Copy the state into an empty directory, while running."""
     # The daemon runs in a directory of its own, so a path of ours must be whole.
     document = client().post("backup", body={"directory": str(directory.absolute())}, timeout_s=PATIENT_S)
     show(document, lambda it: sentences([f"{it['bytes']} bytes copied to {it['directory']}"]))

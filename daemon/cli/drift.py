@@ -19,7 +19,10 @@ from daemon.cli.session import channel, channel_option, client, show, talks
 @talks
 @click.pass_context
 def drift(context: click.Context, limit: int) -> None:
-    """Listings that showed what they should not, the likely causes, and what was done."""
+    """Listings that showed what they should not, and why.
+
+    The likely causes, and what was done.
+    """
     if context.invoked_subcommand is None:
         show(client().get("drift", channel=channel(), limit=limit), _render)
 

@@ -11,6 +11,7 @@ import click
 
 from daemon.cli.session import CONFIG, as_json, json_option, show
 from daemon.cli.tables import sentences
+from daemon.config_yaml import ConfigError
 
 # What these commands run is imported when they do: `onhand status` must not wait for the whole daemon.
 
@@ -39,7 +40,7 @@ def run(config: Path) -> int:
 @click.option("--seconds", type=click.FloatRange(1, 86_400), default=60, show_default=True)
 @json_option
 def demo(orders: int, seconds: float) -> int:
-    """Three sandbox storefronts, the daemon between them, and a burst of orders."""
+    """Three sandbox storefronts, the daemon, a burst of orders."""
     from daemon.theatre.demo import run_demo
 
     return run_demo(orders, seconds, as_json())
@@ -56,11 +57,11 @@ def demo(orders: int, seconds: float) -> int:
 )  # fmt: skip
 @json_option
 def verify(theatre: bool, only: str, system: str) -> int:
-    """The acceptance tests against sandbox storefronts, each with its figures and its limit.
+    """The acceptance tests, each with its figures and its limit.
 
-    With --theatre also the named incidents: faults that made real products sell what was not there. Each has a
-    stage of its own: storefronts as HTTP servers on loopback, and the system between them as a process that is killed
-    where the incident wants it. 0 iff everything holds.
+    They run against sandbox storefronts. With --theatre also the named incidents: faults that made real products sell
+    what was not there. Each has a stage of its own: storefronts as HTTP servers on loopback, and the system between
+    them as a process that is killed where the incident wants it. 0 iff everything holds.
 
     \b
     ANOTHER SYSTEM under the same theatre (--system COMMAND): acceptance tests and
@@ -105,20 +106,18 @@ def verify(theatre: bool, only: str, system: str) -> int:
 @click.option("--skus", type=click.IntRange(1, 100_000), default=20, show_default=True, help="Its listings.")
 @click.option("--stock", type=click.IntRange(0, 1_000_000), default=10, show_default=True, help="Units of each.")
 @click.option("--seed", type=int, default=0, show_default=True, help="What its faults are drawn from.")
-def sandbox(port: int, name: str, webhook_url: str, secret: str, skus: int, stock: int, seed: int) -> None:
+def sandbox(port: int, name: str, webhook_url: str, secret: str, skus: int, stock: int, seed: int) -> int:
     """One storefront simulator that behaves like a real shop."""
     from daemon.theatre.sandbox_cli import run_sandbox
 
-    run_sandbox(port, name, webhook_url, secret, skus, stock, seed)
+    return run_sandbox(port, name, webhook_url, secret, skus, stock, seed)
 
 
 @click.command("check-config")
 @_config_option
 @json_option
 def check_config(config: Path) -> int:
-    """Everything that is wrong with the configuration, each with its place."""
-    from daemon.config import ConfigError
-
+    """What is wrong with the configuration, each with its place."""
     try:
         loaded = _load(config)
     except ConfigError as error:
@@ -152,11 +151,18 @@ def _load(config: Path) -> Any:
 )  # fmt: skip
 @json_option
 def restore(backup: Path, config: Path, state_dir: Path | None) -> int:
-    """Copy a backup into an empty state directory; no daemon may run on it."""
+    """Copy a backup into an empty state directory.
+
+    No daemon may run on it.
+    """
     from daemon.storage.restore import restore as restore_files
 
     target = state_dir or Path(_load(config).state_dir)
     size = restore_files(backup, target)
     document = {"backup": str(backup), "state_dir": str(target), "bytes": size}
-    show(document, lambda _: sentences([f"{size} bytes restored to {target}; start the daemon with `onhand run`"]))
+    # Only what a configuration was asked for is surely where a daemon looks.
+    then = f"set state_dir to {target} in the configuration, then start" if state_dir else "start"
+    said = f"{size} bytes restored to {target}; {then} the daemon with `onhand run`"
+    said += "; `onhand rebuild --verify` then checks it"
+    show(document, lambda _: sentences([said]))
     return 0

@@ -19,7 +19,10 @@ ID = click.IntRange(1, 10**18 - 1)
 @talks
 @click.pass_context
 def dead_letters(context: click.Context) -> None:
-    """What could not be applied or pushed, with its cause: list, show, retry, discard."""
+    """What could not be applied or pushed, and why.
+
+    List, show, retry or discard it.
+    """
     if context.invoked_subcommand is None:
         _list()
 

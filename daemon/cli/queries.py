@@ -13,7 +13,7 @@ from daemon.cli.session import SKU, as_json, client, show, talks
 @click.command()
 @talks
 def status() -> None:
-    """Health, lag and queue depths of the daemon and its channels."""
+    """Health, lag and queue depths; alarms, and what to do."""
     show(client().get("status"), tables.status)
 
 
@@ -21,7 +21,7 @@ def status() -> None:
 @click.argument("sku", type=SKU)
 @talks
 def sku(sku: str) -> None:
-    """The stock of one SKU now, and what each of its listings shows."""
+    """A SKU's stock now, and what each of its listings shows."""
     show(client().get("skus", sku), tables.sku)
 
 
@@ -44,7 +44,10 @@ def skus(prefix: str, limit: int, cursor: str) -> None:
 @click.option("--before", type=click.IntRange(1), help="Only events before this sequence number.")
 @talks
 def history(sku: str, limit: int, before: int | None) -> None:
-    """The audit trail of a SKU, newest first: what changed it, from what to what, and why."""
+    """What changed a SKU, from what to what, and why.
+
+    Its audit trail, newest first.
+    """
     show(client().get("skus", sku, "history", limit=limit, before=before), tables.history)
 
 
@@ -63,6 +66,9 @@ def explain(sku: str, channel: str) -> None:
 @click.option("--sku", type=SKU, help="Only events of this SKU.")
 @talks
 def events(after: int, follow: bool, sku: str | None) -> None:
-    """The event log, one line an event; with --json one JSON document a line."""
+    """The event log, one line an event.
+
+    With --json one JSON document a line.
+    """
     for event in client().lines("events", follow=follow, after=after, sku=sku):
         click.echo(json.dumps(event, ensure_ascii=False) if as_json() else tables.event_line(event))

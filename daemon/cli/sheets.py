@@ -231,7 +231,7 @@ def _sorted(problems: list[Problem]) -> list[Problem]:
 @click.argument("file", type=click.Path(path_type=Path), metavar="F.csv")
 @talks
 def export_sheet(file: Path) -> None:
-    """Write what the books have of every SKU into a CSV file that `onhand import` reads.
+    """Write the books into a CSV file that `onhand import` reads.
 
     One line a SKU and location, with what lies on the shelf there. Enter what was counted, and take out (or empty the
     quantity of) what was not: where goods were handed over meanwhile, an old line would bring them back. A quantity

@@ -295,14 +295,18 @@ def letter(document: Any) -> Group:
     return Group(table(("", ""), rows))
 
 
-def webhooks(document: Any) -> Table:
+def webhooks(document: Any) -> Group:
     """`onhand webhooks`."""
     rows: list[tuple[object, ...]] = []
+    apart: list[str] = []
     for each in document["channels"]:
         if each.get("error"):
             rows.append((each["channel"], None, "unknown", each["error"]))
             continue
         rows += [(each["channel"], hook["topic"], hook["state"], hook["url"]) for hook in each["webhooks"]]
+        if not each["webhooks"] and not each["wanted"]:
+            apart.append(f"{each['channel']}: nothing to subscribe from here; its webhooks are set up at the channel")
         there = {hook["topic"] for hook in each["webhooks"]}
         rows += [(each["channel"], topic, "missing", None) for topic in each["missing"] if topic not in there]
-    return table(("channel", "topic", "state", "url"), rows)
+    found = [table(("channel", "topic", "state", "url"), rows)] if rows else []
+    return Group(*found, *([sentences(apart)] if apart else []))

@@ -47,6 +47,18 @@ async def tcp_listeners(host: str, port: int) -> list[trio.SocketListener]:
     return await trio.open_tcp_listeners(port, host=host or None, backlog=BACKLOG)
 
 
+def port_objection(host: str, port: int, error: OSError, setting: str) -> str:
+    """Why `tcp_listeners` failed, as a sentence; `setting` is where a person said what was tried."""
+    where = f"{host or '*'}:{port}"
+    if error.errno == errno.EADDRINUSE:
+        return f"another program listens on {where} already: stop it, or name another port with {setting}"
+    if error.errno == errno.EACCES:
+        return f"this user may not listen on {where}: name a port from 1024 on with {setting}"
+    if error.errno == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror):
+        return f"this machine has no address {host}: name one that it has, like 127.0.0.1, with {setting}"
+    return f"nothing can listen on {where} ({error.strerror or error}): name another place with {setting}"
+
+
 def unix_listener(path: str, mode: int = 0o660) -> UnixListener:
     """Listen on a Unix socket at `path`, which nobody outside `mode` can open even for a moment.
 

@@ -65,6 +65,8 @@ class QueueReader:
     """Messages that were durable here since the start, repeated ones included."""
     left: int = 0
     """Messages that were given out to us and stay in the queue."""
+    stuck: str = ""
+    """Why what is durable here may not be deleted there; empty where it may."""
     _failures: int = 0
     _failing_since: float = inf
 
@@ -93,7 +95,9 @@ class QueueReader:
         self.left += len(answer) - len(durable)
         for start in range(0, len(durable), self.queue.batch_max):
             # Whatever comes of it: what stays comes again, is known by then, and is deleted then.
-            await self.account.converse(self.queue.delete(durable[start : start + self.queue.batch_max]))
+            self._deleted(
+                await self.account.converse(self.queue.delete(durable[start : start + self.queue.batch_max]))
+            )
         if errors:
             raise errors[0]
         return 0.0
@@ -137,9 +141,19 @@ class QueueReader:
             return REFUSED_S
         return self.rng.random() * min(RETRY.most_s, RETRY.first_s * 2.0 ** min(self._failures, 20))
 
+    def _deleted(self, answer: tuple[str, ...] | NoAnswer | Failure) -> None:
+        """A queue that may be read and not emptied gives everything again, for ever: a person is asked at once."""
+        if not isinstance(answer, (NoAnswer, Failure)):
+            self.stuck = ""
+        elif isinstance(answer, Failure) and answer.outcome.kind == "permanent":
+            self.stuck = self.account.redacted(answer.reason)
+            text = f"what was read from its queue cannot be deleted there: {self.stuck}"
+            self.alarms.raised("queue_unread", self.account.name, text)
+
     def _answered(self) -> None:
         self._failures, self._failing_since = 0, inf
-        self.alarms.cleared("queue_unread", self.account.name)
+        if not self.stuck:
+            self.alarms.cleared("queue_unread", self.account.name)
         if self.broken:
             self.broken = ""
             self.recovered()

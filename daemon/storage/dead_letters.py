@@ -55,6 +55,8 @@ class DeadLetters:
         self.store = store
         self.eased: Callable[[str], None] = lambda sku: None  # noqa: ARG005 - set by the registry
         """Told a SKU when a poison letter of it is gone."""
+        self.stopped: Callable[[], None] = lambda: None
+        """Told when more or fewer listings have a letter about a level that was refused."""
         self._pushes: dict[tuple[str, str], int] = {}
         self._poison: dict[str, dict[int, str]] = {}
         self._kept: dict[tuple[DeadKind, bytes], int] = {}
@@ -83,6 +85,7 @@ class DeadLetters:
         if kind == "push":
             self.pushed(*_listing(letter))
             self._pushes[_listing(letter)] = letter.letter
+            self.stopped()
         self._index(letter)
         return letter
 
@@ -101,6 +104,7 @@ class DeadLetters:
         letter = self._pushes.pop((channel, listing), 0)
         if letter:
             self.store.delete(DEAD, number(letter))
+            self.stopped()
 
     def pushes(self, channel: str) -> int:
         """How many listings of this channel have a letter about a level that was refused."""
@@ -115,7 +119,10 @@ class DeadLetters:
         """It was retried or discarded."""
         self.store.delete(DEAD, number(letter))
         self._kept = {key: other for key, other in self._kept.items() if other != letter}
-        self._pushes = {key: other for key, other in self._pushes.items() if other != letter}
+        pushes = {key: other for key, other in self._pushes.items() if other != letter}
+        if len(pushes) != len(self._pushes):
+            self._pushes = pushes
+            self.stopped()
         for sku, letters in list(self._poison.items()):
             if letters.pop(letter, None) is not None:
                 if not letters:

@@ -334,15 +334,24 @@ class Environment:
             if any(directory.iterdir()):
                 raise StoreError(f"{directory} is not empty: name an empty directory for the backup")
         except OSError as error:
-            raise StoreError(f"the backup directory {directory} cannot be used ({error.strerror})") from None
+            raise StoreError(
+                f"the backup directory {directory} cannot be used ({error.strerror}): name one that the daemon's "
+                "user may write to; of a service, one below its state directory"
+            ) from None
         data = directory / DATA
         try:
-            self.env.copy(str(directory), compact=True)
+            # Our own file: the one that LMDB would make may be read by whoever may enter the directory.
+            with open(data, "xb", opener=_private) as copy:
+                self.env.copyfd(copy.fileno(), compact=True)
             sync_file(data)
             markers.write_genesis(directory, self.genesis)  # last: without it nobody takes this for a backup
         except (lmdb.Error, OSError) as error:
             data.unlink(missing_ok=True)
             raise StoreError(f"the backup to {directory} failed ({error}): make room there, then try again") from None
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 class OpenEnvironment(Protocol):

@@ -11,7 +11,7 @@ import trio
 
 from adapters.storefront import Storefront
 from daemon.domain.instants import SECOND_US
-from daemon.ingress.listeners import tcp_listeners
+from daemon.ingress.listeners import port_objection, tcp_listeners
 from daemon.outbound.http import open_http_client
 from daemon.ports import wall_us
 from daemon.theatre.store_host import WEBHOOKS_MAX
@@ -22,14 +22,14 @@ LOOPBACK: Final = "127.0.0.1"
 
 def run_sandbox(
     port: int, name: str, webhook_url: str, secret: str, skus: int = 20, stock: int = 10, seed: int = 0
-) -> None:
-    """Serve one storefront on loopback until SIGTERM or SIGINT; prints its URL when it takes calls.
+) -> int:
+    """Serve one storefront on loopback until SIGTERM or SIGINT; prints its URL when it takes calls. The exit code.
 
-    `port` 0 takes a free one; `webhook_url` "" sends no webhooks. Raises OSError where the port cannot be had.
+    `port` 0 takes a free one; `webhook_url` "" sends no webhooks.
     """
     # The ids of each life are its own: a daemon that outlives this shop must not take new orders for old ones.
     store = Storefront(name, skus, stock, secret, seed, epoch=f"{wall_us() // SECOND_US:x}-")
-    trio.run(_serve, store, port, webhook_url, _say)
+    return trio.run(_serve, store, port, webhook_url, _say)
 
 
 def _say(line: str) -> None:
@@ -37,9 +37,13 @@ def _say(line: str) -> None:
     sys.stdout.flush()
 
 
-async def _serve(store: Storefront, port: int, webhook_url: str, say: Callable[[str], None]) -> None:
+async def _serve(store: Storefront, port: int, webhook_url: str, say: Callable[[str], None]) -> int:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        listeners = await tcp_listeners(LOOPBACK, port)
+        try:
+            listeners = await tcp_listeners(LOOPBACK, port)
+        except OSError as error:
+            sys.stderr.write(port_objection(LOOPBACK, port, error, "--port") + "\n")
+            return 1
         http = open_http_client(
             "httpx", policy=webhook_policy(webhook_url), max_connections=WEBHOOKS_MAX, clock_us=wall_us
         )
@@ -54,6 +58,7 @@ async def _serve(store: Storefront, port: int, webhook_url: str, say: Callable[[
                 break
             await http.aclose()
             nursery.cancel_scope.cancel()
+    return 0
 
 
 def _complain(error: Exception) -> None:

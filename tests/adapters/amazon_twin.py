@@ -65,7 +65,8 @@ class AmazonTwin:
 
     stock: dict[str, int]
     fba: tuple[str, ...] = ()
-    queue: SqsTwin = field(factory=SqsTwin)
+    queue: Any = field(factory=SqsTwin)
+    """Where it tells: an `SqsTwin`, or whatever a message can be put into."""
     rng: random.Random = field(factory=lambda: random.Random(1))
     applies_s: float = 40.0
     """What was accepted shows after so long."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import trio
@@ -15,6 +16,8 @@ from attrs import define, evolve
 from trio.testing import MockClock
 
 import adapters
+from adapters.sigv4 import AwsKey
+from adapters.sqs import SqsQueue, sqs_queue
 from adapters.storefront import Hook, Storefront
 from daemon.app.daemon import Daemon, serve
 from daemon.config import Config
@@ -39,6 +42,7 @@ from tests.storage_faults.lives import Around, Door, config_of
 
 pytestmark = pytest.mark.slow
 
+QUEUE = sqs_queue(URL, AwsKey(KEY_ID, SECRET))
 SECRETS = {
     "client_id": CLIENT, "client_secret": CLIENT_SECRET, "refresh_token": REFRESH, "aws_key_id": KEY_ID,
     "aws_secret": SECRET,
@@ -54,11 +58,15 @@ def now_us() -> int:
     return round((CLOCK_S + trio.current_time()) * 1e6)
 
 
-def configured(directory: Path) -> Config:
-    refs = {name: SecretRef("inline", inline=Secret(value)) for name, value in SECRETS.items()}
-    options = {"region": "na", "seller_id": SELLER, "marketplaces": MARKETPLACE, "queue_url": URL, "bulk": "patch"}
+def configured(directory: Path, queue: SqsQueue = QUEUE) -> Config:
+    secrets = {**SECRETS, "aws_key_id": queue.key.key_id, "aws_secret": queue.key.secret}
+    refs = {name: SecretRef("inline", inline=Secret(value)) for name, value in secrets.items()}
+    options = {"region": "na", "seller_id": SELLER, "marketplaces": MARKETPLACE, "bulk": "patch"}
+    options |= {"queue_url": queue.url, "queue_region": queue.region}
     usual = config_of(directory)
-    amazon = ChannelConfig("amazon", "amazon", policy=Policy(), options=options, secrets=refs)
+    amazon = ChannelConfig(
+        "amazon", "amazon", policy=Policy(), options=options, secrets=refs, allow_private=queue is not QUEUE
+    )
     return evolve(usual, channels={"amazon": amazon, "north": usual.channels["north"]})
 
 
@@ -96,14 +104,20 @@ class Town:
 
 
 @asynccontextmanager
-async def town(folder: Path, amazon: AmazonTwin, north: StoreHost | None = None) -> AsyncIterator[Town]:
+async def town(
+    folder: Path, amazon: AmazonTwin, north: StoreHost | None = None, *, queue: SqsQueue = QUEUE,
+    open_queue: Callable[[HttpTarget], HttpPort] | None = None,
+) -> AsyncIterator[Town]:  # fmt: skip
+    """`queue`: another than the twin's own, reached through what `open_queue` opens."""
     rng = random.Random(7)
     host = north or StoreHost(Storefront("north", ("A", "B"), {"A": 9, "B": 9}, "secret-north", 3), now_us)
 
     def client(target: HttpTarget) -> HttpPort:
         if target.channel == "north":
             return SimulatedClient(host, now_us)
-        return amazon.queue if any(name.startswith("sqs.") for name in target.hosts) else amazon
+        if urlsplit(queue.url).netloc in target.hosts:
+            return open_queue(target) if open_queue else amazon.queue
+        return amazon
 
     around = Around(rng, now_us, Door(), Door(), client, 0.01)
 
@@ -113,7 +127,12 @@ async def town(folder: Path, amazon: AmazonTwin, north: StoreHost | None = None)
 
     async with trio.open_nursery() as nursery:
         daemon = await nursery.start(
-            serve, configured(folder / "state"), adapters.PLATFORMS, around.ports(), around.telemetry(), Notifier({})
+            serve,
+            configured(folder / "state", queue),
+            adapters.PLATFORMS,
+            around.ports(),
+            around.telemetry(),
+            Notifier({}),
         )
         await daemon.serving.wait()
         nursery.start_soon(host.run, told)

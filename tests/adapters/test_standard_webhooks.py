@@ -41,7 +41,7 @@ def there() -> None:
 
 
 def key_of(platform: str, secret: str) -> bytes:
-    """BigCommerce's secret is a key as it is written, Etsy's is one as the standard writes it."""
+    """BigCommerce's secret is a key as it is written, the others' are as the standard writes them."""
     return secret.encode() if platform == "bigcommerce" else base64.b64decode(secret.removeprefix("whsec_"))
 
 
@@ -60,7 +60,7 @@ def ours(scheme: SignatureScheme, key: bytes, delivery: Delivery) -> bool:
     return check(scheme, [secret], delivery, int(time.time() * SECOND_US)) == "ok"
 
 
-@pytest.mark.parametrize("platform", ["bigcommerce", "etsy"])
+@pytest.mark.parametrize("platform", ["bigcommerce", "etsy", "vendure"])
 async def test_what_the_library_signs_gets_in_and_what_a_shop_signs_the_library_verifies(
     platform: str, tmp_path: Path
 ) -> None:

@@ -23,7 +23,7 @@ from adapters.storefront import Storefront
 from daemon.domain.channel import Setup
 from daemon.domain.exchange import Reply, Request, Response
 from tests.acceptance import shopify_twin, woo_twin
-from tests.adapters import bigcommerce_twin, ebay_twin, etsy_twin, tiktok_twin, walmart_twin
+from tests.adapters import bigcommerce_twin, ebay_twin, etsy_twin, tiktok_twin, vendure_twin, walmart_twin
 
 SKU, STOCK = "SKU-0001", 10
 """What every shop sells, and how many of it there are."""
@@ -287,7 +287,25 @@ def etsy() -> Shop:
     )  # fmt: skip
 
 
+def vendure() -> Shop:
+    variant, secret = vendure_twin.Variant("11", SKU, {vendure_twin.HOME: [STOCK, 0]}), vendure_twin.SECRET
+    twin = vendure_twin.Twin({variant.id: variant}, time.time)
+
+    def answer(request: Request) -> Response:
+        status, headers, body = twin.answer(*_wire(request), request.body)
+        return _answered(status, body, headers)
+
+    def sign(body: bytes, key: str, n: int, at: int) -> Headers:
+        return standard(base64.b64decode(key.removeprefix("whsec_")), body, n, at)
+
+    return Shop(
+        _setup("vendure", "https://vendure.example.com", {}, {"api_key": vendure_twin.KEY}, secret), answer,
+        lambda units: twin.sell(SKU, units).id, lambda order, n: twin.hint("order.placed", order), sign, secret,
+        STANDARD, window_s=300,
+    )  # fmt: skip
+
+
 SHOPS: dict[str, Callable[[], Shop]] = {
     "bigcommerce": bigcommerce, "ebay": ebay, "etsy": etsy, "sandbox": sandbox, "shopify": shopify,
-    "tiktok_shop": tiktok_shop, "walmart": walmart, "woocommerce": woocommerce,
+    "tiktok_shop": tiktok_shop, "vendure": vendure, "walmart": walmart, "woocommerce": woocommerce,
 }  # fmt: skip

@@ -9,7 +9,7 @@ import pytest
 import trio
 from attrs import define, field
 
-from daemon.app.sentinel import DOWN_US, LOOK_S, RAISE_HELD_US, UNREAD_US, Sentinel
+from daemon.app.sentinel import DOWN_US, LOOK_S, RAISE_HELD_US, SOON_S, UNREAD_US, Sentinel
 from daemon.domain.breaker import Breaker
 from daemon.domain.channel import Traits
 from daemon.domain.instants import SECOND_US
@@ -159,3 +159,22 @@ async def test_it_looks_again_and_again_and_forgets_channels_that_are_gone(
         await room.sentinel.run()
     assert room.kept == {"shop"}
     assert len(room.said) == 2
+
+
+async def test_a_listing_that_is_stopped_or_freed_is_seen_at_once(autojump_clock: trio.testing.MockClock) -> None:
+    room = Room()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(room.sentinel.run)
+        await trio.sleep(LOOK_S / 10)
+        letters: Any = room.sentinel.dead_letters
+        room.stopped = 1
+        letters.stopped()
+        letters.stopped()  # one look for both
+        await trio.sleep(2 * SOON_S)
+        assert list(room.open) == ["pushes_dead"]
+        assert len(room.said) == 1
+        room.stopped = 0
+        letters.stopped()
+        await trio.sleep(2 * SOON_S)
+        assert room.open == {}
+        nursery.cancel_scope.cancel()

@@ -255,7 +255,9 @@ async def test_webhooks_are_listed_checked_and_registered(house: House, onhand: 
     checked = await onhand("webhooks", "check")
     assert checked.code == 1
     assert "missing" in checked.out
-    assert (await onhand("webhooks", "check", "--channel", "site")).code == 0
+    nothing = await onhand("webhooks", "check", "--channel", "site")
+    assert nothing.code == 0
+    assert nothing.out == "site: nothing to subscribe from here; its webhooks are set up at the channel\n"
     house.channels["shop"].subscriptions = [Webhook("orders", "https://x", "active", "1")]
     assert (await onhand("webhooks", "check")).code == 0
     house.channels["shop"].registered = ["orders subscribed"]
@@ -280,10 +282,12 @@ async def test_a_backup_is_restored_into_an_empty_directory(house: House, onhand
     await house.counted("A", 5)
     copy, new = tmp_path / "copy", tmp_path / "new"
     assert (await onhand("backup", str(copy))).code == 0
+    assert (copy / "data.mdb").stat().st_mode & 0o777 == 0o600, "whoever may enter the folder must not read it"
     again = await onhand("backup", str(copy))
-    assert (again.code, "is not empty" in again.err) == (1, True)
+    assert (again.code, again.err) == (1, f"{copy} is not empty: name an empty directory for the backup\n")
     code = await trio.to_thread.run_sync(main, ["restore", str(copy), "--state-dir", str(new)])
     assert code == 0
+    assert f"set state_dir to {new} in the configuration" in onhand.capsys.readouterr().out
     assert (new / "initialised").read_text() == "test"
     assert (new / "data.mdb").stat().st_mode & 0o777 == 0o600
 

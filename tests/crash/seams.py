@@ -144,17 +144,15 @@ class DyingEnvironment:
     def open_db(self, key: bytes, txn: Any = None) -> Any:
         return self._env.open_db(key, txn=txn._txn if isinstance(txn, DyingTransaction) else txn)
 
-    def copy(self, directory: str, **options: Any) -> None:
+    def copyfd(self, fd: int, **options: Any) -> None:
         self._fuse("backup.begun")
         if self._fuse.point == "backup.copying":
-            threading.Thread(
-                target=self._die_while_it_grows, args=(Path(directory) / "data.mdb",), daemon=True
-            ).start()
-        self._env.copy(directory, **options)
+            threading.Thread(target=self._die_while_it_grows, args=(fd,), daemon=True).start()
+        self._env.copyfd(fd, **options)
         self._fuse("backup.copied")
 
-    def _die_while_it_grows(self, copy: Path) -> None:
-        while not copy.exists():
+    def _die_while_it_grows(self, fd: int) -> None:
+        while not os.fstat(fd).st_size:
             pass
         self._fuse("backup.copying")
 

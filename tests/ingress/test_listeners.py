@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import stat
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from daemon.ingress.listeners import inherited_listeners, tcp_listeners, unix_listener
+from daemon.ingress.listeners import inherited_listeners, port_objection, tcp_listeners, unix_listener
 from tests.ingress.wire import get, read_until, serving
 
 
@@ -35,6 +36,21 @@ async def test_a_tcp_listener_takes_a_free_port_on_the_address_given() -> None:
         host, port = listener.socket.getsockname()
         assert host == "127.0.0.1"
         assert port > 0
+
+
+async def test_why_nothing_can_listen_is_a_sentence_with_the_place_and_what_to_do() -> None:
+    async with (await tcp_listeners("127.0.0.1", 0))[0] as listener:
+        port = listener.socket.getsockname()[1]
+        with pytest.raises(OSError, match="in use") as taken:
+            await tcp_listeners("127.0.0.1", port)
+    said = port_objection("127.0.0.1", port, taken.value, "--port")
+    assert said == f"another program listens on 127.0.0.1:{port} already: stop it, or name another port with --port"
+    with pytest.raises(OSError) as elsewhere:
+        await tcp_listeners("192.0.2.1", 0)  # an address for documentation: nobody's
+    assert "this machine has no address 192.0.2.1" in port_objection("192.0.2.1", 0, elsewhere.value, "`listen`")
+    forbidden = OSError(errno.EACCES, "Permission denied")
+    assert "a port from 1024 on" in port_objection("127.0.0.1", 80, forbidden, "`listen`")
+    assert "(Too many open files)" in port_objection("::1", 80, OSError(errno.EMFILE, "Too many open files"), "x")
 
 
 async def test_a_unix_socket_is_served_with_its_mode_and_removed_at_the_end(tmp_path: Path) -> None:

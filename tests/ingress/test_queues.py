@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from attrs import define, field
 from trio.testing import MockClock
 
 from adapters.sigv4 import AwsKey
-from adapters.sqs import MESSAGE_ID, sqs_queue
+from adapters.sqs import MESSAGE_ID, SqsQueue, sqs_queue
 from daemon.domain.channel import Delivery, Facts, LineSeen, OrderSeen, Rarely, Traits
 from daemon.domain.instants import SECOND_US, Span
 from daemon.domain.observations import LevelReport
@@ -113,20 +113,26 @@ class SlowDisk:
 
 
 @asynccontextmanager
-async def room(folder: Path, twin: SqsTwin, disk: SlowDisk | None = None) -> AsyncIterator[Room]:
+async def room(
+    folder: Path, twin: Any, disk: SlowDisk | None = None, queue: SqsQueue = QUEUE,
+    wall_us: Callable[[], int] = wall_us,
+) -> AsyncIterator[Room]:  # fmt: skip
+    """`twin`: an `SqsTwin`, or any other client through which `queue` is reached."""
     async with housed(folder, run_blocking=disk or SlowDisk()) as house:
         registry, watcher = house.registry, Watcher()
         adapter: Any = Market()
         account = Account("shop", adapter, twin, Policy(), wall_us, lambda: "n")
+        seen = SeenDeliveries(house.store)
+        seen.load()
         receiver = Receiver(
-            house.store, registry, SeenDeliveries(house.store), house.dead_letters, watcher, wall_us
+            house.store, registry, seen, house.dead_letters, watcher, wall_us
         )  # fmt: skip
         normaliser = Normaliser("shop", registry.links, registry.orders, account.instant)
         intake = Intake("shop", adapter, lambda now_us: [], normaliser, lambda: None)
         said: list[str] = []
         crashes: list[BaseException] = []
         reader = QueueReader(
-            QUEUE, account, intake, receiver, house.alarms, random.Random(1),
+            queue, account, intake, receiver, house.alarms, random.Random(1),
             lambda error: said.append(f"failed: {error}"), lambda: said.append("recovered"), crashes.append,
         )  # fmt: skip
         await house.tell(LevelReport("shop", "L-A", 100, house.now(), "A"), by="catalogue")
@@ -310,6 +316,26 @@ async def test_what_passes_by_itself_is_no_alarm_until_it_does_not(
         twin.refuse = None
         await trio.sleep(70)
         assert r.said[-1] == "recovered"
+
+
+async def test_a_queue_that_may_be_read_and_not_emptied_is_an_alarm_until_it_may(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    twin = SqsTwin(refuse_deletes=True)
+    async with room(tmp_path, twin) as r:
+        r.tell("o-1", 2)
+        await trio.sleep(2)
+        (alarm,) = r.house.alarms.open()
+        assert (alarm.condition, alarm.channel) == ("queue_unread", "shop")
+        assert "cannot be deleted there" in alarm.text
+        assert "AccessDenied" in alarm.text
+        r.tell("o-2", 3)
+        await trio.sleep(200)  # all comes again and again, and counts once
+        assert (r.taken(), len(r.kept()), twin.deleted) == (5, 2, [])
+        assert [each.condition for each in r.house.alarms.open()] == ["queue_unread"]
+        twin.refuse_deletes = False
+        await trio.sleep(100)
+        assert (twin.waiting, r.house.alarms.open()) == ([], [])
 
 
 async def test_a_forged_key_reads_nothing(tmp_path: Path, autojump_clock: MockClock) -> None:

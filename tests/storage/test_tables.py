@@ -15,7 +15,7 @@ from daemon.domain.stock import LineKey, Stock, dump
 from daemon.storage.behind import BehindTable
 from daemon.storage.codec import EmptyOrder, pack
 from daemon.storage.cursors import Cursor, Cursors, Refetches
-from daemon.storage.dead_letters import DeadLetters
+from daemon.storage.dead_letters import DeadKind, DeadLetters
 from daemon.storage.idempotency import SeenDeliveries, digest
 from daemon.storage.links import Links
 from daemon.storage.orders import VERSIONS_MAX, OrderEntry, OrderIndex, dump_entry, load_entry
@@ -259,6 +259,24 @@ async def test_a_listing_has_one_push_letter_and_none_when_it_took_a_level(tmp_p
         letters.pushed("shop", "L")
         await store.flush()
         assert store.env.count(DEAD) == 0
+
+
+async def test_whoever_counts_stopped_listings_is_told_when_there_are_more_or_fewer(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        letters, told = DeadLetters(store), []
+        letters.stopped = lambda: told.append(letters.pushes("shop"))
+
+        def add(kind: DeadKind, content: bytes) -> int:
+            return letters.add(kind, 1, channel="shop", sku="A", cause="", subject="", content=content).letter
+
+        late, first = add("late", b"x"), add("push", b"L")
+        add("push", b"M")
+        letters.remove(late)
+        letters.pushed("shop", "unknown")
+        assert told == [1, 2]
+        letters.remove(first)
+        letters.pushed("shop", "M")
+        assert told == [1, 2, 1, 0]
 
 
 async def test_a_cursor_is_durable_in_the_commit_that_holds_what_lies_before_it(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from tests.fuzz.targets import (
     storage,
     tiktok,
     values,
+    vendure,
     webhooks,
 )
 
@@ -35,6 +36,7 @@ TARGETS: Final[dict[str, Target]] = {
         shopify,
         tiktok,
         etsy,
+        vendure,
         answers,
         configs,
         storage,
