@@ -14,6 +14,7 @@ from daemon.config_fields import Problems, Section
 from daemon.config_secrets import read_secret
 from daemon.credentials import Secret, SecretRef, WebhookSecret
 from daemon.domain.channel import Option, Platform, Setup
+from daemon.domain.mode import FileMode
 from daemon.domain.policy import DriftRule, Policy
 from daemon.domain.sweep import SweepRules
 
@@ -36,7 +37,7 @@ NUMBER_TRAITS: Final = {
 COMMON_KEYS: Final = frozenset(
     (
         *("adapter", "base_url", "webhook_secrets", "buffer", "share", "cap"),
-        *("authority", "http_client", "allow_private", "timeout_s"),
+        *("mode", "authority", "http_client", "allow_private", "timeout_s"),
         *("drift", "sweep_s", "sweep_share", "mass_change"),
         *WHOLE_TRAITS,
         *NUMBER_TRAITS,
@@ -60,7 +61,8 @@ class ChannelConfig:
     base_url: without a slash at its end; "" where the platform knows it itself · webhook_secrets: newest first ·
     timeout_s: most a request may take; None: what the adapter says · overrides: of the platform's `Traits` ·
     options, secrets: the platform's own keys · authority: its levels are counts ·
-    allow_private: its address may be a private or loopback one · sweep: how it is compared
+    allow_private: its address may be a private or loopback one · sweep: how it is compared ·
+    mode: shadow: nothing is ever written there, unless a person said otherwise since
     """
 
     name: str
@@ -73,6 +75,7 @@ class ChannelConfig:
     allow_private: bool = False
     timeout_s: float | None = None
     sweep: SweepRules = field(factory=SweepRules)
+    mode: FileMode = "live"
     overrides: MappingOf[str, float] = field(factory=dict)
     options: MappingOf[str, str] = field(factory=dict)
     secrets: MappingOf[str, SecretRef] = field(factory=dict)
@@ -127,6 +130,7 @@ def read_channel(
         allow_private=allow_private,
         timeout_s=section.number("timeout_s", None, 0, 600, above=True),
         sweep=_read_sweep(section),
+        mode=section.choice("mode", "live", ("live", "shadow")),
         overrides=_read_overrides(section),
         options=_read_options(section, [option for option in platform.options if not option.secret]),
         secrets=_read_secrets(section, [option for option in platform.options if option.secret], platform, problems),

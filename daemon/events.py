@@ -100,6 +100,15 @@ class Event(Enum):
     CHANNEL_THROTTLED = "channel.throttled", _WARNING, "a channel says we are too fast"
     CHANNEL_PAUSED = "channel.paused", _INFO, "a person paused a channel"
     CHANNEL_RESUMED = "channel.resumed", _INFO, "a person resumed a channel"
+    CHANNEL_SHADOWED = "channel.shadowed", _INFO, "nothing is written to a channel any more; it is only watched"
+    CHANNEL_LIVE = "channel.live", _INFO, "a channel is pushed to; what its listings showed before is kept"
+    CHANNEL_STAYS_SHADOW = (
+        "channel.stays_shadow",
+        _WARNING,
+        "the configuration says live, but what the channel shows could not be kept",
+    )
+    ROLLBACK_BEGUN = "channel.rollback_begun", _INFO, "a person asked for the levels from before a channel went live"
+    ROLLBACK_ENDED = "channel.rollback_ended", _INFO, "they are written back; the channel is in shadow"
     CLOCK_OFFSET_JUMPED = "clock.offset_jumped", _WARNING, "a channel's clock moved against ours"
     WEBHOOK_REGISTERED = "webhook.registered", _INFO, "a subscription was made at the channel"
     WEBHOOK_DISABLED = "webhook.disabled", _WARNING, "the channel switched a subscription off; polling covers for it"

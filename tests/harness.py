@@ -15,11 +15,12 @@ from daemon.actors.actor import Part
 from daemon.actors.registry import Bounds, Registry
 from daemon.admin.answers import refuse
 from daemon.admin.api import AdminHandler
-from daemon.admin.inside import ChannelView, Inside, Lag, RebuildReport, ReconcileReport
+from daemon.admin.inside import ChannelView, Inside, Lag, RebuildReport, ReconcileReport, Restored
 from daemon.domain.channel import Webhook
 from daemon.domain.gaps import Capture
 from daemon.domain.instants import Instant, Span, exactly
 from daemon.domain.kits import NO_KITS
+from daemon.domain.mode import ChannelMode, FileMode
 from daemon.domain.observations import LevelReport, OrderLine, Recipe, StockCount
 from daemon.domain.policy import Policy
 from daemon.domain.trust import Trust
@@ -37,6 +38,7 @@ from daemon.storage.files import StoreError
 from daemon.storage.links import Links
 from daemon.storage.orders import OrderIndex
 from daemon.storage.outbox import Outbox
+from daemon.storage.priors import Taken
 from daemon.storage.store import RunBlocking, Store
 
 START_US = 1_750_000_000_000_000
@@ -74,6 +76,9 @@ class TwinChannel:
     topics: tuple[str, ...] = ("orders",)
     watermark_us: int = START_US * 2
     paused: bool = False
+    mode: ChannelMode = field(factory=ChannelMode)
+    file_mode: FileMode = "live"
+    priors: list[Restored] = field(factory=list)
     hindrance: str = ""
     held: MassHold | None = None
     """Too many of its listings differ at once."""
@@ -85,13 +90,14 @@ class TwinChannel:
     """`reconcile` waits for it."""
 
     def view(self) -> ChannelView:
+        state: Any = "paused" if self.paused else "live" if self.mode.writes else "shadow"
         return ChannelView(
-            name=self.name, platform="sandbox", state="paused" if self.paused else "live", breaker="closed",
+            name=self.name, platform="sandbox", state=state, breaker="closed",
             push_lag=self.push_lag, webhook_lag=NO_LAG, commit_lag=NO_LAG, visible_lag=NO_LAG, write_window=NO_LAG,
             pending=0, in_flight=0, dead=0,
             watermark_us=self.watermark_us, clock_offset_ms=(-1.5, 2.5), last_error="", pushes=3, polls=2, webhooks=1,
             captures=self.captures, blind_since_us=self.blind_since_us,
-            trust=self.trust, trust_since_us=START_US,
+            trust=self.trust, trust_since_us=START_US, mode=self.mode, file_mode=self.file_mode,
         )  # fmt: skip
 
     def policy(self) -> Policy:
@@ -102,6 +108,29 @@ class TwinChannel:
 
     def resume(self) -> None:
         self.paused = False
+
+    async def go_live(self, by: str) -> Taken | str:
+        if self.mode.mode == "rollback":
+            return f"{self.name} is being rolled back"
+        self.mode = ChannelMode("live", by, START_US)
+        return self.prior_levels() or Taken(0, 0, 0)
+
+    async def go_shadow(self, by: str) -> bool:
+        self.mode = ChannelMode("shadow", by, START_US)
+        return True
+
+    async def roll_back(self, by: str) -> Taken | str:
+        taken = self.prior_levels()
+        if taken is None:
+            return f"{self.name} was never switched live from shadow"
+        self.mode = ChannelMode("rollback", by, START_US)
+        return taken
+
+    def prior_levels(self) -> Taken | None:
+        return Taken(START_US, len(self.priors), 1) if self.priors else None
+
+    def restored(self, page: int) -> list[Restored]:
+        return self.priors if page == 0 else []
 
     async def reconcile(self) -> ReconcileReport:
         if self.hold is not None:

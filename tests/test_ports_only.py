@@ -51,6 +51,7 @@ ALLOWED = {
     "daemon/notify.py": ({"sockets"}, "one datagram to systemd; without $NOTIFY_SOCKET it opens nothing"),
     "daemon/app/main.py": ({"signals", "environment"}, "the real world is put together here, and told to stop"),
     "daemon/cli": ({"files", "sockets", "environment", "signals"}, "a client of the daemon, not part of it"),
+    "daemon/cli/pace.py": ({"clock"}, "a command at a terminal waits in real time"),
     "daemon/theatre/": (
         {"clock", "files", "sockets", "threads", "signals", "environment"},
         "storefronts and measurements around a daemon, in real time; on stage it is a process with our environment",

@@ -39,6 +39,8 @@ class Investigator:
     kits: Mapping[str, Recipe]
     actors: Mapping[str, Actor]
     found: Callable[[Drift], None]
+    shadow: Callable[[str], bool] = lambda channel: False  # noqa: ARG005 - a silent default
+    """Is this channel only watched, so that another tool writes its levels?"""
 
     def look(self, state: Sku, step: Step, now_us: int) -> Sequence[Adjustment | Hold]:
         """Keep what was found as a drift, if it is one or is worth remembering; what follows from it.
@@ -48,6 +50,8 @@ class Investigator:
         """
         seen = step.sighting
         first = seen.first if seen is not None else None
+        if seen is not None and self.shadow(seen.channel):
+            return ()  # what another tool writes is neither a drift nor a fact of the shelf
         if seen is None or first is None:
             return step.follows  # a person decided what to make of it, and the log says so
         records = self.store.history(state.sku, limit=LOOK_BACK)

@@ -58,7 +58,7 @@ class Commands:
     async def reconcile(self, channel: str) -> Json:
         """Compare with the live channel now."""
         control = self.control(channel)
-        with self._alone(f"reconcile {channel}", f"{channel} is being reconciled already"):
+        with self.alone(f"reconcile {channel}", f"{channel} is being reconciled already"):
             report = await control.reconcile()
         if report.error:
             raise _channel_failed(channel, report.error)
@@ -86,7 +86,7 @@ class Commands:
         control = self.control(channel)
         if hindrance := control.registration_hindrance():
             raise ApiError(409, "refused", hindrance, "mend what the sentence says, then ask again")
-        with self._alone(f"webhooks {channel}", f"the webhooks of {channel} are being registered already"):
+        with self.alone(f"webhooks {channel}", f"the webhooks of {channel} are being registered already"):
             done = await control.register_webhooks()
         if isinstance(done, str):
             raise _channel_failed(channel, done)
@@ -122,14 +122,14 @@ class Commands:
     async def retry_letter(self, letter: int) -> Json:
         """Apply a letter again; `still_there` says whether it is a letter yet."""
         self.letter(letter)
-        with self._alone(f"letter {letter}", f"dead letter {letter} is being worked on already"), _refusals():
+        with self.alone(f"letter {letter}", f"dead letter {letter} is being worked on already"), _refusals():
             result = await self.inside.maintenance.retry_letter(letter)
             await self.inside.store.flush()
         return {"id": letter, "result": result, "still_there": self.inside.dead_letters.get(letter) is not None}
 
     async def discard_letter(self, letter: int) -> Json:
         """Give a letter up for good."""
-        with self._alone(f"letter {letter}", f"dead letter {letter} is being worked on already"):
+        with self.alone(f"letter {letter}", f"dead letter {letter} is being worked on already"):
             found = self.letter(letter)
             self.inside.dead_letters.remove(letter)
             self.forget(found.channel, found.subject)
@@ -148,17 +148,18 @@ class Commands:
             raise ApiError(
                 400, "bad_body", "directory must be an absolute path", "the daemon runs in a directory of its own"
             )
-        with self._alone("backup", "a backup is being written already"), _refusals():
+        with self.alone("backup", "a backup is being written already"), _refusals():
             size = await self.inside.maintenance.backup(path)
         return {"directory": str(path), "bytes": size}
 
     async def rebuild(self, *, verify_only: bool) -> Json:
         """Fold the whole log again and compare with what is stored."""
-        with self._alone("rebuild", "a rebuild is under way already"), _refusals():
+        with self.alone("rebuild", "a rebuild is under way already"), _refusals():
             return rebuild_view(await self.inside.maintenance.rebuild(verify_only=verify_only))
 
     @contextmanager
-    def _alone(self, name: str, otherwise: str) -> Iterator[None]:
+    def alone(self, name: str, otherwise: str) -> Iterator[None]:
+        """A long command, at most once at a time. Raises `ApiError` 409."""
         if name in self._running:
             raise ApiError(409, "busy", otherwise, "wait until it is done, then ask again")
         self._running.add(name)

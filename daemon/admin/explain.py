@@ -206,6 +206,13 @@ def _waits(slot: Slot, channels: Channels, now_us: int) -> list[str]:
         return [*said, "the channel is not configured any more, so nothing is pushed"]
     if channels.stopped(slot.channel):
         said.append(f"the channel is paused: see `onhand channels resume {slot.channel}`")
+    elif view.mode.mode == "shadow":
+        said.append(
+            f"the channel is in shadow, so nothing is pushed: see `onhand shadow {slot.channel}`, and "
+            f"`onhand channels live {slot.channel}`"
+        )
+    elif view.mode.mode == "rollback":
+        said.append("the channel is being rolled back to the levels from before it went live")
     elif view.state in ("down", "throttled"):
         said.append(f"the channel is {view.state}" + (f": {view.last_error}" if view.last_error else ""))
     if slot.open() and (letter := channels.raise_stuck(slot)):

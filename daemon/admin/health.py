@@ -89,6 +89,10 @@ def channel_view(view: ChannelView) -> Json:
             {"topic": topic, "hour": capture_view(hour), "day": capture_view(day)}
             for topic, (hour, day) in sorted(view.captures.items())
         ],
+        "mode": view.mode.mode,
+        "mode_by": view.mode.by or None,
+        "mode_since": when(view.mode.since_us),
+        "mode_in_file": view.file_mode,
         "swept": view.swept,
         "sweep_rounds": view.sweep_rounds,
     }

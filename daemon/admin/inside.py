@@ -11,6 +11,7 @@ from attrs import field, frozen
 from daemon.actors.registry import Registry
 from daemon.domain.channel import Webhook
 from daemon.domain.gaps import Capture
+from daemon.domain.mode import ChannelMode, FileMode
 from daemon.domain.policy import Policy
 from daemon.domain.trust import Trust
 from daemon.ingress.masses import Decision, MassHold
@@ -18,6 +19,7 @@ from daemon.storage.alarms import Alarms
 from daemon.storage.dead_letters import DeadLetters
 from daemon.storage.drifts import Drifts
 from daemon.storage.outbox import Outbox
+from daemon.storage.priors import Taken
 from daemon.storage.store import Store
 
 
@@ -37,7 +39,7 @@ class ChannelView:
 
     name: str
     platform: str
-    state: Literal["live", "paused", "down", "throttled"]
+    state: Literal["live", "shadow", "paused", "down", "throttled"]
     breaker: Literal["closed", "open", "half_open"]
     push_lag: Lag
     """From the wish to the acknowledged push."""
@@ -74,6 +76,9 @@ class ChannelView:
     trust_since_us: int = 0
     blind_since_us: int = 0
     """Its webhooks are silent since then; 0 while they are not."""
+    mode: ChannelMode = field(factory=ChannelMode)
+    file_mode: FileMode = "live"
+    """What the configuration says; a person's word wins over it."""
 
 
 @frozen
@@ -85,6 +90,19 @@ class ReconcileReport:
     linked: int
     mismatched: int
     error: str = ""
+
+
+@frozen
+class Restored:
+    """One listing of a snapshot, beside what it shows now. Levels are units; None where unknown.
+
+    state: same · differs · under_way · stopped (by a dead letter) · unlisted (not linked any more)"""
+
+    listing: str
+    sku: str
+    prior: int
+    shows: int | None
+    state: Literal["same", "differs", "under_way", "stopped", "unlisted"]
 
 
 class ChannelControl(Protocol):
@@ -100,6 +118,26 @@ class ChannelControl(Protocol):
         """Stop pushing; everything else goes on, until `resume`."""
 
     def resume(self) -> None: ...
+
+    async def go_live(self, by: str) -> Taken | str:
+        """Keep what every listing shows, then push there; what was kept, or why it stays as it is."""
+        ...
+
+    async def go_shadow(self, by: str) -> bool:
+        """Write nothing there any more; False where a call that was under way has not ended yet."""
+        ...
+
+    async def roll_back(self, by: str) -> Taken | str:
+        """Begin to write back what was kept; or why that cannot be."""
+        ...
+
+    def prior_levels(self) -> Taken | None:
+        """The levels kept from before it went live."""
+        ...
+
+    def restored(self, page: int) -> list[Restored]:
+        """A page of them, from 0, beside what is shown now; none behind the last."""
+        ...
 
     async def reconcile(self) -> ReconcileReport:
         """Pull the catalogue, compare, ask for correction of what differs."""

@@ -17,7 +17,7 @@ from daemon.ingress.http_types import HttpResponse
 from daemon.storage.alarms import Alarm
 
 OPEN_METRICS: Final[str] = CONTENT_TYPE_LATEST
-STATES: Final = ("live", "paused", "down", "throttled")
+STATES: Final = ("live", "shadow", "paused", "down", "throttled")
 TRUST: Final = ("trusted", "doubted", "downgraded")
 BREAKERS: Final = ("closed", "open", "half_open")
 

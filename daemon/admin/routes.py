@@ -7,7 +7,7 @@ from typing import Final
 import trio
 from attrs import frozen
 
-from daemon.admin import shapes
+from daemon.admin import modes, shapes, shapes_shadow
 from daemon.admin.answers import JSON, JSON_LINES, ApiError, Json
 from daemon.admin.commands import Commands
 from daemon.admin.drift import decide, drifts_view
@@ -54,6 +54,7 @@ BEFORE: Final = Whole("before", "only events before this one", SEQ_MAX, 1, SEQ_M
 BEFORE_DRIFT: Final = Whole("before", "only drifts before this one, 0: all", 0, 0, SEQ_MAX)
 AFTER: Final = Whole("after", "only what comes after this one", 0, 0, SEQ_MAX)
 EVENT_LIMIT: Final = Whole("limit", "at most so many events, 0: all", 0, 0, SEQ_MAX)
+PAGE: Final = Whole("page", "which page, from 0", 0, 0, modes.PAGE_MAX)
 FOLLOW: Final = Whole("follow", "1: go on for ever, as the log grows", 0, 0, 1)
 
 
@@ -202,6 +203,26 @@ async def _resume(desk: Desk, call: Call) -> Json:
     return await desk.commands.resume(call.names[0])
 
 
+async def _live(desk: Desk, call: Call) -> Json:
+    control = desk.commands.control(call.names[0])
+    with desk.commands.alone(f"mode {control.name}", f"{control.name} is being switched already"):
+        return await modes.go_live(control, call.by)
+
+
+async def _shadow(desk: Desk, call: Call) -> Json:
+    return await modes.go_shadow(desk.commands.control(call.names[0]), call.by)
+
+
+async def _roll_back(desk: Desk, call: Call) -> Json:
+    control = desk.commands.control(call.names[0])
+    with desk.commands.alone(f"mode {control.name}", f"{control.name} is being switched already"):
+        return await modes.roll_back(control, call.by)
+
+
+async def _priors(desk: Desk, call: Call) -> Json:
+    return modes.priors_view(desk.commands.control(call.names[0]), call.query.whole(PAGE))
+
+
 async def _reconcile(desk: Desk, call: Call) -> Json:
     return await desk.commands.reconcile(call.names[0])
 
@@ -243,6 +264,7 @@ def _post(path: str, about: str, answer: Answer, gives: type[Shape], body: type,
 
 _SKU, _LETTER, _CHANNEL = "/v1/skus/{sku}", "/v1/dead-letters/{id}", "/v1/channels/{channel}"
 _HOOKS = _CHANNEL + "/webhooks"
+_SWITCHED: Final = shapes_shadow.ChannelSwitched
 
 ROUTES: Final = (
     _get("/v1/openapi.json", "This description.", _openapi, JSON),
@@ -270,6 +292,18 @@ ROUTES: Final = (
     _post(_LETTER + "/discard", "Give a letter up.", _discard, shapes.LetterResult, Empty, 404, 409),
     _post(_CHANNEL + "/pause", "Push nothing there.", _pause, shapes.ChannelState, Empty, 404),
     _post(_CHANNEL + "/resume", "Push there again.", _resume, shapes.ChannelState, Empty, 404),
+    _post(_CHANNEL + "/live", "Keep what it shows, then push there.", _live, _SWITCHED, Empty, 404, 409),
+    _post(_CHANNEL + "/shadow", "Write nothing there.", _shadow, shapes_shadow.ChannelShadowed, Empty, 404),
+    _post(
+        _CHANNEL + "/rollback",
+        "Write back what it showed before it went live.",
+        _roll_back,
+        _SWITCHED,
+        Empty,
+        404,
+        409,
+    ),
+    _get(_CHANNEL + "/rollback", "What it showed before.", _priors, shapes_shadow.PriorPage, (PAGE,), 404, 409),
     _post(_CHANNEL + "/reconcile", "Compare with it now.", _reconcile, shapes.Reconciled, Empty, 404, 409, 502),
     _post(_CHANNEL + "/drift/accept", "What it shows is right.", _accept, shapes.MassDecided, Empty, 404, 409),
     _post(_CHANNEL + "/drift/refuse", "What it shows is wrong.", _refuse, shapes.MassDecided, Empty, 404, 409),

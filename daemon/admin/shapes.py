@@ -259,12 +259,15 @@ class TopicCapture(Shape, frozen=True):
     day: CaptureFigures
 
 
+ModeWord = Literal["live", "shadow", "rollback"]
+
+
 class ChannelState(Shape, frozen=True):
-    """One channel."""
+    """One channel. `mode_by`: the person who said so, null where it is the configuration's word."""
 
     name: str
     platform: str
-    state: Literal["live", "paused", "down", "throttled"]
+    state: Literal["live", "shadow", "paused", "down", "throttled"]
     breaker: Literal["closed", "open", "half_open"]
     push_lag_ms: LagFigures
     webhook_lag_ms: LagFigures
@@ -284,6 +287,10 @@ class ChannelState(Shape, frozen=True):
     acknowledgements_since: Moment
     webhooks_silent_since: Moment
     webhook_capture: list[TopicCapture]
+    mode: ModeWord
+    mode_by: str | None
+    mode_since: Moment
+    mode_in_file: Literal["live", "shadow"]
     swept: int
     sweep_rounds: int
 

@@ -12,13 +12,13 @@ from daemon.admin.inside import ChannelView, Inside
 from daemon.admin.words import kind_of, told, when
 from daemon.domain.kits import Assemble, ComponentLevel
 from daemon.domain.observations import BadSkuError, LevelReport, OrderLine, check_sku
-from daemon.domain.sku import Confirmed, Doubted, Failed, Hold, ReadBack, Revive, Sent, Sku
+from daemon.domain.sku import Confirmed, Doubted, Failed, Hold, PushMessage, ReadBack, Restore, Revive, Sent, Sku
 from daemon.domain.slot import Slot, SlotState
 from daemon.domain.stock import Stock
 from daemon.storage.codec import EmptyOrder, Record
 from daemon.storage.dead_letters import DeadLetter
 
-PUSHES: Final = (Sent, Confirmed, Failed, Doubted, ReadBack, Revive, Hold)
+PUSHES: Final = (Sent, Confirmed, Failed, Doubted, ReadBack, Revive, Hold, Restore)
 
 
 # --- listings ------------------------------------------------------------------------------------------------
@@ -42,6 +42,11 @@ class Channels:
         """Does nothing leave for this channel, because a person paused it or it is not configured?"""
         view = self.view(channel)
         return view is None or view.state == "paused"
+
+    def shadowed(self, channel: str) -> bool:
+        """Is it only watched?"""
+        view = self.view(channel)
+        return view is not None and view.mode.mode != "live"
 
     def raise_waits(self, slot: Slot) -> bool:
         """Would the next push raise the level, while orders of that channel may still be unseen?"""
@@ -68,6 +73,8 @@ def slot_state(slot: Slot, *, frozen: bool, channels: Channels) -> SlotState:
         return "settled"
     if channels.stopped(slot.channel):
         return "paused"
+    if channels.shadowed(slot.channel) and slot.prior is None:
+        return "shadow"
     # Nobody counted, or the channel manages no quantity: what is there is held until somebody says more.
     unknown = slot.desired is None or slot.belief is None
     if unknown or channels.raise_waits(slot) or channels.raise_stuck(slot):
@@ -172,7 +179,7 @@ def versions(stock: Stock) -> dict[str, str]:
     return {channel: str(version) for channel, version in sorted(newest.items())}
 
 
-_PRESSING: Final[tuple[SlotState, ...]] = ("dead", "in_flight", "pending", "held", "paused", "settled")
+_PRESSING: Final[tuple[SlotState, ...]] = ("dead", "in_flight", "pending", "held", "paused", "shadow", "settled")
 
 
 def sku_row(state: Sku, channels: Channels) -> Json:
@@ -218,7 +225,7 @@ def entry(record: Record) -> Json:
     return shown
 
 
-def _level_of(message: Sent | Confirmed | Failed | Doubted | ReadBack | Revive | Hold | LevelReport) -> Json:
+def _level_of(message: PushMessage | LevelReport) -> Json:
     names = ("generation", "level", "believed")
     return {name: getattr(message, name) for name in names if hasattr(message, name)}
 

@@ -15,8 +15,10 @@ from daemon.domain.sku import (
     Freeze,
     Hold,
     Message,
+    PushMessage,
     ReadBack,
     Reprice,
+    Restore,
     Revive,
     Sent,
     Settle,
@@ -57,6 +59,7 @@ KINDS: Final[dict[type, str]] = {
     ReadBack: "read_back",
     Revive: "revive",
     Hold: "hold",
+    Restore: "restore",
     Settle: "settle",
     Reprice: "reprice",
     Assemble: "recipe",
@@ -160,7 +163,7 @@ HELD: Final = {
 }
 
 
-def _pushed(message: Sent | Confirmed | Failed | Doubted | ReadBack | Revive | Hold) -> str:
+def _pushed(message: PushMessage) -> str:
     match message:
         case Sent():
             return f"push of {message.level} sent (it showed {_level(message.believed)})"
@@ -178,6 +181,10 @@ def _pushed(message: Sent | Confirmed | Failed | Doubted | ReadBack | Revive | H
             return "asked for by a person: read the listing, then push what differs"
         case Hold():
             return f"listing {message.listing}: {HELD[message.held]}"
+        case Restore(level=None):
+            return f"listing {message.listing} follows the stock again"
+        case Restore():
+            return f"listing {message.listing} is to show {message.level} again, as before it was pushed to"
 
 
 def _level(level: int | None) -> str:

@@ -12,6 +12,7 @@ from daemon.actors.actor import Part
 from daemon.actors.drifting import Investigator
 from daemon.actors.registry import Bounds, Registry
 from daemon.app.channel import Channel
+from daemon.app.modes import ModeSwitch
 from daemon.app.steady import SteadyClock
 from daemon.app.watching import Watch
 from daemon.config import Config
@@ -19,6 +20,7 @@ from daemon.config_channels import ChannelConfig
 from daemon.credentials import CredentialError, Secret, SecretRef, WebhookSecret, resolver
 from daemon.domain.channel import Adapter, Platform
 from daemon.domain.exchange import Reply, Request
+from daemon.domain.policy import Policy
 from daemon.domain.queues import Queue
 from daemon.domain.signatures import PublicKeyScheme, Scheme, names_url, unusable
 from daemon.domain.sku import Message
@@ -48,8 +50,10 @@ from daemon.storage.drifts import Drifts
 from daemon.storage.environment import Environment, OpenEnvironment
 from daemon.storage.idempotency import SeenDeliveries
 from daemon.storage.links import Links
+from daemon.storage.modes import Modes
 from daemon.storage.orders import OrderIndex
 from daemon.storage.outbox import Outbox
+from daemon.storage.priors import Priors
 from daemon.storage.store import Notices, Store
 from daemon.storage.tables import META
 from daemon.telemetry import Telemetry
@@ -76,6 +80,8 @@ class Parts:
     watch: Watch
     policies: bytes
     """Stands for the channels' rules: when it changes, every listing is wished anew."""
+    modes: Modes
+    priors: Priors
     clients: list[HttpPort] = field(factory=list)
 
 
@@ -107,19 +113,28 @@ def assemble(
         for traits in (adapters[name].traits,)
     }
     limits = config.limits
+    # Of a channel that is only watched nothing is taken for a fact, and nothing is withheld for later.
+    watched = {name: evolve(policy, drift="correct") for name, policy in policies.items()}
+
+    def policy_of(name: str) -> Policy | None:
+        return (watched if in_shadow(name) else policies).get(name)
+
+    def in_shadow(name: str) -> bool:
+        return name in parts.channels and parts.channels[name].account.shadow
+
     registry = Registry(
-        store, outbox, orders, links, letters, refetches, policies.get, watch,
+        store, outbox, orders, links, letters, refetches, policy_of, watch,
         Bounds(limits.mailbox_max, limits.queued_max, limits.actors_max), config.kits,
     )  # fmt: skip
     drifts = Drifts(store)
-    registry.sighted = Investigator(store, drifts, config.kits, registry.actors, watch.drifted).look
+    registry.sighted = Investigator(store, drifts, config.kits, registry.actors, watch.drifted, in_shadow).look
     receiver = Receiver(store, registry, seen, letters, watch, ports.wall_us, calendar_us)
     ranks = _ranks(config)
     first_counts = FirstCounts(registry, ranks, watch.first_count)
     parts = Parts(
         config, ports, telemetry, store, outbox, registry, receiver, seen, letters, alarms, drifts, cursors, {},
         watch,
-        pack({name: repr(asdict(policy)) for name, policy in policies.items()}),
+        pack({name: repr(asdict(policy)) for name, policy in policies.items()}), Modes(store), Priors(store),
     )  # fmt: skip
     for name, (channel, keys) in setups.items():
         client = ports.open_http(_target(channel, adapters[name]))
@@ -205,11 +220,15 @@ def _channel(
     lane = parts.outbox.lane(name)
     sweeper = Sweeper(account, config.sweep, intake, parts.receiver, catalogue, masses, lane, parts.store)
     masses.begun = sweeper.stir
+    switch = ModeSwitch(
+        account, lane, catalogue, poller, subscriptions, dispatcher, masses, registry, parts.modes, parts.priors,
+        telemetry, parts.store.now_us, config.mode,
+    )  # fmt: skip
     parts.watch.sweepers[name], parts.watch.masses[name] = sweeper, masses
     channel = Channel(
         name, config.adapter, account, intake, poller, catalogue, sweeper, masses, dispatcher, subscriptions, hooks,
-        promises, FilterProbe(account, parts.alarms), lane, parts.watch.of(name), telemetry, parts.store.now_us,
-        reader,
+        promises, FilterProbe(account, parts.alarms), lane, parts.watch.of(name), switch, telemetry,
+        parts.store.now_us, reader,
     )  # fmt: skip
     account.notice = channel.notice
 

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from attrs import define
 
-from daemon.admin.inside import ChannelView, ReconcileReport
+from daemon.admin.inside import ChannelView, ReconcileReport, Restored
+from daemon.app.modes import ModeError, ModeSwitch
 from daemon.app.watching import ChannelFigures
 from daemon.domain.channel import Webhook
 from daemon.domain.policy import Policy
@@ -25,6 +26,7 @@ from daemon.outbound.account import Account
 from daemon.outbound.dispatcher import Dispatcher
 from daemon.outbound.promises import Promises
 from daemon.storage.outbox import Lane
+from daemon.storage.priors import Taken
 from daemon.telemetry import Telemetry
 
 
@@ -47,6 +49,7 @@ class Channel:
     probe: FilterProbe
     lane: Lane
     figures: ChannelFigures
+    switch: ModeSwitch
     telemetry: Telemetry
     now_us: Callable[[], int]
     queue: QueueReader | None = None
@@ -89,17 +92,21 @@ class Channel:
             swept=self.sweeper.reads,
             sweep_rounds=self.sweeper.rounds,
             compare_and_set=self.account.adapter.traits.compare_and_set,
+            mode=self.switch.mode,
+            file_mode=self.switch.file,
         )
 
     def _error(self) -> str:
         return self.account.last_error or self.poller.broken or self.catalogue.broken or self.probe.ignored
 
-    def _state(self) -> Literal["live", "paused", "down", "throttled"]:
+    def _state(self) -> Literal["live", "shadow", "paused", "down", "throttled"]:
         if self.account.paused:
             return "paused"
         if self.account.breaker.state(self.account.wall_us()) != "closed":
             return "down"
-        return "throttled" if self.account.budget.paused_s() else "live"
+        if self.account.budget.paused_s():
+            return "throttled"
+        return "live" if self.switch.mode.writes else "shadow"
 
     def policy(self) -> Policy:
         """The channel's rules."""
@@ -119,6 +126,32 @@ class Channel:
             self.keep_paused()
             self.telemetry.event(Event.CHANNEL_RESUMED, channel=self.name)
         self.dispatcher.wake()
+
+    async def go_live(self, by: str) -> Taken | str:
+        """Keep what every listing shows, then push there; what was kept, or why it stays as it is."""
+        try:
+            return await self.switch.go_live(by)
+        except ModeError as error:
+            return str(error)
+
+    async def go_shadow(self, by: str) -> bool:
+        """Write nothing there any more; False where a call that was under way has not ended yet."""
+        return await self.switch.go_shadow(by)
+
+    async def roll_back(self, by: str) -> Taken | str:
+        """Begin to write back what was kept; or why that cannot be."""
+        try:
+            return await self.switch.roll_back(by)
+        except ModeError as error:
+            return str(error)
+
+    def prior_levels(self) -> Taken | None:
+        """The levels kept from before it went live."""
+        return self.switch.priors.taken(self.name)
+
+    def restored(self, page: int) -> list[Restored]:
+        """A page of them beside what is shown now."""
+        return self.switch.restored(page)
 
     async def reconcile(self) -> ReconcileReport:
         """Absorb the order feed, pull the catalogue, compare; what differs is read back and put right."""
@@ -140,7 +173,7 @@ class Channel:
 
     async def register_webhooks(self) -> list[str] | str:
         """Put missing or switched-off subscriptions right."""
-        return await self.subscriptions.repair()
+        return await self.subscriptions.repair(asked=True)
 
     def registration_hindrance(self) -> str:
         """Why webhooks cannot be registered at all; empty if they can."""

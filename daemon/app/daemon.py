@@ -178,6 +178,8 @@ class Daemon:
         parts = self.parts
         parts.seen.load()
         parts.receiver.load()
+        for channel in parts.channels.values():
+            channel.switch.recall()
         repeated = parts.registry.replay()
 
         def life_us(channel: str) -> int:
@@ -210,6 +212,7 @@ class Daemon:
                 "webhook watch": channel.hooks.run,
                 "promises": channel.promises.run,
                 "order filter": channel.probe.run,
+                "mode": channel.switch.run,
             }
             if channel.queue is not None:
                 tasks["queue"] = channel.queue.run

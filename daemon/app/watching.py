@@ -316,7 +316,7 @@ def _source(cause: Cause) -> str:
 
 _KINDS = {
     "StockCount": "count", "Adjustment": "adjustment", "Freeze": "freeze", "Settle": "settle",
-    "Assemble": "recipe", "ComponentLevel": "component", "Hold": "hold",
+    "Assemble": "recipe", "ComponentLevel": "component", "Hold": "hold", "Restore": "restore",
 }  # fmt: skip
 
 

@@ -6,16 +6,16 @@ from typing import Any
 
 import click
 
-from daemon.cli import tables
+from daemon.cli import pace, tables, tables_shadow
 from daemon.cli.client import PATIENT_S
-from daemon.cli.session import channel_option, client, names_of_channels, of_each, show, talks
+from daemon.cli.session import as_json, channel_option, client, confirm, names_of_channels, of_each, show, talks
 
 
 @click.group(invoke_without_command=True)
 @talks
 @click.pass_context
 def channels(context: click.Context) -> None:
-    """The state of every channel; pause, resume or reconcile one."""
+    """The state of every channel; pause, switch or reconcile one."""
     if context.invoked_subcommand is None:
         show(client().get("channels"), tables.channels)
 
@@ -38,6 +38,89 @@ def resume(name: str) -> None:
 
 def _state(document: Any) -> object:
     return tables.sentences([f"{document['name']} is {document['state']}"])
+
+
+@channels.command()
+@click.argument("name")
+@talks
+def live(name: str) -> None:
+    """Push to a channel that was in shadow. What every listing shows is kept first, see rollback."""
+    show(client().post("channels", name, "live", timeout_s=PATIENT_S), _live)
+
+
+def _live(document: Any) -> object:
+    kept = document["kept"]
+    lines = [f"{document['name']} is live, because {_word(document)} said so"]
+    if kept["at"]:
+        lines.append(
+            f"what {kept['listings']} listings showed at {tables.clock(kept['at'])} is kept: "
+            f"`onhand channels rollback {document['name']}` writes it back"
+        )
+    return tables.sentences([*lines, *_against_file(document)])
+
+
+@channels.command("shadow")
+@click.argument("name")
+@talks
+def go_shadow(name: str) -> None:
+    """Write nothing to a channel any more; everything else goes on."""
+    show(client().post("channels", name, "shadow"), _shadowed)
+
+
+def _shadowed(document: Any) -> object:
+    lines = [f"{document['name']} is in shadow: nothing is written there", *_against_file(document)]
+    return tables.sentences(lines + ([document["note"]] if document["note"] else []))
+
+
+def _word(document: Any) -> str:
+    return document["mode_by"] or "config.yaml"
+
+
+def _against_file(document: Any) -> list[str]:
+    if document["mode"] == document["mode_in_file"] or not document["mode_by"]:
+        return []
+    return [f"config.yaml says {document['mode_in_file']}; what {document['mode_by']} said wins over it"]
+
+
+@channels.command()
+@click.argument("name")
+@click.option("--dry-run", is_flag=True, help="Only show what would be written.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--no-wait", is_flag=True, help="Do not wait for its end.")
+@talks
+def rollback(name: str, dry_run: bool, yes: bool, no_wait: bool) -> int:
+    """Write back what every listing showed before the channel went live, then leave it in shadow.
+
+    The difference is shown first. Levels go the way of every push: within the channel's limits, never over an order
+    that was not seen yet, and they are tried again. `onhand channels shadow NAME` ends it early.
+    """
+    found = _priors(name)
+    if dry_run or found["mode"] == "rollback" or not _to_restore(found):
+        show(found, tables_shadow.priors)
+        return 0
+    if not as_json():
+        show(found, tables_shadow.priors)
+    confirm(f"write {len(_to_restore(found))} levels to {name}?", yes=yes)
+    document = client().post("channels", name, "rollback")
+    while not no_wait and document["mode"] == "rollback":
+        pace.pause(0.5)
+        document = next(each for each in client().get("channels")["channels"] if each["name"] == name)
+    found = _priors(name)
+    show(found, tables_shadow.priors)
+    return int(any(each["state"] == "stopped" for each in found["listings"]))
+
+
+def _priors(name: str) -> Any:
+    """The whole snapshot beside what is shown now, as one document."""
+    page = found = client().get("channels", name, "rollback")
+    while page["next"] is not None:
+        page = client().get("channels", name, "rollback", page=page["next"])
+        found["listings"] += page["listings"]
+    return found | {"next": None}
+
+
+def _to_restore(found: Any) -> list[Any]:
+    return [each for each in found["listings"] if each["state"] in ("differs", "stopped")]
 
 
 @channels.command("reconcile")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from pathlib import Path
@@ -68,6 +69,15 @@ def show(document: Any, render: Callable[[Any], object]) -> None:
         click.echo(json.dumps(document, ensure_ascii=False, indent=2))
         return
     say(render(document))
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Go on only where a person says so, or said so with `--yes`."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"{question} nobody can be asked here, so add --yes")
+    click.confirm(question, default=False, abort=True, err=True)
 
 
 def names_of_channels() -> list[str]:

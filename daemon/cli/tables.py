@@ -17,6 +17,7 @@ PIPE_COLUMNS: Final = 200
 STYLES: Final = {
     "settled": "green", "live": "green", "trusted": "green", "closed": "green", "yes": "green", "active": "green",
     "pending": "yellow", "in_flight": "yellow", "held": "yellow", "paused": "yellow", "throttled": "yellow",
+    "shadow": "cyan",
     "half_open": "yellow", "dead": "bold red", "down": "bold red", "open": "bold red", "no": "bold red",
     "disabled": "bold red", "missing": "bold red", "doubted": "yellow", "downgraded": "bold red",
 }  # fmt: skip
@@ -112,9 +113,29 @@ def channels(document: Any) -> Group:
     return Group(*_channels(document["channels"]))
 
 
+def _modes(channels: Sequence[Any]) -> list[str]:
+    """A sentence for each channel that is not simply live, as the configuration has it."""
+    lines = []
+    for each in channels:
+        if each["mode"] == "live" and not each["mode_by"]:
+            continue
+        words = {
+            "live": "is live",
+            "shadow": "is in shadow, nothing is written there",
+            "rollback": "is being rolled back",
+        }
+        said = f"{each['name']} {words[each['mode']]}, since {clock(each['mode_since'])}"
+        said += f", as {each['mode_by']} said" if each["mode_by"] else ", as config.yaml says"
+        if each["mode_by"] and each["mode"] != each["mode_in_file"]:
+            said += f" (config.yaml says {each['mode_in_file']}, and a person's word wins)"
+        lines.append(said)
+    return lines
+
+
 def _channels(channels: Iterable[Any]) -> list[Any]:
     rows = list(channels)
-    return [_states(rows), "", _lags(rows)]
+    modes = _modes(rows)
+    return [_states(rows), *([sentences(modes)] if modes else []), "", _lags(rows)]
 
 
 SPANS: Final = {

@@ -99,6 +99,15 @@ class Hold:
 
 
 @frozen
+class Restore:
+    """A person wants a listing to show `level` again, whatever the stock is; None: it follows the stock again."""
+
+    channel: str
+    listing: str
+    level: int | None
+
+
+@frozen
 class Freeze:
     """A person froze (or thawed) the SKU: its listings keep their last wish until it is thawed."""
 
@@ -132,7 +141,7 @@ class Reprice:
     """The channels' policies changed (a new configuration): wish anew."""
 
 
-PushMessage = Sent | Confirmed | Failed | Doubted | ReadBack | Revive | Hold
+PushMessage = Sent | Confirmed | Failed | Doubted | ReadBack | Revive | Hold | Restore
 KitMessage = Assemble | ComponentLevel
 Message = OrderLine | StockCount | Adjustment | LevelReport | PushMessage | Freeze | Settle | Reprice | KitMessage
 
@@ -202,6 +211,8 @@ class Sku:
                 return self._assemble(message, now_us, policy_of)
             case ReadBack():
                 return self._read_back(message, now_us, policy_of)
+            case Restore():
+                return self._restore(message, now_us, policy_of)
             case _:
                 slot = self.slots.get((message.channel, message.listing))
                 done = slot is not None and self._push(slot, message, now_us)
@@ -287,6 +298,17 @@ class Sku:
         follows = (adoption(self.sku, sighting),) if sighting and sighting.done == "adopted" else ()
         return Step("applied", before, before, log=True, slots=(slot,), sighting=sighting, follows=follows)
 
+    def _restore(self, message: Restore, now_us: int, policy_of: PolicyOf) -> Step:
+        before = self.available
+        slot = self.slots.get((message.channel, message.listing))
+        if slot is None or slot.prior == message.level:
+            return Step("known", before, before, log=False)
+        slot.prior = message.level
+        if message.level is not None:
+            slot.hold("", now_us)
+        self._wish(now_us, policy_of)
+        return Step("applied", before, before, log=True, slots=(slot,))
+
     def _push(self, slot: Slot, message: Sent | Confirmed | Failed | Doubted | Revive | Hold, now_us: int) -> bool:
         lines = self.stock.lines
         match message:
@@ -335,7 +357,9 @@ class Sku:
             if policy is None:
                 continue
             held = self.held_at(slot) if policy.adds_held else 0
-            if self.freeze is not None:
+            if slot.prior is not None:
+                wish: int | None = slot.prior
+            elif self.freeze is not None:
                 # What is sent goes on freeing units at a channel that takes off its open orders itself.
                 wish = slot.without_raise(held)
             else:

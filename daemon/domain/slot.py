@@ -15,7 +15,7 @@ from daemon.domain.instants import Instant
 from daemon.domain.lines import Line
 from daemon.domain.stock import LineKey, Plain, dump_instant, load_instant
 
-SlotState = Literal["settled", "pending", "in_flight", "held", "dead", "paused"]
+SlotState = Literal["settled", "pending", "in_flight", "held", "dead", "paused", "shadow"]
 
 PATIENCE_US = 2_000_000
 """A level that cannot be right, or cannot be told, is looked at again after this: the order that explains it is
@@ -99,6 +99,8 @@ class Slot:
     is not known."""
     added: int = 0
     """Units sold there and not sent yet, when it was wished last; 0 on channels that are not told of them."""
+    prior: int | None = None
+    """A person wants it to show this again, what it showed before it was pushed to, whatever the stock is."""
 
     _moves: dict[LineKey, Move] = field(factory=dict, init=False, eq=False, repr=False)
     """What the touched lines have moved since `base_at`, each as it was when that was reckoned."""
@@ -351,6 +353,8 @@ def _dump_doubts(slot: Slot) -> Plain:
     seen = slot.suspicion
     first = (seen.shown, seen.expected, seen.at_us, seen.by, seen.with_push) if seen else None
     doubts = (first, slot.held, slot.unplaced)
+    if slot.prior is not None:
+        return (*doubts, slot.added, slot.prior)
     if slot.added:
         return (*doubts, slot.added)
     return doubts if doubts != (None, "", False) else ()

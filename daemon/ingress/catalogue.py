@@ -14,6 +14,7 @@ from attrs import define, field, frozen
 
 from daemon.actors.actor import Part
 from daemon.actors.registry import Registry
+from daemon.domain.channel import LevelSeen
 from daemon.domain.exchange import NoAnswer
 from daemon.domain.instants import Instant, Span
 from daemon.domain.mass import Tally
@@ -206,16 +207,16 @@ class Catalogue:
                 parts.append(first_count(sku, Offer(offer.channel, offer.listing, seen.countable, at)))
             await self.first_counts.tell(parts)
 
-    async def pull(self) -> Pulled:
-        """Read the whole catalogue once."""
+    async def pull(self, seen: Callable[[Sequence[LevelSeen]], None] = lambda levels: None) -> Pulled:  # noqa: ARG005 - a silent default
+        """Read the whole catalogue once; `seen` is told each page."""
         async with self._turn:
-            pulled = await self._pull()
+            pulled = await self._pull(seen)
         if pulled.error and pulled.error != self.broken:
             self.failed(pulled.error)
         self.broken = pulled.error
         return pulled
 
-    async def _pull(self) -> Pulled:
+    async def _pull(self, seen: Callable[[Sequence[LevelSeen]], None]) -> Pulled:
         page, listings, linked = "", 0, 0
         tally, odd = Tally(), list[Part]()
         for _ in range(PAGES_MAX):
@@ -224,6 +225,7 @@ class Catalogue:
             if isinstance(answer, (NoAnswer, Failure)):
                 return Pulled(listings, linked, tally.differing, answer.reason)
             moment = Span(asked_us, max(asked_us, self.receiver.wall_us()))
+            seen(answer.levels)
             parts = self.receiver.levels(self.intake, answer.levels, moment, "catalogue")
             news, strange = self.masses.count(tally, parts)
             await self.receiver.registry.deliver(news)

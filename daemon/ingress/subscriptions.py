@@ -48,7 +48,8 @@ class Subscriptions:
         if not self.account.adapter.traits.registers_webhooks or not self.url:
             await trio.sleep_forever()
         while True:
-            result = await self.repair()
+            # In shadow a person says when: a subscription may take the place of another tool's.
+            result = [] if self.account.shadow else await self.repair()
             error = result if isinstance(result, str) else ""
             if error and error != self.broken:
                 self.failed(error)
@@ -72,8 +73,9 @@ class Subscriptions:
             return "set public_url in the configuration, so that the channel knows where to send webhooks"
         return ""
 
-    async def repair(self) -> list[str] | str:
-        """Make what is missing and switch on what is off; what was done, or why it failed."""
+    async def repair(self, *, asked: bool = False) -> list[str] | str:
+        """Make what is missing and switch on what is off; what was done, or why it failed. asked: by a person,
+        so that it is done in shadow, too."""
         if hindrance := self.hindrance():
             return hindrance
         present = await self.listed()
@@ -88,7 +90,8 @@ class Subscriptions:
             if hook is not None or topic in self._had:
                 self.found_disabled(topic, hook.state if hook is not None else "gone")
                 self.disabled(topic)
-            answer = await self.account.converse(self.account.adapter.register(topic, self.url, hook))
+            exchange = self.account.adapter.register(topic, self.url, hook)
+            answer = await self.account.change(exchange, asked=asked)
             if isinstance(answer, (NoAnswer, Failure)):
                 return f"{topic}: {answer.reason}"
             self.registered(topic)

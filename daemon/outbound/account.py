@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from attrs import define, evolve, field
 
@@ -23,6 +23,8 @@ from daemon.outbound.tokens import NoVault, Tokens, Vault
 from daemon.ports import HttpPort
 
 T = TypeVar("T")
+
+SHADOWED: Final = "the channel is in shadow: nothing is written there"
 
 
 def _silent(event: str, **fields: Any) -> None:
@@ -46,6 +48,8 @@ class Account:
     """A person paused it: nothing is pushed until the same person resumes it."""
     ending: bool = False
     """The process ends: nothing more is pushed by it. No matter of the person's, nor of the next start."""
+    shadow: bool = False
+    """It is only watched: nothing is written there but what a person asks for by itself."""
     last_error: str = ""
     answered: bool = False
     """It did something as it should since this process began."""
@@ -78,6 +82,15 @@ class Account:
         After the first answered request of a conversation a missing answer always counts as `reached`: what
         came before it may have had its effect. `paid`: the caller has spent the first call's budget.
         """
+        return await self._hold(exchange, paid=paid, may_go_on=lambda: True)
+
+    async def change(self, exchange: Exchange[T], *, paid: bool = False, asked: bool = False) -> T | NoAnswer:
+        """The same for a conversation that changes something at the channel: every one that does goes through here.
+
+        In shadow no request of it leaves, unless a person `asked` for this very change."""
+        return await self._hold(exchange, paid=paid, may_go_on=lambda: asked or not self.shadow)
+
+    async def _hold(self, exchange: Exchange[T], *, paid: bool, may_go_on: Callable[[], bool]) -> T | NoAnswer:
         answered, meter = False, self.budget
         try:
             request = next(exchange)
@@ -90,6 +103,9 @@ class Account:
                 else:
                     await meter.spend(request.cost)
                 paid = False
+                if not may_go_on():
+                    exchange.close()
+                    return NoAnswer(SHADOWED, reached=answered)
                 with meter.under_way(request.cost):
                     reply = await self._send(request)
                 if isinstance(reply, NoAnswer):

@@ -139,12 +139,16 @@ class Dispatcher:
     def _wanted(self, slot: Slot, work: Work) -> bool:
         if key_of(slot) in self._busy or self.halted(slot.sku):
             return False
-        if work == "push" and self.raise_stuck(slot):
+        if work == "push" and (self._shadowed(slot) or self.raise_stuck(slot)):
             return False
         if work == "push" and self.raise_waits(slot):
             self._waiting_raise = True
             return False
         return True
+
+    def _shadowed(self, slot: Slot) -> bool:
+        """Is nothing written for it because its channel is only watched?"""
+        return self.account.shadow and slot.prior is None
 
     def raise_waits(self, slot: Slot) -> bool:
         """Would this push raise the listing over sales that the channel may not have told us yet?
@@ -210,6 +214,7 @@ class Dispatcher:
             self.wake()
 
     async def _push(self, slots: list[Slot]) -> None:
+        slots = [slot for slot in slots if not self._shadowed(slot)]
         wishes = {slot.listing: key_of(slot) for slot in slots}
         plan = [Push(slot.listing, slot.desired or 0, slot.belief, slot.generation) for slot in slots]
         for batch in self.account.adapter.batches(plan):
@@ -247,5 +252,5 @@ class Dispatcher:
     def _may_leave(self, slot: Slot) -> bool:
         """Is a push still what this listing wants first, and nothing in its way? A zero that needed no look may have
         become a level that does."""
-        waits = self.halted(slot.sku) or self.raise_waits(slot) or self.raise_stuck(slot)
+        waits = self._shadowed(slot) or self.halted(slot.sku) or self.raise_waits(slot) or self.raise_stuck(slot)
         return work_of(slot, self.store.now_us()) == "push" and not waits

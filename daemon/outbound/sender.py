@@ -73,7 +73,10 @@ class Sender:
             return
         sent_us = self.store.now_us()
         pushes = [claim.push() for claim in claims]
-        answer = await self.account.converse(self.account.adapter.push(pushes, _call_key(claims)), paid=True)
+        asked = all(claim.slot.prior == claim.sent.level for claim in claims)
+        answer = await self.account.change(
+            self.account.adapter.push(pushes, _call_key(claims)), paid=True, asked=asked
+        )
         if isinstance(answer, NoAnswer):
             kind = Outcome("unknown" if answer.reached else "transient", answer.reason)
             outcomes: Sequence[Outcome] = [kind] * len(claims)

@@ -24,6 +24,7 @@ from daemon.domain.sku import (
     Hold,
     Message,
     ReadBack,
+    Restore,
     Revive,
     Sent,
     Settle,
@@ -130,6 +131,7 @@ _TYPES: tuple[type, ...] = (
     Assemble,
     ComponentLevel,
     Hold,
+    Restore,
 )
 _NUMBER = {kind: place for place, kind in enumerate(_TYPES)}
 

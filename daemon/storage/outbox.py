@@ -39,23 +39,25 @@ def urgency(slot: Slot) -> int:
     return 1 if slot.desired <= NEARLY_GONE else 2
 
 
-def ready_at(slot: Slot) -> int | None:
-    """The moment (our clock, µs) from which this slot wants work; None while there is nothing to do."""
+def ready_at(slot: Slot, *, quiet: bool = False) -> int | None:
+    """The moment (our clock, µs) from which this slot wants work; None while there is nothing to do. quiet: its
+    channel is only watched, so that it is pushed to only where a person wants it to show a level again."""
     if slot.in_flight or slot.dead_letter:
         return None
-    push = max(slot.due_us, 1) if slot.needs_push() and not (slot.withheld() or slot.raises_blindly()) else None
+    barred = slot.withheld() or slot.raises_blindly() or (quiet and slot.prior is None)
+    push = max(slot.due_us, 1) if slot.needs_push() and not barred else None
     if slot.recheck_us and (push is None or slot.recheck_us < push):
         return slot.recheck_us
     return push
 
 
-def work_of(slot: Slot, now_us: int) -> Work | None:
+def work_of(slot: Slot, now_us: int, *, quiet: bool = False) -> Work | None:
     """What to do with this slot now. A reading back that is due comes before any push, but zero does not wait where
     an older push that says more may yet come true."""
-    moment = ready_at(slot)
+    moment = ready_at(slot, quiet=quiet)
     if moment is None or moment > now_us:
         return None
-    if slot.closes() and slot.due_us <= now_us:
+    if slot.closes() and slot.due_us <= now_us and not (quiet and slot.prior is None):
         return "push"
     if slot.recheck_us and slot.recheck_us <= now_us:
         return "recheck"
@@ -120,6 +122,8 @@ class Lane:
 
     slots: dict[SlotKey, Slot] = field(factory=dict)
     changed: trio.Event = field(factory=trio.Event)
+    quiet: bool = False
+    """The channel is only watched: see `ready_at`."""
     _ready: _Queue = field(factory=_Queue)
     """By urgency."""
     _later: _Queue = field(factory=_Queue)
@@ -136,7 +140,7 @@ class Lane:
             self.slots.pop(key, None)
             return
         self.slots[key] = slot
-        moment = ready_at(slot)
+        moment = ready_at(slot, quiet=self.quiet)
         if moment is None:
             return
         if moment > now_us:
@@ -149,6 +153,14 @@ class Lane:
                 self._ready.put(key, urgency(slot))
         self.changed.set()
 
+    def hush(self, now_us: int, *, quiet: bool) -> None:
+        """From now on the channel is only watched, or it is pushed to again."""
+        if self.quiet != quiet:
+            self.quiet = quiet
+            for slot in list(self.slots.values()):
+                self.refresh(slot, now_us)
+            self.changed.set()
+
     def take(self, now_us: int, wanted: Callable[[Slot, Work], bool], limit: int) -> list[tuple[Slot, Work]]:
         """Up to `limit` slots that want work now and that `wanted` accepts, most urgent first.
 
@@ -160,7 +172,7 @@ class Lane:
         while len(found) < limit and self._ready.lowest():
             entry = self._ready.pop()
             slot = self.slots.get(entry[2])
-            work = work_of(slot, now_us) if slot else None
+            work = work_of(slot, now_us, quiet=self.quiet) if slot else None
             if slot is None:
                 continue
             if work is None:

@@ -6,7 +6,8 @@ but never lie: every row carries the sequence number up to which it is true.
 
 table        key                        value (msgpack, sealed)
 meta         name                       format, genesis, head, checkpoint (see `environment`), policies, kits, paused,
-                                        clocks, "webhooks of " channel ({topic: when it told something})
+                                        clocks, "webhooks of " channel ({topic: when it told something}),
+                                        "mode " channel (modes.Modes), "priors " channel (priors.Taken)
 log          seq                        one event (codec.Record)
 chain        seq                        digest of the hash chain after that event, every CHAIN_EVERY events
 deliveries   delivery number            (channel, topic, dedup digest, received_us, kept body zlib-compressed)
@@ -23,6 +24,7 @@ alarms       condition NUL channel NUL subject       an open alarm (alarms.Alarm
 drifts       number                     a drift: (at_us, channel, listing, sku, shown, expected, first_us,
                                         first_shown, done, [(cause, score, because, order) ...]) (drifts.Drift)
 drift_days   channel NUL day            drifts of that day (2025-06-30, UTC) by cause
+priors       channel NUL page           before the channel went live: [[listing, sku, level it showed] ...]
 """
 
 from __future__ import annotations
@@ -45,10 +47,11 @@ OPEN = "open"
 ALARMS = "alarms"
 DRIFTS = "drifts"
 DRIFT_DAYS = "drift_days"
+PRIORS = "priors"
 
 TABLES = (
     META, LOG, CHAIN, DELIVERIES, DEAD, CURSORS, REFETCH, SKUS, LINKS, ORDERS, HISTORY, DEDUP, OPEN,
-    ALARMS, DRIFTS, DRIFT_DAYS,
+    ALARMS, DRIFTS, DRIFT_DAYS, PRIORS,
 )  # fmt: skip
 
 BEHIND = frozenset({SKUS, LINKS, ORDERS, HISTORY, DEDUP, OPEN})

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from daemon.admin.inside import Restored
 from daemon.admin.openapi import description
 from daemon.admin.route import Route, is_name
 from daemon.admin.routes import ROUTES
@@ -44,6 +45,10 @@ async def furnish(house: House) -> None:
         house.dead_letters.add(kind, 1, channel="shop", sku="A/1", cause="c", subject=kind, content=b"x", delivery=3)  # type: ignore[arg-type]  # four of the kinds
     house.alarms.raised("mass_change", "shop", "many", "A/1")
     house.channels["shop"].held = MassHold("zero", 5, 6, 20)
+    house.channels["shop"].priors = [
+        Restored("L-A/1", "A/1", 7, 5, "differs"),
+        Restored("L-B", "B", 1, None, "unlisted"),
+    ]
     house.drifts.add(
         house.clock(), channel="shop", listing="L-A/1", sku="A/1", shown=9, expected=3, first_us=7, first_shown=9,
         done="corrected", causes=(Named("foreign edit", 0.5, "why"), Named("missing order", 0.2, "or that", "1001")),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from daemon.admin.inside import RebuildReport, ReconcileReport
+from daemon.admin.inside import RebuildReport, ReconcileReport, Restored
 from daemon.cli import main
 from daemon.domain.channel import Webhook
 from daemon.domain.drift import Named
@@ -80,6 +80,39 @@ async def test_status_and_channels_are_tables_and_documents(house: House, onhand
     assert "paused" in (await onhand("channels")).out
     assert (await onhand("channels", "resume", "shop", "--json")).json()["state"] == "live"
     assert (await onhand("channels", "pause", "nowhere")).code == 1
+
+
+async def test_a_channel_is_switched_and_the_table_says_who_said_so(house: House, onhand: Onhand) -> None:
+    assert (await onhand("channels", "shadow", "shop")).out.splitlines()[
+        0
+    ] == "shop is in shadow: nothing is written there"
+    shown = (await onhand("channels")).out
+    assert f"shop is in shadow, nothing is written there, since 2025-06-15 15:06:40Z, as {ME} said" in shown
+    assert "config.yaml says live, and a person's word wins" in " ".join(shown.split())
+    live = await onhand("channels", "live", "shop")
+    assert (live.code, live.out) == (0, f"shop is live, because {ME} said so\n")
+    assert (await onhand("channels", "live", "nowhere")).code == 1
+
+
+async def test_a_roll_back_shows_the_difference_first_and_asks(house: House, onhand: Onhand) -> None:
+    refused = await onhand("channels", "rollback", "shop", "--dry-run")
+    assert refused.code == 1
+    assert refused.err.startswith("no levels of shop from before it went live are kept: ")
+    house.channels["shop"].priors = [Restored("L-A", "A", 7, 5, "differs"), Restored("L-B", "B", 3, 3, "same")]
+    tried = await onhand("channels", "rollback", "shop", "--dry-run")
+    assert tried.code == 0
+    assert "2 listings; 1 show the same now, 1 differ" in tried.out
+    assert "L-A" in tried.out
+    assert "L-B" not in tried.out
+    assert house.channels["shop"].mode.mode == "live"
+    unasked = await onhand("channels", "rollback", "shop")
+    assert (unasked.code, "add --yes" in unasked.err) == (2, True)
+    assert house.channels["shop"].mode.mode == "live"
+    begun = await onhand("channels", "rollback", "shop", "--yes", "--no-wait", "--json")
+    assert begun.code == 0
+    assert house.channels["shop"].mode.mode == "rollback"
+    busy = await onhand("channels", "live", "shop")
+    assert (busy.code, busy.err.partition(":")[0]) == (1, "shop is being rolled back")
 
 
 async def test_status_begins_with_the_open_alarms(house: House, onhand: Onhand) -> None:

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from daemon.domain.instants import SECOND_US, Instant, Span, exactly
 from daemon.domain.observations import LevelReport, OrderLine, StockCount
 from daemon.domain.policy import Policy
-from daemon.domain.sku import Confirmed, Doubted, Failed, Freeze, ReadBack, Reprice, Revive, Sent, Sku
+from daemon.domain.sku import Confirmed, Doubted, Failed, Freeze, ReadBack, Reprice, Restore, Revive, Sent, Sku
 from daemon.domain.slot import Slot, dump_slot, load_slot
 from daemon.storage.codec import pack, unpack
 from daemon.storage.outbox import ready_at, work_of
@@ -506,3 +506,18 @@ def test_a_reading_that_the_channel_dates_a_little_before_its_own_answer_is_a_la
         earlier = Span(own.lo - behind_us, own.lo - behind_us)
         sku.step(ReadBack("shop", "L", 7, Instant(Span(50, 90), earlier)), 95, lambda _: Policy())
         assert sku.slots["shop", "L"].belief == believed
+
+
+def test_a_listing_that_is_to_show_what_it_showed_before_follows_no_stock_until_it_is_let_go() -> None:
+    sku, slot = listed(5, 5)
+    assert tell(sku, Restore("shop", "L", 9)).slots == (slot,)
+    assert (slot.desired, slot.prior) == (9, 9)
+    assert load_slot(tuple(unpack(pack(dump_slot(slot))))) == slot
+    generation = slot.generation
+    tell(sku, StockCount("person", "A", 2, at=Instant(Span(NOW + 5, NOW + 5))))
+    tell(sku, Freeze(frozen=True, by="ann"))
+    assert (slot.desired, slot.generation) == (9, generation)
+    assert tell(sku, Restore("shop", "L", 9)).verdict == "known"
+    tell(sku, Freeze(frozen=False, by="ann"))
+    tell(sku, Restore("shop", "L", None))
+    assert (slot.desired, slot.prior) == (2, None)

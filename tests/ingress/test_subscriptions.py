@@ -117,3 +117,15 @@ async def test_a_platform_that_registers_nothing_has_nothing_to_list_and_says_so
     mine, _ = subscriptions(Shop(traits=Traits()))
     assert await mine.listed() == []
     assert isinstance(await mine.repair(), str)
+
+
+async def test_in_shadow_nothing_is_subscribed_until_a_person_asks_for_it(autojump_clock: Any) -> None:
+    shop = Shop()
+    mine, _ = subscriptions(shop)
+    mine.account.shadow = True
+    with trio.move_on_after(3 * 3600):
+        await mine.run()
+    assert shop.registered == []
+    assert await mine.repair() == "order.updated: the channel is in shadow: nothing is written there"
+    assert shop.registered == []
+    assert await mine.repair(asked=True) == ["order.updated: subscribed", "product.updated: subscribed"]

@@ -15,7 +15,7 @@ from daemon.domain.exchange import Exchange, NoAnswer, Reply, Request, Response
 from daemon.domain.instants import SECOND_US, Span
 from daemon.domain.outcomes import Failure, Outcome
 from daemon.domain.policy import Policy
-from daemon.outbound.account import Account, date_span
+from daemon.outbound.account import SHADOWED, Account, date_span
 from tests.outbound.twin import START_US, wall_us
 
 LOST = NoAnswer("time-out", reached=True)
@@ -185,3 +185,31 @@ async def test_how_many_calls_a_rate_allows_depends_on_what_calls_cost(autojump_
     for _ in range(60):
         await other.converse(dear(100.0))
     assert other.calls_per_s() == pytest.approx(10.0, rel=0.05)
+
+
+async def test_in_shadow_nothing_that_changes_the_channel_leaves_but_what_a_person_asks_for(
+    autojump_clock: MockClock,
+) -> None:
+    line = Line()
+    shop = account(line)
+    assert await shop.change(asking(2, "changed")) == "changed"
+    shop.shadow = True
+    assert await shop.change(asking(2, "changed")) == NoAnswer(SHADOWED, reached=False)
+    assert await shop.converse(asking(2, "read")) == "read"
+    assert await shop.change(asking(1, "asked for"), asked=True) == "asked for"
+    assert len(line.asked) == 5
+    assert shop.breaker.state(wall_us()) == "closed"
+
+
+async def test_a_change_of_many_requests_ends_where_the_word_for_shadow_meets_it(autojump_clock: MockClock) -> None:
+    line = Line()
+    shop = account(line)
+
+    def changing() -> Exchange[Any]:
+        yield Request("GET", "https://shop.example.com/1")
+        shop.shadow = True
+        yield Request("PUT", "https://shop.example.com/2")
+        raise AssertionError("the second request must not leave")
+
+    assert await shop.change(changing()) == NoAnswer(SHADOWED, reached=True)
+    assert [each.method for each in line.asked] == ["GET"]

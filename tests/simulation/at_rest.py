@@ -39,7 +39,7 @@ class AtRest:
         for front in self.world.front_list:
             self._check_conservation(front)
         for channel, lane in parts.outbox.lanes.items():
-            if not all(self.oracle.unrest.given_up(slot) for slot in lane.slots.values()):
+            if any(self.oracle.unrest.waits(slot) for slot in lane.slots.values()):
                 self.oracle.fail("I7", f"{channel}: slots are open at rest")
         self._check_slots(parts.registry)
         self._check_letters(parts)
@@ -65,7 +65,11 @@ class AtRest:
                 if slot.listing in self.world.fronts[slot.channel].removed:
                     continue
                 quantity = self.world.fronts[slot.channel].store.shop.listings[slot.listing].quantity
-                if slot.open() or slot.belief != quantity or slot.desired != quantity:
+                if self.oracle.unrest.shadow(slot.channel):
+                    self.world.counts["listings in shadow at rest"] += 1
+                    if slot.belief != quantity:
+                        self.oracle.fail("I7", f"{slot.channel} in shadow: shows {quantity}, but {slot}")
+                elif slot.open() or slot.belief != quantity or slot.desired != quantity:
                     self.oracle.fail("I7", f"{slot.channel}: shows {quantity}, but {slot}")
             self._check_order_free(sku, state.stock)
 

@@ -90,7 +90,7 @@ class Lives:
             front.name: ChannelConfig(
                 front.name, front.platform, f"http://{front.name}.test",
                 (SecretRef("inline", inline=Secret(f"secret-{front.name}")),), front.policy, allow_private=True,
-                overrides=overrides,
+                overrides=overrides, mode="shadow" if plan.shadow == front.name and not plan.switched else "live",
             )
             for front in world.front_list
         }  # fmt: skip

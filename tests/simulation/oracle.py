@@ -115,9 +115,9 @@ class Oracle:
         self.pushing.leaving(life, front, asked)
 
     @loud
-    def calling(self, life: Life, front: Front) -> None:
+    def calling(self, life: Life, front: Front, what: str) -> None:
         """Any request leaves."""
-        self.pushing.calling(life, front)
+        self.pushing.calling(life, front, what)
 
     @loud
     def replied(self, life: Life, front: Front, request: Request, reply: Reply) -> None:

@@ -175,6 +175,42 @@ class Operator:
                 await trio.sleep(self.rng.uniform(0.5, 20.0))
 
 
+class Trialist:
+    """Tries a channel out: it is only watched, then pushed to, and watched again. At last it is pushed to."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.rng = world.dice("trialist")
+
+    async def run(self) -> None:
+        plan = self.world.plan
+        try:
+            while True:
+                await trio.sleep(self.rng.expovariate(1 / (0.3 * plan.operator_s)))
+                await self._say("shadow")
+                self.world.count("channels put into shadow")
+                await trio.sleep(self.rng.expovariate(1 / plan.operator_s))
+                await self._say("live")
+                self.world.count("channels taken out of shadow")
+        finally:
+            await self._say("live")
+
+    async def _say(self, word: str) -> None:
+        """Until it is answered: it may be under way when the people go home."""
+        path = f"/v1/channels/{self.world.plan.shadow}/{word}"
+        with trio.CancelScope(shield=True):
+            while not self.world.failures:
+                self.world.touched_at = trio.current_time()
+                self.world.oracle.commanded(path, 0)
+                status, _ = await self.world.ask_admin(path, {})
+                self.world.oracle.commanded(path, status or 0)
+                if status == 200:
+                    return
+                if status not in (None, 409, 503):
+                    self.world.fail(broken("I0", f"the admin socket answered {status} to {path}"))
+                await trio.sleep(self.rng.uniform(0.5, 20.0))
+
+
 class Mender:
     """Looks after the dead letters: what was mended at the channel is pushed again, what is settled is discarded."""
 

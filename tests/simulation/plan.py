@@ -14,6 +14,8 @@ KINDS = (
 )  # fmt: skip
 """Kinds of weather; a world has about half of them, so that none hides what another would show."""
 
+SHADOWS = 0.2
+"""The share of worlds in which a channel is only watched, for ever or for a while."""
 LONG_EVERY = 64
 LONG_STRETCH = 800.0
 """A world of twelve minutes lives a week then."""
@@ -77,12 +79,24 @@ class Plan:
     """How often the power goes while a commit is on its way to the disk."""
     kits: Recipes = NO_KITS
     """What is sold as one and taken from the shelf as these."""
+    shadow: str = ""
+    """A channel that is only watched: for ever, or where `switched` says so, until a person says otherwise."""
+    switched: bool = False
 
     @classmethod
     def of(cls, seed: int) -> Plan:
         """The world of this seed; one in `LONG_EVERY` lives for weeks, at the pace of a small shop."""
-        plan = cls._of(seed)
+        plan = cls._of(seed).shadowed(seed, SHADOWS)
         return plan._long() if seed % LONG_EVERY == LONG_EVERY - 1 else plan
+
+    def shadowed(self, seed: int, share: float = 1.0) -> Plan:
+        """The same world, one of whose channels is only watched, in this share of the worlds. What is drawn for it
+        changes nothing else. Never in fair weather, where whatever is wished must leave at once; nor for ever where
+        only subscribed webhooks tell in time."""
+        rng = random.Random(f"{seed}:shadow")
+        drawn, switched = rng.random(), rng.random() < 0.6
+        channel = rng.choice(self.channels[: 3 if switched or not self.subscribes else 2])
+        return self if self.fair or drawn >= share else evolve(self, shadow=channel, switched=switched)
 
     def _long(self) -> Plan:
         """The same world at the pace of real life: 20 to 100 orders a day, quiet nights, weeks instead of hours."""

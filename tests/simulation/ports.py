@@ -219,7 +219,7 @@ class HttpLine:
     async def send(self, request: Request) -> Reply:
         what = _what(request)
         self._life.point(f"before {what}")
-        self._world.oracle.calling(self._life, self._front)
+        self._world.oracle.calling(self._life, self._front, what)
         listings = self._pushing(request)
         answer: list[Reply] = []
         done = trio.Event()

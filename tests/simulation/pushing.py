@@ -28,6 +28,8 @@ PROMPT_S = 2.0
 """In fair weather a wish leaves within this."""
 PAUSE_US = 60 * SECOND_US
 """So long after a pause was answered, calls that were begun before it may still push."""
+WRITES = ("a push", "a subscription")
+"""Calls that change something at a storefront."""
 WINDOW_US = 60 * SECOND_US
 CRASHES_MAX = 3
 """A SKU may be quarantined only after so many crashes within the window, as design and daemon say."""
@@ -57,6 +59,9 @@ class Pushing:
         """When each listing was last read, by its name, and said what it showed."""
         self.quiet_until: dict[str, tuple[int, float]] = {}
         self.paused_us: dict[str, int] = {}
+        plan = oracle.world.plan
+        self.shadowed: set[str] = {plan.shadow} if plan.shadow and not plan.switched else set()
+        """Channels that are only watched: from the answer to a word for it until another word is asked."""
         self.poisoned: set[tuple[str, str]] = set()
         """(channel, order) of every observation that actors crashed on."""
         self.stopped: set[str] = set()
@@ -65,8 +70,11 @@ class Pushing:
 
     # -- calls --
 
-    def calling(self, life: Life, front: Front) -> None:
-        """Any request leaves: not while the storefront asked for quiet."""
+    def calling(self, life: Life, front: Front, what: str) -> None:
+        """Any request leaves: not while the storefront asked for quiet; and nothing is written to one that is only
+        watched."""
+        if front.name in self.shadowed and what in WRITES:
+            self.oracle.fail("I8", f"{front.name} is in shadow, and {what} leaves for it")
         number, until = self.quiet_until.get(front.name, (0, 0.0))
         if number == life.number and trio.current_time() < until - 1e-3:
             left_s = until - trio.current_time()
@@ -289,6 +297,10 @@ class Pushing:
             self.paused_us[channel] = self.oracle.world.now_us()
         elif what == "resume":
             self.paused_us.pop(channel, None)
+        elif what == "shadow" and status == 200:
+            self.shadowed.add(channel)
+        elif what == "live":
+            self.shadowed.discard(channel)
 
     def is_poison(self, channel: str, order: str) -> bool:
         return (channel, order) in self.poisoned

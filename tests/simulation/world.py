@@ -30,7 +30,7 @@ from tests.simulation.lives import WALL_OFF_MAX_S, Lives
 from tests.simulation.memory import Memory
 from tests.simulation.oddities import Oddities
 from tests.simulation.oracle import Oracle
-from tests.simulation.people import Critic, Mender, Operator, Shoppers
+from tests.simulation.people import Critic, Mender, Operator, Shoppers, Trialist
 from tests.simulation.plan import Plan
 from tests.simulation.ports import Life
 from tests.simulation.shop_clock import ShopClock
@@ -344,6 +344,8 @@ class World:
                         people.start_soon(each(self).run)
                     if self.plan.oddities and not self.plan.fair:
                         people.start_soon(self.oddities.run)
+                    if self.plan.switched:
+                        people.start_soon(Trialist(self).run)
                     if "strangers" in self.plan.kinds:
                         people.start_soon(Strangers(self).run)
                     await trio.sleep(hours * 3600 / parts * rng.uniform(0.7, 1.3))

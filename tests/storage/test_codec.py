@@ -12,7 +12,7 @@ from daemon.actors.actor import Actor, dump_actor, load_actor
 from daemon.domain.instants import Instant, Span
 from daemon.domain.observations import Adjustment, LevelReport, OrderLine, StockCount
 from daemon.domain.policy import Policy
-from daemon.domain.sku import Confirmed, Doubted, Failed, Freeze, ReadBack, Revive, Sent, Settle, Sku
+from daemon.domain.sku import Confirmed, Doubted, Failed, Freeze, ReadBack, Restore, Revive, Sent, Settle, Sku
 from daemon.storage.codec import (
     Cause,
     DamagedError,
@@ -52,6 +52,8 @@ MESSAGES = {
     "settle": Settle(12),
     "settle with floors": Settle(12, {"eu": 7}),
     "revive": Revive("shop", "L1", anyway=True),
+    "restore": Restore("shop", "L1", 4),
+    "let go": Restore("shop", "L1", None),
     "empty order": EmptyOrder("shop", "1001", 3, 0, AT),
 }  # fmt: skip
 
@@ -97,6 +99,8 @@ GOLDEN = {
     "settle": "97cd03e8a141920a0c95a4706f6c6ca473686f7003a431303031a13104c0a46c617465",
     "settle with floors": "97cd03e8a141930a0c81a265750795a4706f6c6ca473686f7003a431303031a13104c0a46c617465",
     "revive": "97cd03e8a141940ba473686f70a24c31c395a4706f6c6ca473686f7003a431303031a13104c0a46c617465",
+    "restore": "97cd03e8a1419410a473686f70a24c310495a4706f6c6ca473686f7003a431303031a13104c0a46c617465",
+    "let go": "97cd03e8a1419410a473686f70a24c31c095a4706f6c6ca473686f7003a431303031a13104c0a46c617465",
     "empty order": (
         "97cd03e8a0960ca473686f70a4313030310300940102030495a4706f6c6ca473686f7003a431303031a13104c0a46c617465"
     ),
@@ -121,7 +125,7 @@ def test_a_key_is_these_bytes() -> None:
 def test_the_tables_are_these() -> None:
     assert TABLES == (
         "meta", "log", "chain", "deliveries", "dead", "cursors", "refetch", "skus", "links", "orders", "history",
-        "dedup", "open", "alarms", "drifts", "drift_days",
+        "dedup", "open", "alarms", "drifts", "drift_days", "priors",
     )  # fmt: skip
     assert sorted(BEHIND) == ["dedup", "history", "links", "open", "orders", "skus"]
 

@@ -120,3 +120,18 @@ async def test_everybody_who_waits_for_a_change_hears_of_every_change(autojump_c
         await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
     assert heard == [5, 5]
+
+
+def test_a_lane_of_a_channel_in_shadow_offers_readings_and_what_a_person_wants_back_but_no_other_push() -> None:
+    lane = Lane(quiet=True)
+    wished, looked, restored = (Slot("shop", name, name, belief=5) for name in "wlr")
+    for slot in (wished, looked, restored):
+        slot.want(3, 1)
+    looked.recheck_us, restored.prior = 1, 3
+    for slot in (wished, looked, restored):
+        lane.refresh(slot, 1)
+    taken = lane.take(1, lambda *_: True, 9)
+    assert {(slot.sku, work) for slot, work in taken} == {("l", "recheck"), ("r", "push")}
+    assert not lane.busy(1)
+    lane.hush(1, quiet=False)
+    assert ("w", "push") in {(slot.sku, work) for slot, work in lane.take(1, lambda *_: True, 9)}

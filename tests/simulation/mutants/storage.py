@@ -48,4 +48,17 @@ STORAGE: Final = (
         "I8",
         (Patch("daemon.app.daemon:Daemon._recover", "parts.channels[name].account.paused = True", "pass"),),
     ),
+    Mutant(
+        "shadow_forgotten_at_a_start",
+        "A channel that a person put into shadow is pushed to again after a restart.",
+        "I8",
+        (Patch("daemon.app.modes:ModeSwitch._become", "self.modes.keep(self.name, new)", "pass"),),
+    ),
+    Mutant(
+        "shadow_is_only_a_word",
+        "A channel in shadow is called so, and pushed to like any other.",
+        "I8",
+        (Patch("daemon.app.modes:ModeSwitch._obey", "watched = not self.mode.writes", "watched = False"),
+         Patch("daemon.app.modes:ModeSwitch.go_shadow", "self.account.shadow = True", "pass")),
+    ),
 )  # fmt: skip
