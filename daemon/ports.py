@@ -12,6 +12,7 @@ import errno
 import os
 import random
 import resource
+import secrets
 import stat
 import sys
 import time
@@ -173,6 +174,11 @@ def _files_max() -> int:
 def wall_us() -> int:
     """Our clock: µs since 1970, UTC."""
     return time.time_ns() // 1000
+
+
+def new_token() -> str:
+    """A secret that nobody guesses: 256 random bits as 43 characters that a URL takes as they are."""
+    return secrets.token_urlsafe(32)
 
 
 class WriterThread:

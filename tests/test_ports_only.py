@@ -50,6 +50,8 @@ ALLOWED = {
     "daemon/ingress/listeners.py": ({"sockets", "files"}, "behind ports.listen_public and ports.listen_admin"),
     "daemon/notify.py": ({"sockets"}, "one datagram to systemd; without $NOTIFY_SOCKET it opens nothing"),
     "daemon/app/main.py": ({"signals", "environment"}, "the real world is put together here, and told to stop"),
+    "daemon/admin_exchange.py": ({"sockets"}, "a client of the admin socket, for programs beside the daemon"),
+    "daemon/console/": ({"signals", "files"}, "a client of the daemon, not part of it; it serves its own files"),
     "daemon/cli": ({"files", "sockets", "environment", "signals"}, "a client of the daemon, not part of it"),
     "daemon/cli/pace.py": ({"clock"}, "a command at a terminal waits in real time"),
     "daemon/theatre/": (

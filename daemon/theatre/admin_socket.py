@@ -7,30 +7,16 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 import trio
-from attrs import define, field, frozen
-from httptools import HttpResponseParser
+from attrs import field, frozen
 
-CHUNK: Final = 1 << 16
+from daemon.admin_exchange import BrokenAnswerError, exchange
+
 ASKED_MAX: Final = 16
 """Requests under way at the same time: fewer than the socket's own limit."""
 
 
 class AdminRefusedError(Exception):
     """The daemon refused, or broke off; its own sentence."""
-
-
-@define
-class _Answer:
-    """Takes an answer apart as it comes in; the names are the parser's."""
-
-    body: bytearray = field(factory=bytearray)
-    complete: bool = False
-
-    def on_body(self, data: bytes) -> None:
-        self.body += data
-
-    def on_message_complete(self) -> None:
-        self.complete = True
 
 
 @frozen
@@ -55,20 +41,14 @@ class AdminSocket:
         return [msgspec.json.decode(line) for line in found.splitlines()]
 
     async def _ask(self, method: str, target: str, body: bytes) -> bytes:
-        head = f"{method} {target} HTTP/1.1\r\nHost: onhand\r\nContent-Length: {len(body)}\r\n"
-        head += "Connection: close\r\n\r\n"
-        answer = _Answer()
-        parser = HttpResponseParser(answer)
-        async with self._room, await trio.open_unix_socket(self.path) as stream:
-            await stream.send_all(head.encode() + body)
-            while not answer.complete:
-                data = await stream.receive_some(CHUNK)
-                if not data:
-                    raise AdminRefusedError(f"the daemon broke off its answer to {method} {target}")
-                parser.feed_data(data)
-        if parser.get_status_code() >= 300:
-            raise AdminRefusedError(f"{method} {target}: {bytes(answer.body).decode(errors='replace').strip()}")
-        return bytes(answer.body)
+        try:
+            async with self._room:
+                answer = await exchange(self.path, method, target, body)
+        except BrokenAnswerError as error:
+            raise AdminRefusedError(f"{method} {target}: {error}") from None
+        if answer.status >= 300:
+            raise AdminRefusedError(f"{method} {target}: {answer.body.decode(errors='replace').strip()}")
+        return answer.body
 
 
 def _target(segments: tuple[str, ...], query: dict[str, object]) -> str:

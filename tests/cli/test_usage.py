@@ -20,7 +20,7 @@ from daemon.cli.session import SYSTEM_SOCKET, default_socket
 COMMANDS = (
     "run", "demo", "verify", "check-config", "sandbox", "status", "channels", "sku", "history", "explain", "events",
     "count", "adjust", "dead-letters", "push", "pull", "reconcile", "rebuild", "backup", "restore", "webhooks",
-    "freeze", "unfreeze", "import", "export",
+    "freeze", "unfreeze", "import", "export", "console",
 )  # fmt: skip
 
 
