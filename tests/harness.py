@@ -23,6 +23,7 @@ from daemon.domain.kits import NO_KITS
 from daemon.domain.mode import ChannelMode, FileMode
 from daemon.domain.observations import LevelReport, OrderLine, Recipe, StockCount
 from daemon.domain.policy import Policy
+from daemon.domain.shadow import Sums, Watched
 from daemon.domain.trust import Trust
 from daemon.ingress.listeners import unix_listener
 from daemon.ingress.masses import Decision, MassHold
@@ -79,6 +80,8 @@ class TwinChannel:
     mode: ChannelMode = field(factory=ChannelMode)
     file_mode: FileMode = "live"
     priors: list[Restored] = field(factory=list)
+    sums: Sums = field(factory=Sums)
+    seen: list[Watched] = field(factory=list)
     hindrance: str = ""
     held: MassHold | None = None
     """Too many of its listings differ at once."""
@@ -125,6 +128,9 @@ class TwinChannel:
             return f"{self.name} was never switched live from shadow"
         self.mode = ChannelMode("rollback", by, START_US)
         return taken
+
+    def watched(self, after: str, limit: int) -> tuple[Sums, list[Watched]]:
+        return self.sums, [each for each in self.seen if each.listing > after][:limit]
 
     def prior_levels(self) -> Taken | None:
         return Taken(START_US, len(self.priors), 1) if self.priors else None
@@ -231,6 +237,15 @@ class House:
         state = self.registry.peek(sku)
         assert state is not None
         return state.slots[channel, f"L-{sku}"]
+
+
+def seen_in_shadow(listing: str) -> Watched:
+    """A listing of which a sale was not followed for ten minutes, and is not yet."""
+    each = Watched(listing, "A/1", START_US)
+    each.moved(START_US, 5, 5, 5, "begin", looked=True)
+    each.moved(START_US + 1_000_000, 3, 3, 5, "order 7 at site", looked=False, sold_us=START_US)
+    each.moved(START_US + 600_000_000, 3, 3, 5, "what it showed", looked=True)
+    return each
 
 
 def span(us: int) -> Instant:

@@ -13,6 +13,7 @@ from daemon.domain.channel import Webhook
 from daemon.domain.gaps import Capture
 from daemon.domain.mode import ChannelMode, FileMode
 from daemon.domain.policy import Policy
+from daemon.domain.shadow import Sums, Watched
 from daemon.domain.trust import Trust
 from daemon.ingress.masses import Decision, MassHold
 from daemon.storage.alarms import Alarms
@@ -125,6 +126,10 @@ class ChannelControl(Protocol):
 
     async def go_shadow(self, by: str) -> bool:
         """Write nothing there any more; False where a call that was under way has not ended yet."""
+        ...
+
+    def watched(self, after: str, limit: int) -> tuple[Sums, list[Watched]]:
+        """What its newest time in shadow taught: of the whole, and of its listings behind `after`."""
         ...
 
     async def roll_back(self, by: str) -> Taken | str:

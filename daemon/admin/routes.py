@@ -20,6 +20,7 @@ from daemon.admin.metrics import OPEN_METRICS, Metrics
 from daemon.admin.openapi import description
 from daemon.admin.requests import Adjust, Backup, Because, Count, Empty, Import, Param, Rebuild, Whole, Word
 from daemon.admin.route import Answer, Call, Route
+from daemon.admin.shadow import shadow_view
 from daemon.admin.shapes import Shape
 from daemon.admin.stream import EventStreams
 from daemon.admin.views import Channels, entry, find_sku, page_of, sku_row, sku_view, valid_sku
@@ -47,6 +48,7 @@ Takes = tuple[Param, ...]
 
 PREFIX: Final = Word("prefix", "only SKUs that begin with it", is_sku=True)
 CURSOR: Final = Word("cursor", "the `next` of the page before", is_sku=True)
+LISTING_CURSOR: Final = Word("cursor", "the `next` of the page before")
 OF_SKU: Final = Word("sku", "only events of this SKU", is_sku=True)
 OF_CHANNEL: Final = Word("channel", "only what concerns this channel")
 LIMIT: Final = Whole("limit", "rows of a page", 100, 1, LIST_MAX)
@@ -219,6 +221,12 @@ async def _roll_back(desk: Desk, call: Call) -> Json:
         return await modes.roll_back(control, call.by)
 
 
+async def _report(desk: Desk, call: Call) -> Json:
+    control = desk.commands.control(call.names[0])
+    limit = call.query.whole(LIMIT)
+    return shadow_view(control, call.query.text(LISTING_CURSOR), limit, desk.inside.store.wall_us())
+
+
 async def _priors(desk: Desk, call: Call) -> Json:
     return modes.priors_view(desk.commands.control(call.names[0]), call.query.whole(PAGE))
 
@@ -302,6 +310,14 @@ ROUTES: Final = (
         Empty,
         404,
         409,
+    ),
+    _get(
+        _CHANNEL + "/shadow",
+        "What its time in shadow taught.",
+        _report,
+        shapes_shadow.ShadowReport,
+        (LIMIT, LISTING_CURSOR),
+        404,
     ),
     _get(_CHANNEL + "/rollback", "What it showed before.", _priors, shapes_shadow.PriorPage, (PAGE,), 404, 409),
     _post(_CHANNEL + "/reconcile", "Compare with it now.", _reconcile, shapes.Reconciled, Empty, 404, 409, 502),

@@ -13,6 +13,7 @@ from daemon.actors.drifting import Investigator
 from daemon.actors.registry import Bounds, Registry
 from daemon.app.channel import Channel
 from daemon.app.modes import ModeSwitch
+from daemon.app.shadowing import ShadowWatch
 from daemon.app.steady import SteadyClock
 from daemon.app.watching import Watch
 from daemon.config import Config
@@ -54,6 +55,7 @@ from daemon.storage.modes import Modes
 from daemon.storage.orders import OrderIndex
 from daemon.storage.outbox import Outbox
 from daemon.storage.priors import Priors
+from daemon.storage.shadows import Shadows
 from daemon.storage.store import Notices, Store
 from daemon.storage.tables import META
 from daemon.telemetry import Telemetry
@@ -82,6 +84,7 @@ class Parts:
     """Stands for the channels' rules: when it changes, every listing is wished anew."""
     modes: Modes
     priors: Priors
+    shadows: Shadows
     clients: list[HttpPort] = field(factory=list)
 
 
@@ -134,7 +137,8 @@ def assemble(
     parts = Parts(
         config, ports, telemetry, store, outbox, registry, receiver, seen, letters, alarms, drifts, cursors, {},
         watch,
-        pack({name: repr(asdict(policy)) for name, policy in policies.items()}), Modes(store), Priors(store),
+        pack({name: repr(asdict(policy)) for name, policy in policies.items()}),
+        Modes(store), Priors(store), Shadows(store),
     )  # fmt: skip
     for name, (channel, keys) in setups.items():
         client = ports.open_http(_target(channel, adapters[name]))
@@ -224,10 +228,12 @@ def _channel(
         account, lane, catalogue, poller, subscriptions, dispatcher, masses, registry, parts.modes, parts.priors,
         telemetry, parts.store.now_us, config.mode,
     )  # fmt: skip
+    watch = ShadowWatch(account, lane, parts.shadows, parts.store.now_us)
+    switch.began, parts.watch.shadows[name] = watch.begin, watch
     parts.watch.sweepers[name], parts.watch.masses[name] = sweeper, masses
     channel = Channel(
         name, config.adapter, account, intake, poller, catalogue, sweeper, masses, dispatcher, subscriptions, hooks,
-        promises, FilterProbe(account, parts.alarms), lane, parts.watch.of(name), switch, telemetry,
+        promises, FilterProbe(account, parts.alarms), lane, parts.watch.of(name), switch, watch, telemetry,
         parts.store.now_us, reader,
     )  # fmt: skip
     account.notice = channel.notice

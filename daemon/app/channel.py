@@ -9,9 +9,11 @@ from attrs import define
 
 from daemon.admin.inside import ChannelView, ReconcileReport, Restored
 from daemon.app.modes import ModeError, ModeSwitch
+from daemon.app.shadowing import ShadowWatch
 from daemon.app.watching import ChannelFigures
 from daemon.domain.channel import Webhook
 from daemon.domain.policy import Policy
+from daemon.domain.shadow import Sums, Watched
 from daemon.events import Event
 from daemon.ingress.catalogue import Catalogue
 from daemon.ingress.filterprobe import FilterProbe
@@ -50,6 +52,7 @@ class Channel:
     lane: Lane
     figures: ChannelFigures
     switch: ModeSwitch
+    shadow: ShadowWatch
     telemetry: Telemetry
     now_us: Callable[[], int]
     queue: QueueReader | None = None
@@ -137,6 +140,10 @@ class Channel:
     async def go_shadow(self, by: str) -> bool:
         """Write nothing there any more; False where a call that was under way has not ended yet."""
         return await self.switch.go_shadow(by)
+
+    def watched(self, after: str, limit: int) -> tuple[Sums, list[Watched]]:
+        """What its newest time in shadow taught."""
+        return self.shadow.shadows.sums(self.name), self.shadow.shadows.page(self.name, after, limit)
 
     async def roll_back(self, by: str) -> Taken | str:
         """Begin to write back what was kept; or why that cannot be."""

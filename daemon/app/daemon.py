@@ -260,6 +260,7 @@ class Daemon:
             if rows:
                 self.clocks.note()
                 parts.seen.checkpointed()
+                parts.shadows.checkpointed()
                 gone = parts.registry.checkpointed()
                 parts.telemetry.event(Event.CHECKPOINT, rows=rows, seq=parts.store.head.seq, passivated=gone)
             return rows

@@ -58,9 +58,11 @@ class ModeSwitch:
     file: FileMode = "live"
     """What the configuration says."""
     mode: ChannelMode = field(factory=ChannelMode)
-    began: Callable[[int], None] = lambda since_us: None  # noqa: ARG005 - a silent default
+    began: Callable[[ChannelMode], None] = lambda mode: None  # noqa: ARG005 - a silent default
     """Told when a watch in shadow begins."""
     _mass_share: float = field(init=False)
+    _fresh: bool = False
+    """Did this start put it into shadow?"""
     _turn: trio.Lock = field(factory=trio.Lock)
     _news: trio.Event = field(factory=trio.Event)
 
@@ -80,8 +82,7 @@ class ModeSwitch:
         self.mode = at_start(kept, self.file, self.now_us())
         if self.mode != (kept or ChannelMode()):
             self.modes.keep(self.name, self.mode)
-            if self.mode.mode == "shadow" and (kept is None or kept.mode == "live"):
-                self.began(self.mode.since_us)
+            self._fresh = self.mode.mode == "shadow" and (kept is None or kept.mode == "live")
         self._obey()
 
     def _obey(self) -> None:
@@ -95,6 +96,9 @@ class ModeSwitch:
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Go live where the configuration asks for it, and see a roll back to its end; for ever."""
         task_status.started()
+        if self._fresh:
+            self._fresh = False
+            self.began(self.mode)
         while True:
             self._news = trio.Event()
             if self.mode.going_live:
@@ -178,7 +182,7 @@ class ModeSwitch:
             self._obey()
         self.modes.keep(self.name, new)
         if new.mode == "shadow" and known.mode != "shadow":
-            self.began(new.since_us)
+            self.began(new)
         await self.registry.store.flush()
         self.mode = new
         self._obey()

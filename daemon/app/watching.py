@@ -9,6 +9,7 @@ from attrs import define, field
 
 from daemon.actors.actor import Part
 from daemon.app.lags import LagWindow
+from daemon.app.shadowing import ShadowWatch
 from daemon.domain.channel import LevelSeen
 from daemon.domain.kits import Assemble, ComponentLevel
 from daemon.domain.observations import LevelReport, OrderLine
@@ -95,6 +96,8 @@ class Watch:
     """By channel: told which listings moved."""
     masses: dict[str, Masses] = field(factory=dict)
     """By channel: told which levels nothing explains."""
+    shadows: dict[str, ShadowWatch] = field(factory=dict)
+    """By channel: told what moved its listings."""
     _causes: dict[str, Cause] = field(factory=dict)
 
     def of(self, channel: str) -> ChannelFigures:
@@ -126,6 +129,8 @@ class Watch:
         """An observation went through its actor."""
         cause, message = part.cause, part.message
         self._risky(part, step)
+        for shadow in self.shadows.values():
+            shadow.applied(part, step)
         if isinstance(message, LevelReport):
             if step.verdict == "suspected" and not message.read_us and message.channel in self.masses:
                 self.masses[message.channel].told(step.slots[0], message.level or 0)

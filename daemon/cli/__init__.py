@@ -32,7 +32,8 @@ def onhand() -> None:
 for _command in (
     launch.run, launch.demo, launch.verify, launch.check_config, launch.sandbox,
     queries.status, channels.channels, queries.sku, queries.skus, queries.history, queries.explain, queries.events,
-    commands.count, commands.adjust, letters.dead_letters, commands.push, commands.pull, channels.reconcile,
+    channels.shadow_report, commands.count, commands.adjust, letters.dead_letters, commands.push, commands.pull,
+    channels.reconcile,
     commands.rebuild, commands.backup, launch.restore, channels.webhooks, commands.freeze, commands.unfreeze,
     drift.drift, sheets.import_sheet, sheets.export_sheet, console.console,
 ):  # fmt: skip

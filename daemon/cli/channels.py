@@ -110,6 +110,31 @@ def rollback(name: str, dry_run: bool, yes: bool, no_wait: bool) -> int:
     return int(any(each["state"] == "stopped" for each in found["listings"]))
 
 
+@click.command("shadow")
+@click.argument("name", required=False)
+@talks
+def shadow_report(name: str | None) -> None:
+    """What channels in shadow taught: pushes, oversells, lags.
+
+    What would have been pushed to each listing and when, what the listing showed then and shows now, and what the
+    tool that is live there did wrong: levels above what there was, below what could be sold, and how late it
+    followed sales on other channels, beside what onhand would have needed.
+    """
+    names = [name] if name else [
+        each["name"] for each in client().get("channels")["channels"] if each["mode"] != "live"
+    ]  # fmt: skip
+    show({"channels": [_watched(each) for each in names]}, tables_shadow.shadows)
+
+
+def _watched(name: str) -> Any:
+    """The whole report of a channel, as one document."""
+    page = found = client().get("channels", name, "shadow", limit=1000)
+    while page["next"] is not None:
+        page = client().get("channels", name, "shadow", limit=1000, cursor=page["next"])
+        found["listings"] += page["listings"]
+    return found | {"next": None}
+
+
 def _priors(name: str) -> Any:
     """The whole snapshot beside what is shown now, as one document."""
     page = found = client().get("channels", name, "rollback")

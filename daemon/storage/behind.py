@@ -46,6 +46,12 @@ class BehindTable(Generic[V]):
         value = self._read[key] = None if payload is None else self.load(payload)
         return value
 
+    def keys(self, after: bytes, limit: int, prefix: bytes) -> list[bytes]:
+        """Keys that begin so, in order, behind `after`, durable or not."""
+        stored = [key for key, _ in self.store.env.scan(self.table, after + b"\0", limit=limit, prefix=prefix)]
+        fresh = [key for key in self._values if key > after and key.startswith(prefix)]
+        return sorted({*stored, *fresh})[:limit]
+
     def set(self, key: bytes, value: V) -> None:
         """Remember a value; it is encoded at the next checkpoint, as it is then."""
         self._values[key] = value

@@ -25,6 +25,7 @@ drifts       number                     a drift: (at_us, channel, listing, sku, 
                                         first_shown, done, [(cause, score, because, order) ...]) (drifts.Drift)
 drift_days   channel NUL day            drifts of that day (2025-06-30, UTC) by cause
 priors       channel NUL page           before the channel went live: [[listing, sku, level it showed] ...]
+shadows      channel NUL listing behind what is learned in shadow (shadows.Shadows); of the channel: listing empty
 """
 
 from __future__ import annotations
@@ -48,13 +49,14 @@ ALARMS = "alarms"
 DRIFTS = "drifts"
 DRIFT_DAYS = "drift_days"
 PRIORS = "priors"
+SHADOWS = "shadows"
 
 TABLES = (
     META, LOG, CHAIN, DELIVERIES, DEAD, CURSORS, REFETCH, SKUS, LINKS, ORDERS, HISTORY, DEDUP, OPEN,
-    ALARMS, DRIFTS, DRIFT_DAYS, PRIORS,
+    ALARMS, DRIFTS, DRIFT_DAYS, PRIORS, SHADOWS,
 )  # fmt: skip
 
-BEHIND = frozenset({SKUS, LINKS, ORDERS, HISTORY, DEDUP, OPEN})
+BEHIND = frozenset({SKUS, LINKS, ORDERS, HISTORY, DEDUP, OPEN, SHADOWS})
 
 CHAIN_EVERY = 256
 """Events between two stored links of the hash chain."""

@@ -16,8 +16,9 @@ from daemon.admin.routes import ROUTES
 from daemon.admin.shapes import Error, LogEvent, OpenedLetter
 from daemon.domain.drift import Named
 from daemon.domain.policy import Policy
+from daemon.domain.shadow import Sums
 from daemon.ingress.masses import MassHold
-from tests.harness import AdminSocket, House
+from tests.harness import START_US, AdminSocket, House, seen_in_shadow
 
 NAMES = {"{sku}": "A/1", "{id}": "2", "{channel}": "shop"}
 BODIES: dict[str, object] = {
@@ -45,6 +46,8 @@ async def furnish(house: House) -> None:
         house.dead_letters.add(kind, 1, channel="shop", sku="A/1", cause="c", subject=kind, content=b"x", delivery=3)  # type: ignore[arg-type]  # four of the kinds
     house.alarms.raised("mass_change", "shop", "many", "A/1")
     house.channels["shop"].held = MassHold("zero", 5, 6, 20)
+    house.channels["shop"].sums = Sums(START_US, 3, 2, [5], [9], [1])
+    house.channels["shop"].seen = [seen_in_shadow("L-A/1"), seen_in_shadow("L-B")]
     house.channels["shop"].priors = [
         Restored("L-A/1", "A/1", 7, 5, "differs"),
         Restored("L-B", "B", 1, None, "unlisted"),

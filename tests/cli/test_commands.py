@@ -13,10 +13,11 @@ from daemon.cli import main
 from daemon.domain.channel import Webhook
 from daemon.domain.drift import Named
 from daemon.domain.gaps import Capture
+from daemon.domain.shadow import Sums
 from daemon.ingress.masses import MassHold
 from tests.admin.test_commands import ME, stopped_by_a_letter
 from tests.cli.conftest import Onhand
-from tests.harness import House, until
+from tests.harness import START_US, House, seen_in_shadow, until
 
 
 async def test_a_count_is_told_and_shown(onhand: Onhand) -> None:
@@ -92,6 +93,25 @@ async def test_a_channel_is_switched_and_the_table_says_who_said_so(house: House
     live = await onhand("channels", "live", "shop")
     assert (live.code, live.out) == (0, f"shop is live, because {ME} said so\n")
     assert (await onhand("channels", "live", "nowhere")).code == 1
+
+
+async def test_a_time_in_shadow_is_reported(house: House, onhand: Onhand) -> None:
+    assert (await onhand("shadow")).out.startswith("no channel is in shadow: `onhand channels shadow NAME`")
+    assert "shop was never in shadow" in (await onhand("shadow", "shop")).out
+    await onhand("channels", "shadow", "shop")
+    house.channels["shop"].sums = Sums(START_US, 3, 2, [5_000_000], [9_000_000], [150_000])
+    house.channels["shop"].seen = [seen_in_shadow("L-1"), seen_in_shadow("L-2")]
+    house.clock.us = START_US + 700_000_000
+    shown = " ".join((await onhand("shadow")).out.split())
+    assert "shop, shadow, watched since 2025-06-15 15:06:40Z: 2 listings moved, 3 pushes would have left" in shown
+    assert "2 listings showed more than there was (possible oversell), for 20.0 min to 23.3 min" in shown
+    assert "no listing showed less than could be sold" in shown
+    assert "2; 1 were, 2 are not yet, 0 never were" in shown
+    assert "the tool that is live followed after 5.0 s to 9.0 s (p50)" in shown
+    assert "onhand's push would have left after 0.1 s (p50)" in shown
+    assert "3 over 5, 2025-06-15 15:06:41Z: order 7 at site" in shown
+    document = (await onhand("shadow", "--json")).json()["channels"][0]
+    assert document["listings"][0]["pushes"][0]["level"] == 3
 
 
 async def test_a_roll_back_shows_the_difference_first_and_asks(house: House, onhand: Onhand) -> None:

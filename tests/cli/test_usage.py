@@ -18,9 +18,9 @@ from daemon.cli import main
 from daemon.cli.session import SYSTEM_SOCKET, default_socket
 
 COMMANDS = (
-    "run", "demo", "verify", "check-config", "sandbox", "status", "channels", "sku", "history", "explain", "events",
-    "count", "adjust", "dead-letters", "push", "pull", "reconcile", "rebuild", "backup", "restore", "webhooks",
-    "freeze", "unfreeze", "import", "export", "console",
+    "run", "demo", "verify", "check-config", "sandbox", "status", "channels", "shadow", "sku", "history", "explain",
+    "events", "count", "adjust", "dead-letters", "push", "pull", "reconcile", "rebuild", "backup", "restore",
+    "webhooks", "freeze", "unfreeze", "import", "export", "console",
 )  # fmt: skip
 
 

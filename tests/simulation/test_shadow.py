@@ -104,3 +104,72 @@ def test_a_channel_goes_live_and_is_rolled_back(kill: bool) -> None:
     world.kill_amid_rollback = kill
     result = world.run()
     assert not result.failures, "\n".join([*result.trace[-30:], *result.failures])
+
+
+class Rival(World):
+    """`site` is in shadow, and another tool keeps it: it follows each sale elsewhere half a minute late. One sale it
+    forgets; and once it takes a level for too little."""
+
+    async def _days(self) -> None:
+        site, eu = self.fronts["site"], self.fronts["eu"]
+        await self._rest()
+        listing = next(each for each in site.listed() if each.sku in eu.skus)
+        await self._count(listing.sku, 12)
+        wished = (await self._report())[listing.id]["would_show"]
+        site.edit(listing.id, wished)
+        await trio.sleep(30.0)
+        for _ in range(4):
+            eu.call("POST", "/orders", {"lines": [{"sku": listing.sku, "quantity": 1}]})
+            await trio.sleep(30.0)
+            site.edit(listing.id, listing.quantity - 1)
+            await trio.sleep(100.0)
+        eu.call("POST", "/orders", {"lines": [{"sku": listing.sku, "quantity": 1}]})
+        await trio.sleep(3600.0)
+        self.found = await self._asked("GET", "/v1/channels/site/shadow")
+        self.row = (await self._report())[listing.id]
+        self.listing = listing.id
+        assert self.life is not None
+        self.life.daemon.stop()  # type: ignore[union-attr]  # it lives
+        await self.life.ended.wait()
+        await self.moment("a start", 600.0)
+        await self._rest()
+        self.later = (await self._report())[listing.id]
+        await self._end()
+
+    async def _count(self, sku: str, units: int) -> None:
+        reference = "R1"
+        self.oracle.counting(reference, sku, units, "available")
+        body = {"sku": sku, "quantity": units, "kind": "available", "reference": reference}
+        assert (await self.ask_admin("/v1/counts", body))[0] == 200
+        self.oracle.answered(reference)
+
+    async def _report(self) -> dict[str, Any]:
+        await trio.sleep(5.0)
+        found = await self._asked("GET", "/v1/channels/site/shadow")
+        return {each["listing"]: each for each in found["listings"]}
+
+    async def _asked(self, method: str, path: str) -> Any:
+        status, answer = await self.ask_admin(path, method=method)
+        assert status == 200, answer
+        return json.loads(answer)
+
+
+def test_the_report_says_what_the_tool_that_is_live_did_and_when() -> None:
+    world = Rival(5, 0.1, attrs.evolve(QUIET, stock_max=60))
+    result = world.run()
+    assert not result.failures, "\n".join([*result.trace[-30:], *result.failures])
+    row, found = world.row, world.found
+    assert row["would_push"] >= 5
+    assert row["pushes"][-1]["cause"].startswith("order ")
+    assert row["shows"] == row["would_show"] + 1
+    assert row["waits_for"] == 1, "the last sale was forgotten"
+    assert found["sales"] >= 5
+    assert found["followed"] >= 4
+    # Half a minute late, known by looks that are ever further apart.
+    assert 10_000 <= found["lag_at_least_ms"]["p50"] <= 31_000 <= found["lag_at_most_ms"]["p50"] <= 70_000
+    assert found["onhand_ms"]["p50"] < 10_000
+    assert row["over"]["now"]
+    assert row["over"]["worst"] >= 1
+    assert row["over"]["at_most_s"] >= 4 * 30 + 3600
+    assert row["over"]["at_least_s"] <= row["over"]["at_most_s"]
+    assert world.later["would_push"] == row["would_push"], "a restart forgets nothing"

@@ -125,9 +125,9 @@ def test_a_key_is_these_bytes() -> None:
 def test_the_tables_are_these() -> None:
     assert TABLES == (
         "meta", "log", "chain", "deliveries", "dead", "cursors", "refetch", "skus", "links", "orders", "history",
-        "dedup", "open", "alarms", "drifts", "drift_days", "priors",
+        "dedup", "open", "alarms", "drifts", "drift_days", "priors", "shadows",
     )  # fmt: skip
-    assert sorted(BEHIND) == ["dedup", "history", "links", "open", "orders", "skus"]
+    assert sorted(BEHIND) == ["dedup", "history", "links", "open", "orders", "shadows", "skus"]
 
 
 def test_a_sealed_row_is_these_bytes() -> None:
