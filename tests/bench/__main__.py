@@ -19,26 +19,36 @@ from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 
+from tests.bench import processes
 from tests.bench.machine import machine
 from tests.bench.processes import BenchError
 from tests.bench.report import machine_line, missed, table
 from tests.bench.results import Bench, Results
 from tests.bench.targets import judge
 
-SCENARIOS = ("saturation",)
+SCENARIOS = ("saturation", "slow_disk", "latency", "propagation", "fairness", "bulk", "store", "growth")
+ALONE = ("soak",)
+"""Measured only where they are asked for."""
 RUNS, RUNS_QUICK = 5, 3
 
 
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__.splitlines()[0])
-    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"of {', '.join(SCENARIOS)}; default: all")
+    parser.add_argument(
+        "scenarios",
+        nargs="*",
+        metavar="SCENARIO",
+        help=f"of {', '.join(SCENARIOS)} (all by default), {', '.join(ALONE)}",
+    )
     parser.add_argument("--quick", action="store_true", help="fewer rounds and smaller stores, under five minutes")
     parser.add_argument("--runs", type=int, help=f"alternating rounds (default {RUNS}, quick {RUNS_QUICK})")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep every figure there")
+    parser.add_argument("--minutes", type=float, default=20, help="how long to soak")
+    parser.add_argument("--realtime", action="store_true", help="measured processes before all others (root)")
     parser.add_argument("--folder", type=Path, help="work here: on the disk that is to be measured; kept afterwards")
     found = parser.parse_args(given)
-    if unknown := [name for name in found.scenarios if name not in SCENARIOS]:
-        parser.error(f"there is no scenario {unknown[0]}; there are {', '.join(SCENARIOS)}")
+    if unknown := [name for name in found.scenarios if name not in SCENARIOS + ALONE]:
+        parser.error(f"there is no scenario {unknown[0]}; there are {', '.join(SCENARIOS + ALONE)}")
     return found
 
 
@@ -63,12 +73,13 @@ def _run(bench: Bench, names: Sequence[str]) -> None:
 def main(given: Sequence[str] | None = None) -> int:
     """Measure, print, judge; the exit code."""
     chosen = _arguments(given)
+    processes.realtime = chosen.realtime
     folder = chosen.folder or Path(tempfile.mkdtemp(prefix="onhand-bench-"))
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)  # PostgreSQL runs as another user
     results = Results(machine(folder), chosen.quick, datetime.now(UTC).isoformat(timespec="seconds"))
     runs = chosen.runs or (RUNS_QUICK if chosen.quick else RUNS)
-    bench = Bench(folder, results, runs, chosen.quick, lambda line: print(line, flush=True))
+    bench = Bench(folder, results, runs, chosen.quick, lambda line: print(line, flush=True), chosen.minutes)
     bench.say(machine_line(results))
     try:
         _run(bench, chosen.scenarios or SCENARIOS)

@@ -1,11 +1,12 @@
 """Writes big event logs quickly, through the daemon's own normaliser, fold, registry and store, without HTTP.
 
-    python -m tests.bench.big_log FOLDER --skus 100000 --events 1000000 [--tail 0] [--seed 1]
+    python -m tests.bench.big_log FOLDER --skus 100000 [--events 1000000] [--tail 0] [--seed 1]
 
-FOLDER/config.yaml must name the channels (see `house.write_config`). Every channel lists every SKU; the first
-channel's levels are the first counts; then its orders come, of one to three lines over uniform SKUs, spread over the
-last DAYS days, each with its body. All but the last `--tail` events are written down as an orderly stop leaves them;
-with a tail the store is left as a kill leaves it. One JSON line at the end says how long it took.
+FOLDER/config.yaml must name the channels (see `house.write_config`). A new store gets a catalogue first: every
+channel lists every SKU, and the first channel's levels are the first counts. Then come `--events` order lines of the
+first channel, in orders of one to three over uniform SKUs, spread over the last DAYS days, each order with its body;
+now and then every other listing is pushed and shows what it should. All that is written down as an orderly stop
+leaves it. Then `--tail` more order lines, left as a kill leaves them. One JSON line at the end says what was written.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from daemon.app.main import real_ports
 from daemon.config import Config, load_config
 from daemon.domain.channel import LevelSeen, LineSeen, OrderSeen
 from daemon.domain.instants import Span
+from daemon.domain.sku import Confirmed
 from daemon.ingress.catalogue import Offer, first_count
 from daemon.ports import read_file
 from daemon.storage.codec import Cause
@@ -43,6 +45,9 @@ DAY_US = 86_400_000_000
 FLUSH_EVERY, CHECKPOINT_EVERY = 2_000, 50_000
 """Events between two commits, and between two checkpoints."""
 BODY = 700
+ROUNDS = 4
+"""Times that everything is pushed and settled."""
+TAIL_US = 600_000_000
 
 
 @define
@@ -109,6 +114,20 @@ class Writer:
             if (self.events - first) // 10_000 > len(self.progress) - 1:
                 self.progress.append((self.events, time.process_time()))
 
+    async def settle(self) -> None:
+        """Every listing that should show another level is told it, and its channel shows it."""
+        for channel in self.parts.channels:
+            at = self.parts.channels[channel].account.instant
+            for slot in list(self.parts.outbox.lane(channel).slots.values()):
+                if not slot.needs_push():
+                    continue
+                sent = self.parts.outbox.claim(slot)
+                self.clock.us += 1_000
+                moment = Span(self.clock.us, self.clock.us)
+                shown = Confirmed(channel, slot.listing, sent.generation, sent.level, at(moment))
+                self._apply(Unit([Part(slot.sku, shown, Cause("push", channel))]))
+                await self._keep_up()
+
     def _sold(self, skus: Sequence[str]) -> Iterator[OrderSeen]:
         number = 0
         while True:
@@ -137,36 +156,40 @@ class Writer:
         self.parts.registry.checkpointed()
 
 
-def _assembled(config: Config, clock: Clock) -> Parts:
+def assembled(config: Config, clock: Clock) -> Parts:
+    """A whole daemon on that clock, its store open, and nothing of it running."""
     ports = evolve(real_ports(), wall_us=clock, write_line=lambda line: None, environ={})
     telemetry = Telemetry(wall_us=clock, write_line=ports.write_line, level=config.log_level, terminal=False)
     return assemble(config, PLATFORMS, ports, telemetry)
 
 
 async def write(folder: Path, skus: int, events: int, tail: int, seed: int = 1) -> dict[str, object]:
-    """See the module. `events` counts the catalogue's too, where it is larger than them nothing is sold."""
+    """See the module; says what is in the log now, and how long it took."""
     loaded = load_config(str(folder / "config.yaml"), environ={}, platforms=PLATFORMS, read_file=read_file)
     limits = evolve(loaded.limits, queued_max=1 << 30, mailbox_max=1 << 30)
     config = evolve(loaded, limits=limits)
     now_us = time.time_ns() // 1_000
     clock = Clock(now_us - DAYS * DAY_US)
-    parts = _assembled(config, clock)
+    parts = assembled(config, clock)
+    clock.us = max(clock.us, parts.store.head.hlc_us)
     names, channels = sku_names(skus), list(config.channels)
     began = time.monotonic()
     async with trio.open_nursery() as nursery:
         await nursery.start(parts.store.run)
         writer = Writer(parts, clock, random.Random(seed))
-        await writer.catalogue(names, channels)
+        if not writer.events:
+            await writer.catalogue(names, channels)
+            parts.registry.resume(lambda channel: 0, parts.policies)
         catalogued = writer.events
-        spread_us = now_us - 60_000_000 - clock.us
-        sold = max(0, events - catalogued - tail)
-        share = sold / max(1, sold + tail)
-        await writer.orders(names, channels[0], sold, int(spread_us * share))
-        parts.registry.resume(lambda channel: 0, parts.policies)
+        spread_us = max(1_000_000, now_us - TAIL_US - clock.us)
+        for part in range(ROUNDS):
+            await writer.orders(names, channels[0], events * (part + 1) // ROUNDS - events * part // ROUNDS,
+                                spread_us // ROUNDS)  # fmt: skip
+            await writer.settle()
         await writer.checkpoint()
         if tail:
             writer.checkpoints = False
-            await writer.orders(names, channels[0], tail, int(spread_us * (1 - share)))
+            await writer.orders(names, channels[0], tail, TAIL_US // 2)
         await parts.store.flush()
         parts.store.stop()
     for client in parts.clients:
@@ -174,8 +197,8 @@ async def write(folder: Path, skus: int, events: int, tail: int, seed: int = 1) 
     used_bytes = parts.store.env.sizes()[1]
     parts.store.env.close(clean=not tail)
     return {
-        "events": writer.events, "catalogue": catalogued, "seconds": round(time.monotonic() - began, 2),
-        "used_bytes": used_bytes, "progress": writer.progress,
+        "events": writer.events, "catalogue": catalogued, "deliveries": parts.store.head.delivery,
+        "seconds": round(time.monotonic() - began, 2), "used_bytes": used_bytes, "progress": writer.progress,
     }  # fmt: skip
 
 
@@ -184,7 +207,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.big_log")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--skus", type=int, required=True)
-    parser.add_argument("--events", type=int, required=True)
+    parser.add_argument("--events", type=int, default=0)
     parser.add_argument("--tail", type=int, default=0)
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()

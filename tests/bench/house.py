@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from attrs import define
+from attrs import define, frozen
 
 from tests.bench.processes import LOOPBACK, BenchError, Process, environment, free_port, python
 from tests.bench.tools import other_disk
@@ -44,6 +44,28 @@ def exchange(connection: http.client.HTTPConnection, method: str, path: str, bod
     return json.loads(content) if content else None
 
 
+@frozen
+class Admin:
+    """A client of a daemon's admin socket."""
+
+    path: Path
+
+    def ask(self, path: str, timeout_s: float = 120) -> Any:
+        """A query of the admin socket."""
+        return self._call("GET", path, None, timeout_s)
+
+    def tell(self, path: str, body: object = None, timeout_s: float = 600) -> Any:
+        """A command over the admin socket."""
+        return self._call("POST", path, {} if body is None else body, timeout_s)
+
+    def _call(self, method: str, path: str, body: object, timeout_s: float) -> Any:
+        connection = _UnixConnection(str(self.path), timeout_s)
+        try:
+            return exchange(connection, method, path, body)
+        finally:
+            connection.close()
+
+
 @define(eq=False)
 class House:
     """A running daemon and its storefronts."""
@@ -54,20 +76,10 @@ class House:
     shelves: Process
     shelves_port: int
 
-    def ask(self, path: str, timeout_s: float = 120) -> Any:
-        """A query of the admin socket."""
-        return self._admin("GET", path, None, timeout_s)
-
-    def tell(self, path: str, body: object = None, timeout_s: float = 600) -> Any:
-        """A command over the admin socket."""
-        return self._admin("POST", path, {} if body is None else body, timeout_s)
-
-    def _admin(self, method: str, path: str, body: object, timeout_s: float) -> Any:
-        connection = _UnixConnection(str(self.folder / "admin.sock"), timeout_s)
-        try:
-            return exchange(connection, method, path, body)
-        finally:
-            connection.close()
+    @property
+    def admin(self) -> Admin:
+        """The daemon's admin socket."""
+        return Admin(self.folder / "admin.sock")
 
     def shelf(self, command: str, **said: object) -> Any:
         """A command to the storefronts."""
@@ -101,18 +113,18 @@ class House:
 
     def settled(self) -> bool:
         """Is no push wanted or under way?"""
-        outbox = self.ask("/v1/status")["outbox"]
+        outbox = self.admin.ask("/v1/status")["outbox"]
         return not outbox["pending"] and not outbox["in_flight"]
 
     def pause(self, *channels: str) -> None:
         """Levels are decided and kept, but nothing is pushed there."""
         for channel in channels:
-            self.tell(f"/v1/channels/{channel}/pause")
+            self.admin.tell(f"/v1/channels/{channel}/pause")
 
     def resume(self, *channels: str) -> None:
         """Push again."""
         for channel in channels:
-            self.tell(f"/v1/channels/{channel}/resume")
+            self.admin.tell(f"/v1/channels/{channel}/resume")
 
 
 def write_config(

@@ -27,6 +27,8 @@ class Seen:
     due_ns: Sequence[int]
     answered_ns: Sequence[int]
     """0: never."""
+    unsent: int = 0
+    """Requests of an open loop that fell due, or would have, and found no connection before the spell ended."""
 
     @property
     def acked(self) -> int:
@@ -42,12 +44,12 @@ class Seen:
         """From when a request was due to its answer; of one that was not answered, to the end of the spell."""
         end = max(*self.answered_ns, *self.due_ns[-1:])
         waits = [((answered or end) - due) / 1e6 for due, answered in zip(self.due_ns, self.answered_ns, strict=True)]
-        return percentile(waits, share)
+        return percentile(waits + [max(waits)] * self.unsent, share)
 
     def insist(self, *statuses: str) -> Seen:
         """Itself; raises `BenchError` where an answer was another one, or one is missing."""
         wrong = {status: count for status, count in self.statuses.items() if status not in (statuses or ("200",))}
-        if wrong or self.done < len(self.due_ns):
+        if wrong or self.unsent or self.done < len(self.due_ns):
             raise BenchError(f"{len(self.due_ns)} requests were sent and {self.done} answered, with {self.statuses}")
         return self
 
@@ -58,6 +60,7 @@ class Load:
 
     child: subprocess.Popen[str]
     times: Path
+    open_loop: bool
 
     def seen(self) -> Seen:
         """What came of it."""
@@ -69,8 +72,9 @@ class Load:
         numbers.frombytes(self.times.read_bytes())
         self.times.unlink()
         return Seen(
-            said["seconds"], said["done"], said["statuses"], said["client_cpu_us"], numbers[::2], numbers[1::2]
-        )
+            said["seconds"], said["done"], said["statuses"], said["client_cpu_us"], numbers[::2], numbers[1::2],
+            said["total"] - said["begun"] if self.open_loop else 0,
+        )  # fmt: skip
 
 
 def begin(
@@ -88,7 +92,7 @@ def begin(
     child = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
-    return Load(child, times)
+    return Load(child, times, rate > 0)
 
 
 def send(

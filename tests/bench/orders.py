@@ -24,6 +24,11 @@ _life = f"{time.time_ns():x}"
 _numbers = itertools.count(1)
 
 
+def stamp(at_s: float) -> str:
+    """A moment, seconds since 1970, as a query takes it."""
+    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def sku_names(count: int) -> list[str]:
     """SKUs as a seller may name them."""
     return [f"SKU-{place:07d}" for place in range(count)]

@@ -12,7 +12,7 @@ def machine_line(results: Results) -> str:
     """The machine in one line."""
     machine = results.machine
     return (
-        f"{machine['cores']} cores, {machine['memory_gib']:g} GiB, a flush of {machine['flush_us'] / 1000:.2g} ms, "
+        f"{machine['cores']} cores, {machine['memory_gib']:g} GiB, a flush of {machine['flush_ms']:.2g} ms, "
         f"Python {machine['python']}"
     )
 

@@ -6,7 +6,7 @@ what is measured. Orders at them are told by the load generator.
 Channel C's base URL is http://127.0.0.1:PORT/C. Every channel lists SKUS SKUs at STOCK units, each under `L-` and its
 SKU. Beside the sandbox protocol:
 POST /journal -> what was written since the last call: {"calls": [[ns, channel, items] ...], "levels": [[ns, channel,
-listing, quantity] ...]}, ns of CLOCK_MONOTONIC · POST /stock {"channel", "quantity"} sets every level there ·
+listing, quantity] ...]}, ns of CLOCK_MONOTONIC · POST /shown {"channel"} -> its levels by listing ·
 POST /slow {"channel", "seconds"} delays its answers · POST /down {"channel", "down"} makes it answer 503
 """
 
@@ -75,8 +75,8 @@ class Shelves:
                 taken = {"calls": self.calls, "levels": self.written}
                 self.calls, self.written = [], []
                 return taken
-            case "stock" if shelf:
-                shelf.levels = dict.fromkeys(shelf.levels, int(str(said["quantity"])))
+            case "shown" if shelf:
+                return shelf.levels
             case "slow" if shelf:
                 shelf.delay_s = float(str(said["seconds"]))
             case "down" if shelf:

@@ -6,15 +6,25 @@ import json
 import random
 import shutil
 import struct
+import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from adapters import PLATFORMS
 from adapters.sandbox import PLATFORM, SCHEME
+from daemon.config import load_config
 from daemon.domain.channel import Delivery, Setup
+from daemon.domain.observations import OrderLine
 from daemon.ingress.signature import check
+from daemon.ports import read_file
 from tests.bench import load, orders
-from tests.bench.processes import Process, free_port, python
+from tests.bench.arrivals import Books, pushes, repeated, waits_ms
+from tests.bench.big_log import Clock, assembled, write
+from tests.bench.house import SHOP, STOCK, write_config
+from tests.bench.load import Seen
+from tests.bench.processes import BenchError, Process, free_port, python
 from tests.bench.results import Results, from_json
 from tests.bench.stats import figure, percentile
 from tests.bench.targets import TARGETS, judge, least, most
@@ -90,6 +100,63 @@ def test_prepared_orders_are_signed_and_understood():
 def test_requests_are_written_as_the_generator_reads_them(tmp_path: Path):
     path = orders.write([b"one", b"three"], tmp_path / "requests")
     assert path.read_bytes() == struct.pack("<I", 3) + b"one" + struct.pack("<I", 5) + b"three"
+
+
+JOURNAL = {
+    "calls": [[5_000_000, "site", 2]],
+    "levels": [[5_000_000, "site", "L-a", STOCK - 1], [9_000_000, "site", "L-a", STOCK - 2],
+               [9_500_000, "site", "L-a", STOCK - 2]],
+}  # fmt: skip
+
+
+def test_a_sale_has_arrived_with_the_first_level_that_takes_it_into_account():
+    told = Books().sell(["a", "a"])
+    assert waits_ms(told, [1_000_000, 2_000_000], JOURNAL, "site") == [4.0, 7.0]
+    with pytest.raises(BenchError, match="never reached outlet"):
+        waits_ms(told, [1_000_000, 2_000_000], JOURNAL, "outlet")
+
+
+def test_a_push_that_changes_nothing_is_counted():
+    assert (pushes(JOURNAL), repeated(JOURNAL)) == (3, 1)
+
+
+def test_a_storefront_that_shows_the_wrong_number_is_no_figure():
+    books = Books()
+    books.sell(["a", "a", "b"])
+    books.insist({"L-a": STOCK - 2, "L-b": STOCK - 1}, "site")
+    with pytest.raises(BenchError, match="shows"):
+        books.insist({"L-a": STOCK - 2, "L-b": STOCK}, "site")
+
+
+def test_what_was_never_sent_counts_as_the_longest_wait():
+    seen = Seen(1.0, 2, {"200": 2}, 0.0, [0, 1_000_000], [2_000_000, 9_000_000], unsent=2)
+    assert seen.latency_ms(0.25) == 2.0
+    assert seen.latency_ms(0.75) == 8.0
+
+
+def test_acknowledgements_alone_make_the_rate():
+    assert Seen(2.0, 10, {"200": 6, "503": 4}, 0.0, [], []).rate == 3.0
+
+
+@pytest.mark.slow
+async def test_a_written_log_is_whole_and_its_tail_waits_to_be_repeated(tmp_path: Path):
+    write_config(tmp_path, 1, 2, (SHOP, "site"), {})
+    first = await write(tmp_path, 5, 30, 0)
+    second = await write(tmp_path, 5, 0, 20)
+    parts = assembled(
+        load_config(str(tmp_path / "config.yaml"), environ={}, platforms=PLATFORMS, read_file=read_file),
+        Clock(time.time_ns() // 1_000),
+    )
+    try:
+        repeated_now = parts.registry.replay()
+        stock = {sku: parts.registry.peek(sku).stock for sku in orders.sku_names(5)}
+        events = [record.message for record in parts.store.records(0)]
+    finally:
+        parts.store.env.close(clean=True)
+    assert first["catalogue"] == 15
+    assert repeated_now == second["events"] - first["events"] >= 20
+    sold = Counter(each.sku for each in events if isinstance(each, OrderLine))
+    assert {sku: STOCK - each.available for sku, each in stock.items()} == {sku: sold[sku] for sku in stock}
 
 
 @NEEDS_COMPILER

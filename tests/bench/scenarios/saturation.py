@@ -11,14 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 
 from attrs import frozen
 
 from tests.bench import disk, load, orders, peers
 from tests.bench.house import OTHERS, SHOP, House, house
 from tests.bench.load import Seen
-from tests.bench.machine import flush_us
 from tests.bench.processes import BenchError, Process, free_port, python
 from tests.bench.results import Bench
 
@@ -81,7 +79,9 @@ def run(bench: Bench) -> None:
         idle = orders.batch(2_000, skus)
         for number in range(bench.runs):
             bench.say(f"round {number + 1} of {bench.runs}")
-            _disk(bench, bench.folder / f"commits-{number}")
+            found = disk.floor(bench.folder, CONNECTIONS)
+            bench.add("saturation.flush", found.flush_ms, "ms")
+            bench.add("saturation.commit", found.commit_ms, "ms")
             spell(bench, ours, "any", idle)
             spell(bench, usual, "any", idle)
             for work, chosen in (("uniform", skus), ("hot", skus[:1])):
@@ -91,13 +91,6 @@ def run(bench: Bench) -> None:
                 spell(bench, each, "duplicates", orders.batch(1, skus))
         _pushing(bench, home, daemon, skus)
     _ratios(bench)
-
-
-def _disk(bench: Bench, folder: Path) -> None:
-    """What a flush takes now, and an LMDB transaction with the webhooks of all connections, without us."""
-    bench.add("saturation.flush", flush_us(bench.folder, 50) / 1e3, "ms")
-    _, wait_ms = disk.commits(folder, CONNECTIONS)
-    bench.add("saturation.commit", wait_ms, "ms")
 
 
 def _service(bench: Bench, stack: ExitStack, form: str, skus: Sequence[str]) -> Entrant:
