@@ -20,6 +20,8 @@ PATIENCE_MS: Final = 30_000
 SCHEMES: Final[tuple[Scheme, ...]] = ("light", "dark")
 WIDTHS: Final = {320: 640, 800: 900, 1440: 900}
 """Widths of the window, and their heights."""
+LOOKED_AT: Final = (("light", 320), ("light", 1440), ("dark", 1440))
+"""Where axe-core looks: at both sets of colours, and at both shapes of the page."""
 SHOT_MAX: Final = 2_000
 """Pixels of a picture's height: what is below repeats what is above."""
 GRAVE: Final = ("serious", "critical")
@@ -80,7 +82,7 @@ class Tab:
                     tall = min(SHOT_MAX, self.page.evaluate("document.documentElement.scrollHeight"))
                     clip: Any = {"x": 0, "y": 0, "width": width, "height": max(tall, height)}
                     self.page.screenshot(path=path, full_page=True, clip=clip, animations="disabled")
-                if width != 800:
+                if (scheme, width) in LOOKED_AT:
                     found += [f"{name}, {scheme}, {width} pixels: {each}" for each in self.grave()]
         return found
 

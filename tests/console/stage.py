@@ -27,6 +27,9 @@ REFUSED = ("SKU-0007", "SKU-0009")
 SOLD = "SKU-0003"
 EDITED = "SKU-0005"
 """Somebody writes another level into north's shop."""
+KIT, COMPONENT = "SKU-0012", "SKU-0013"
+ODD = "<script>document.title='taken'</script>/ä b?#%2e"
+"""A SKU that would be markup, or another address, if it were not taken for what it is: a name."""
 HOSTILE = "<img src=x onerror=\"document.title='taken'\"><b>bold</b>"
 """A reason that would be markup if the page took it for such."""
 
@@ -104,7 +107,7 @@ async def staged(folder: Path) -> AsyncIterator[Stage]:
         channels = {
             each.name: sandbox_channel(each.name, each.port, sweep_s=5, sweep_share=1) for each in (north, south)
         }
-        write_config(folder, port, channels)
+        write_config(folder, port, channels, kits={KIT: {COMPONENT: 2}})
         async with daemon(folder, port) as running:
             await running.wait_ready(60)
             yield Stage(folder, north, south, running)
@@ -123,6 +126,7 @@ async def set_the_scene(stage: Stage) -> None:
     await until(taken, 30)
     adjust = {"sku": SOLD, "quantity": 12, "reference": "delivery note 17", "reason": HOSTILE}
     await stage.daemon.tell("/v1/adjustments", adjust)
+    await stage.daemon.tell("/v1/counts", {"sku": ODD, "quantity": 4})
     await stage.edit(stage.north, EDITED, 3)
 
     async def letters() -> bool:

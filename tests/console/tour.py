@@ -12,7 +12,7 @@ from attrs import define, field
 from playwright.sync_api import Locator, Page, expect
 
 from tests.console.browser import PATIENCE_MS, Tab
-from tests.console.stage import EDITED, HOSTILE, REFUSED, SKUS, SOLD, Stage
+from tests.console.stage import COMPONENT, EDITED, HOSTILE, KIT, ODD, REFUSED, SKUS, SOLD, Stage
 
 expect.set_options(timeout=PATIENCE_MS)
 
@@ -51,7 +51,8 @@ class Tour:
 
     def row(self, text: str) -> Locator:
         """The table row that has this as its name."""
-        return self.page.get_by_role("row").filter(has=self.page.get_by_role("rowheader", name=text, exact=True))
+        named = self.page.get_by_role("rowheader", name=re.compile(rf"^{re.escape(text)}( |$)"))
+        return self.page.get_by_role("row").filter(has=named)
 
 
 def read_only(tour: Tour) -> None:
@@ -151,6 +152,27 @@ def sku(tour: Tour) -> None:
     expect(page.get_by_role("button", name="Freeze", exact=False)).to_have_count(1)
 
 
+def odd(tour: Tour) -> None:
+    """A name that looks like markup and like an address is a name; a kit says what it is made of."""
+    page = tour.page
+    tour.go("Stock")
+    page.get_by_role("searchbox").fill(ODD[:9])
+    page.get_by_role("link", name=ODD).click()  # before the search is answered: it must not come back over the SKU
+    expect(page.get_by_role("heading", level=1)).to_have_text(ODD)
+    expect(page.get_by_text("person counted 4 on hand").first).to_be_visible()
+    expect(page.get_by_text("No channel lists it.")).to_be_visible()
+    assert page.title() == f"{ODD} · onhand"
+    tour.inspect("odd")
+    tour.go("Stock")
+    page.get_by_role("searchbox").fill(KIT)
+    page.get_by_role("link", name=KIT).click()
+    component = tour.page.get_by_role("table", name="What one kit holds").get_by_role("row").nth(1)
+    expect(component).to_contain_text(re.compile(rf"{COMPONENT}\s*2\s*10\s*5 \(sets the number\)"))
+    tour.inspect("kit")
+    component.get_by_role("link").click()
+    expect(page.get_by_role("link", name=KIT)).to_be_visible()
+
+
 def letters(tour: Tour) -> None:
     """Two of one cause; mended, a retry brings the level to the shop."""
     page = tour.page
@@ -161,12 +183,14 @@ def letters(tour: Tour) -> None:
     expect(page.get_by_role("button", name=re.compile("^Retry: letter"))).to_have_count(len(REFUSED))
     tour.inspect("dead-letters")
     tour.stage_does(tour.stage.refuse, tour.stage.south)
-    page.get_by_role("button", name=re.compile("^Retry: letter")).first.click()
-    expect(page.get_by_role("button", name=re.compile("^Retry: letter"))).to_have_count(len(REFUSED) - 1)
-    tour.stage_does(tour.stage.shows, tour.stage.south, REFUSED[0], 9)
-    page.get_by_role("button", name=re.compile("^Retry: letter")).first.click()
+    for place, sku in enumerate(REFUSED):
+        row = page.get_by_role("row").filter(has=page.get_by_role("link", name=sku))
+        row.get_by_role("button", name=re.compile("^Retry: letter")).click()
+        expect(row).to_have_count(0)
+        left = len(REFUSED) - place - 1
+        expect(page.get_by_role("button", name=re.compile("^Retry: letter"))).to_have_count(left)
+        tour.stage_does(tour.stage.shows, tour.stage.south, sku, 9)
     expect(page.get_by_text("There are no dead letters")).to_be_visible()
-    tour.stage_does(tour.stage.shows, tour.stage.south, REFUSED[1], 9)
     tour.inspect("no-dead-letters")
 
 
@@ -194,7 +218,7 @@ def keyboard(tour: Tour) -> None:
         page.keyboard.press("Tab")
         outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
         assert outline == "solid", f"nobody sees where the focus is: {outline}"
-    expect(page.get_by_role("link", name="SKU-0003")).to_be_focused()
+    expect(page.get_by_role("link", name="SKU-0002")).to_be_focused()  # the third row: the odd one is the first
 
 
 def trouble(tour: Tour) -> None:
@@ -209,10 +233,11 @@ def trouble(tour: Tour) -> None:
     tour.inspect("channel-down")
     stage.daemon.process.kill()
     expect(page.get_by_role("alert")).to_contain_text("no daemon answers")
-    expect(page.get_by_role("alert")).to_contain_text("start it with `onhand run`")
+    expect(page.get_by_role("alert")).to_contain_text("start it with onhand run; this page goes on by itself")
+    expect(page.get_by_role("banner")).to_contain_text("no answer")
     tour.inspect("no-daemon")
     page.goto(tour.url.rsplit("/", 2)[0] + "/wrong/")
     expect(page.locator("body")).to_contain_text("open the one that onhand console printed")
 
 
-STEPS: Final = (overview, stock, sku, letters, drift, keyboard, trouble)
+STEPS: Final = (overview, stock, sku, odd, letters, drift, keyboard, trouble)

@@ -5,15 +5,16 @@ import { trouble } from "./announce.js";
 import { allowCommands, mayWrite } from "./commands.js";
 import { h, region } from "./dom.js";
 import { openDrift } from "./drift.js";
-import { number } from "./format.js";
+import { number, prose } from "./format.js";
 import { openLetters } from "./letters.js";
 import { openOverview } from "./overview.js";
 import { Samples } from "./samples.js";
 import { openSku } from "./sku.js";
 import { openStock } from "./stock.js";
-import { showMoment } from "./top.js";
+import { showMoment, showSilence } from "./top.js";
 
 const ROUND_MS = 3_000;
+const SILENT = ["no_daemon", "no_answer", "no_console"];
 
 const VIEWS = {
   "": { title: "Overview", open: openOverview, listed: true },
@@ -86,7 +87,12 @@ async function once() {
     await shown.refresh(status);
     if (shown === view) trouble([]);
   } catch (error) {
-    if (shown === view) trouble([error.sentence ?? `this page failed: ${error.message}`]);
+    const silent = SILENT.includes(error.code);
+    if (silent) {
+      samples.miss();
+      showSilence();
+    }
+    if (silent || shown === view) trouble(prose(error.sentence ?? `this page failed: ${error.message}`));
   }
 }
 
@@ -95,7 +101,7 @@ async function start() {
   try {
     allowCommands((await get("/console")).write);
   } catch (error) {
-    trouble([error.sentence]);
+    trouble(prose(error.sentence));
   }
   addEventListener("hashchange", () => open());
   document.getElementById("skip").addEventListener("click", (event) => {

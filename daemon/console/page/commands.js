@@ -26,6 +26,7 @@ export function command({ label, about, path, said, ask = null, done, tone = "",
   const button = h("button", {
     type: "button", class: tone || null, "data-key": key, "aria-label": about ? `${label}: ${about}` : null,
     onclick: async () => {
+      if (button.hasAttribute("aria-disabled")) return; // it is on its way
       const answer = ask ? await confirmed(ask) : {};
       if (!answer) return;
       button.setAttribute("aria-disabled", "true");

@@ -1,5 +1,8 @@
 // Makes elements. A text is always set as text: there is no way here to make markup of one.
 
+import { unpressed } from "./press.js";
+
+const SHORT = 24;
 const SVG = "http://www.w3.org/2000/svg";
 
 /** An HTML element. Attributes: `onclick` and the like are listeners, true is an empty attribute, false and null none. */
@@ -44,11 +47,11 @@ export function region(element, render) {
     const now = JSON.stringify(seen);
     if (now === last) return;
     last = now;
-    fill(element, [render(...seen)]);
+    unpressed(element, () => fill(element, [render(...seen)]));
   };
 }
 
 /** A name that somebody else chose: its direction of writing stays its own affair. */
 export function name(text) {
-  return h("bdi", { class: "name" }, text);
+  return h("bdi", { class: text.length > SHORT ? "name long" : "name" }, text);
 }

@@ -46,7 +46,7 @@ function channelsOf(channels) {
     h("h2", { id: "rules" }, "By channel"),
     table("Drifts by channel over the days that are kept, and what is done with them", [
       { title: "Channel", head: true, cell: (row) => name(row.channel) },
-      { title: "What is done", cell: (row) => RULES[row.rule] ?? row.rule },
+      { title: "What is done", wide: true, cell: (row) => RULES[row.rule] ?? row.rule },
       { title: "State", cell: (row) => (row.held ? toned("bad", "!", "held") : toned("good", "✓", "compared")) },
       { title: "Found", number: true, cell: (row) => number(total(row.totals)) },
       { title: "By cause", wide: true, cell: (row) => byCause(row.totals) },
@@ -67,15 +67,22 @@ function driftsOf(drifts) {
   return [
     h("h2", { id: "drifts" }, "What was found"),
     table("Drifts, newest first", [
-      { title: "SKU", head: true, cell: (row) => h("a", { href: link(row.sku), "data-key": `drift ${row.number}` }, name(row.sku)) },
-      { title: "Channel", cell: (row) => name(row.channel) },
+      { title: "SKU and channel", head: true, cell: whose },
       { title: "When", cell: (row) => moment(row.at) },
       { title: "Showed", number: true, cell: (row) => number(row.shown) },
       { title: "Should have", number: true, cell: (row) => number(row.expected) },
-      { title: "Likely cause", wide: true, cell: cause },
-      { title: "What was done", cell: (row) => [badge(row.done), h("p", { class: "small" }, prose(row.what_was_done))] },
+      { title: "Likely cause, and what was done", wide: true, cell: (row) => [cause(row), done(row)] },
     ], drifts, { captionHidden: true, empty: "No drift was found: every level read was ours." }),
   ];
+}
+
+function whose(row) {
+  const sku = h("a", { href: link(row.sku), "data-key": `drift ${row.number}` }, name(row.sku));
+  return [sku, " ", h("span", { class: "small" }, name(row.channel))];
+}
+
+function done(row) {
+  return h("p", {}, badge(row.done), " ", h("span", { class: "small" }, prose(row.what_was_done)));
 }
 
 function cause(row) {

@@ -3,7 +3,7 @@
 const KEPT_MS = 10 * 60_000;
 const KEPT_MAX = 300;
 
-/** Samples by channel: {at, lag, queue}; lag is milliseconds or null, queue listings. */
+/** Samples by channel: {at, lag, queue}; lag is milliseconds, null before the first push, queue listings. */
 export class Samples {
   #channels = new Map();
 
@@ -14,6 +14,11 @@ export class Samples {
       kept.push({ at: now, lag: channel.push_lag_ms.p95, queue: channel.pending + channel.in_flight });
       this.#channels.set(channel.name, kept);
     }
+  }
+
+  /** Nobody answered: the lines have a gap here. */
+  miss(now = Date.now()) {
+    for (const kept of this.#channels.values()) if (kept[kept.length - 1].queue !== null) kept.push({ at: now, lag: null, queue: null });
   }
 
   /** The samples of a channel, oldest first. */

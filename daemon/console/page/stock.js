@@ -34,7 +34,7 @@ export function openStock(body, { query, refresh }) {
   const show = region(rows, (skus) => listed(skus, asked.begins));
 
   function search() {
-    if (input.value === asked.begins) return;
+    if (input.value === asked.begins || !input.isConnected) return; // nothing new, or another view by now
     asked.begins = input.value;
     asked.cursors = [""];
     const search = asked.begins ? `?${new URLSearchParams({ begins: asked.begins })}` : "";
@@ -85,7 +85,7 @@ function listed(skus, begins) {
     { title: "Sold, held", number: true, cell: (row) => number(row.held) },
     { title: "Listings", number: true, cell: (row) => number(row.listings) },
     { title: "State", cell: (row) => badge(row.state) },
-  ], skus, { captionHidden: true, empty: begins ? `No SKU begins with ${begins}.` : "No SKU is known yet." });
+  ], skus, { captionHidden: true, compact: true, empty: begins ? `No SKU begins with ${begins}.` : "No SKU is known yet." });
 }
 
 function available(row) {

@@ -1,7 +1,7 @@
 // The history of a SKU, newest first: what happened, who or what told it, and the number before and after.
 
 import { get, skuPath } from "./api.js";
-import { announce } from "./announce.js";
+import { announce, trouble } from "./announce.js";
 import { h, name, region } from "./dom.js";
 import { count, moment, number, prose } from "./format.js";
 import { KINDS, SOURCES, spaced } from "./words.js";
@@ -47,7 +47,13 @@ export class Timeline {
   }
 
   async #grow() {
-    const page = await get(skuPath(this.#sku, "history"), { limit: PAGE, before: this.#older });
+    let page;
+    try {
+      page = await get(skuPath(this.#sku, "history"), { limit: PAGE, before: this.#older });
+    } catch (error) {
+      trouble(prose(error.sentence));
+      return;
+    }
     this.#events = [...this.#events, ...page.history];
     this.#older = page.next;
     announce(`${count(page.history.length, "older event")} shown`);

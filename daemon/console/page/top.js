@@ -20,6 +20,14 @@ export function showMoment(status, write) {
   told = now;
 }
 
+/** The daemon, or the console, does not answer: what is shown is the last that it said. */
+export function showSilence() {
+  const place = document.getElementById("moment");
+  if (place.firstChild) place.firstChild.replaceWith(toned("bad", "✕", "no answer"));
+  else fill(place, toned("bad", "✕", "no answer"));
+  told = "";
+}
+
 function readiness(status) {
   if (!status.ready) return toned("bad", "✕", "not ready");
   return status.alarms.length ? toned("wait", "!", count(status.alarms.length, "alarm")) : toned("good", "✓", "ready");

@@ -3,12 +3,12 @@
 /** Tones: good, busy, wait, bad, plain. The sign stands beside the word, so that no colour is needed. */
 const STATES = {
   settled: ["good", "✓", "settled"],
-  pending: ["busy", "…", "waiting to be pushed"],
-  in_flight: ["busy", "↑", "being pushed"],
+  pending: ["busy", "…", "pending"],
+  in_flight: ["busy", "↑", "in flight"],
   held: ["wait", "‖", "held"],
   paused: ["wait", "‖", "paused"],
   shadow: ["wait", "◌", "in shadow: nothing is written"],
-  dead: ["bad", "✕", "stopped: dead letter"],
+  dead: ["bad", "✕", "dead letter"],
   live: ["good", "✓", "live"],
   throttled: ["wait", "…", "throttled"],
   down: ["bad", "✕", "down"],
