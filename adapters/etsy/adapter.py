@@ -39,6 +39,7 @@ TRAITS = Traits(
     poll_interval_s=120.0,
     catalogue_interval_s=21_600.0,
     registers_webhooks=False,
+    returns_unsure=True,
 )
 """A new app may make 10,000 calls a day (etsy.md §6): a poll takes two, a write three. One write at a time, so that
 no two read the same listing. That a receipt is paid may show late: hence the long overlap (§4). Webhooks are set up

@@ -208,8 +208,10 @@ class Slot:
 
     def raises(self) -> bool:
         """Might a push of the wish raise what the channel shows? A push nobody answered may have lowered it, and so
-        may a sale, where it was seen to show less than is believed and nobody knows yet why."""
-        if self.desired is None or self.belief is None:
+        may a sale, where it was seen to show less than is believed and nobody knows yet why.
+
+        Zero raises nothing: below it, where a belief goes that sales have outrun, there is nothing to buy either."""
+        if not self.desired or self.belief is None:
             return False
         unanswered = self.sent_level if self.alive_until_us else self.belief
         seen = self.suspicion.shown if self.suspicion else self.belief

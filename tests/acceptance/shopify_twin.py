@@ -13,7 +13,7 @@ import base64
 import hmac
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from email.utils import formatdate
@@ -52,10 +52,9 @@ class Bucket:
     maximum: float = 20_000.0
     rate: float = 5_000.0
     left: float = 20_000.0
-    at: float = field(factory=time.monotonic)
+    at: float = 0.0
 
-    def take(self, cost: float) -> bool:
-        now = time.monotonic()
+    def take(self, cost: float, now: float) -> bool:
         self.left = min(self.maximum, self.left + (now - self.at) * self.rate)
         self.at = now
         if cost > self.left:
@@ -88,6 +87,9 @@ class Twin:
     spent: list[str] = field(factory=list)
     """The refresh tokens that were used, in order; "" for client credentials."""
     lose_token_answers: int = 0
+    now_s: Callable[[], float] = time.time
+    send: Callable[[str, bytes, dict[str, str]], Awaitable[int]] = field(factory=lambda: _send)
+    """Takes a webhook to its URL; the status of the answer, 0 where there was none."""
     port: int = 0
     _former: str = ""
     _keys: dict[str, tuple[str, Json]] = field(factory=dict)
@@ -110,7 +112,7 @@ class Twin:
         """An order of so many units, not paid yet; its number."""
         variant, number = self._of(sku), 5_000_000_000_001 + len(self.orders)
         line = {"id": number * 10, "variant": variant.id, "sku": sku, "quantity": units, "unfulfilled": units}
-        self.orders[number] = {"id": number, "created": int(time.time()), "lines": [line], "refunds": []}
+        self.orders[number] = {"id": number, "created": int(self.now_s()), "lines": [line], "refunds": []}
         self._move(variant, -units)
         self._touch(number, "orders/create")
         return number
@@ -127,19 +129,25 @@ class Twin:
             self._move(self._of(line["sku"]), units)
         self._touch(number, "orders/updated")
 
+    def fulfil(self, number: int, units: int) -> None:
+        """So many units are sent."""
+        (line,) = self.orders[number]["lines"]
+        line["unfulfilled"] -= units
+        self._touch(number, "orders/updated")
+
     def _move(self, variant: Variant, units: int) -> None:
         variant.available += units
         body = {
             "inventory_item_id": variant.item, "location_id": int(LOCATION), "available": variant.available,
-            "updated_at": _stamp(int(time.time())),
+            "updated_at": _stamp(int(self.now_s())),
         }  # fmt: skip
         self._post("inventory_levels/update", body)
 
     def _touch(self, number: int, topic: str) -> None:
         order = self.orders[number]
         # Two changes within one second would have one stamp: this shop takes its time.
-        order["updated"] = max(int(time.time()), order.get("updated", 0) + 1)
-        self._changed[number] = time.monotonic()
+        order["updated"] = max(int(self.now_s()), order.get("updated", 0) + 1)
+        self._changed[number] = self.now_s()
         self._post(topic, self._rest(order))
 
     @staticmethod
@@ -178,11 +186,7 @@ class Twin:
             "x-shopify-hmac-sha256": base64.b64encode(digest).decode(), "x-shopify-webhook-id": "same",
             "x-shopify-api-version": "2026-10",
         }  # fmt: skip
-        parts = urlsplit(hook["uri"])
-        try:
-            status = (await exchange(parts.port or 80, request("POST", parts.path, content, headers), 5)).status
-        except (OSError, trio.BrokenResourceError, trio.TooSlowError, IndexError):
-            status = 0  # nobody there, too slow, or cut off in the middle
+        status = await self.send(hook["uri"], content, headers)
         self.delivered.append((topic, status))
         hook["failures"] = 0 if 200 <= status < 300 else hook["failures"] + 1
         if hook["failures"] >= FAILURES_MAX and hook in self.hooks:
@@ -207,7 +211,7 @@ class Twin:
         cost = cost_of(query, variables)
         if cost > 1_000:
             return 200, {"errors": [{"message": "too dear", "extensions": {"code": "MAX_COST_EXCEEDED"}}]}
-        taken = self.bucket.take(cost)
+        taken = self.bucket.take(cost, self.now_s())
         bucket = {"maximumAvailable": self.bucket.maximum, "currentlyAvailable": self.bucket.left,
                   "restoreRate": self.bucket.rate}  # fmt: skip
         extensions = {"cost": {"requestedQueryCost": cost, "actualQueryCost": cost, "throttleStatus": bucket}}
@@ -241,7 +245,7 @@ class Twin:
         since = datetime.fromisoformat(asked["query"].partition("'")[2].rstrip("'")).timestamp()
         shown = [
             order for number, order in self.orders.items()
-            if order["updated"] >= since and time.monotonic() - self._changed[number] >= self.lag_s
+            if order["updated"] >= since and self.now_s() - self._changed[number] >= self.lag_s
         ]  # fmt: skip
         shown.sort(key=lambda order: (order["updated"], order["id"]))
         nodes = [
@@ -316,7 +320,7 @@ class Twin:
             variant = found[row["inventoryItemId"]]
             self.written.append((variant.sku, variant.available, row["quantity"]))
             self._move(variant, row["quantity"] - variant.available)
-        return _wrote([])
+        return _wrote([], self.now_s())
 
     def _list_hooks(self, query: str, asked: Json) -> Json:
         nodes = [{"id": hook["id"], "topic": hook["topic"], "uri": hook["uri"]} for hook in self.hooks]
@@ -355,6 +359,14 @@ class Twin:
         )
         await stream.send_all(f"HTTP/1.1 {status} X\r\n{shown}Connection: close\r\n\r\n".encode() + sent)
         await stream.aclose()
+
+
+async def _send(url: str, content: bytes, headers: dict[str, str]) -> int:
+    parts = urlsplit(url)
+    try:
+        return (await exchange(parts.port or 80, request("POST", parts.path, content, headers), 5)).status
+    except (OSError, trio.BrokenResourceError, trio.TooSlowError, IndexError):
+        return 0  # nobody there, too slow, or cut off in the middle
 
 
 def _gid(kind: str, number: int | str) -> str:
@@ -411,8 +423,8 @@ def _refused(code: str, place: int | None) -> Json:
     return {"code": code, "field": path, "message": "no"}
 
 
-def _wrote(errors: list[Json]) -> Json:
-    group = None if errors else {"id": _gid("InventoryAdjustmentGroup", 1), "createdAt": _utc(int(time.time()))}
+def _wrote(errors: list[Json], at_s: float = 0.0) -> Json:
+    group = None if errors else {"id": _gid("InventoryAdjustmentGroup", 1), "createdAt": _utc(int(at_s))}
     return {"data": {"inventorySetQuantities": {"inventoryAdjustmentGroup": group, "userErrors": errors}}}
 
 

@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from email.utils import formatdate
@@ -65,6 +65,9 @@ class Twin:
     mute: bool = False
     """No webhook leaves."""
     dated: bool = True
+    now_s: Callable[[], float] = time.time
+    send: Callable[[str, bytes, dict[str, str]], Awaitable[int]] = field(factory=lambda: _send)
+    """Takes a webhook to its URL; the status of the answer, 0 where there was none."""
     port: int = 0
     _nursery: Any = None
 
@@ -88,7 +91,7 @@ class Twin:
             "id": number * 10, "product_id": item.parent or item.id, "variation_id": item.id if item.parent else 0,
             "quantity": units, "sku": sku, "meta_data": [{"id": 1, "key": "_reduced_stock", "value": str(units)}],
         }  # fmt: skip
-        now_s = int(time.time())
+        now_s = int(self.now_s())
         self.orders[number] = {
             "id": number, "status": "processing", "date_created_gmt": stamp(now_s), "date_modified_gmt": stamp(now_s),
             "date_completed_gmt": None, "billing": {"first_name": "Robin"}, "line_items": [line], "refunds": [],
@@ -104,13 +107,34 @@ class Twin:
         held = sum(int(meta["value"]) for meta in line["meta_data"] if meta["key"] == "_reduced_stock")
         line["meta_data"] = []
         self._move(self.item(line["sku"]), held)
-        order |= {"status": "cancelled", "date_modified_gmt": stamp(int(time.time()))}
+        order |= {"status": "cancelled", "date_modified_gmt": stamp(int(self.now_s()))}
         self.post("order.updated", order)
         return line["sku"], held
 
+    def complete(self, number: int) -> None:
+        """It was sent."""
+        self.orders[number]["date_completed_gmt"] = stamp(int(self.now_s()))
+        self.set_status(number, "completed")
+
+    def refund(self, number: int, units: int) -> None:
+        """Money back, and so many units on the shelf again (woocommerce.md §3)."""
+        order = self.orders[number]
+        (line,) = order["line_items"]
+        for meta in line["meta_data"]:
+            if meta["key"] == "_reduced_stock":
+                meta["value"] = str(int(meta["value"]) - units)
+        order["refunds"] = [*order["refunds"], {"id": 800 + len(order["refunds"]), "reason": "x", "total": "-1.00"}]
+        self._move(self.item(line["sku"]), units)
+        self.set_status(number, order["status"])
+
+    def set_status(self, number: int, status: str) -> None:
+        """Nothing but its status changes, and its stamp."""
+        self.orders[number] |= {"status": status, "date_modified_gmt": stamp(int(self.now_s()))}
+        self.post("order.updated", self.orders[number])
+
     def _move(self, item: Item, units: int) -> None:
         item.stock += units
-        item.modified_s = int(time.time())
+        item.modified_s = int(self.now_s())
         self.post("product.updated", item.shown())
 
     def post(self, topic: str, body: Json) -> None:
@@ -128,7 +152,7 @@ class Twin:
             "content-type": "application/json", "x-wc-webhook-topic": topic, "x-wc-webhook-id": str(hook["id"]),
             "x-wc-webhook-signature": base64.b64encode(digest).decode(), "x-wc-webhook-delivery-id": "same",
         }  # fmt: skip
-        self.delivered.append((topic, await _send(hook["delivery_url"], content, headers)))
+        self.delivered.append((topic, await self.send(hook["delivery_url"], content, headers)))
 
     # -- the API --
 
@@ -168,7 +192,7 @@ class Twin:
         normal = "&".join(f"{name}={value}" for name, value in pairs)
         text = "&".join((method, quote(self.url + path, safe=""), quote(normal, safe="")))
         digest = hmac.new(f"{SECRET}&".encode(), text.encode(), hashlib.sha256).digest()
-        fresh = abs(int(query.get("oauth_timestamp", "0")) - time.time()) < 900
+        fresh = abs(int(query.get("oauth_timestamp", "0")) - self.now_s()) < 900
         return fresh and query.get("oauth_consumer_key") == KEY and given == base64.b64encode(digest).decode()
 
     def _parent(self, number: int) -> Json:
@@ -184,7 +208,7 @@ class Twin:
         if item is None or item.parent != parent:
             return {"id": row["id"], "error": _error("woocommerce_rest_product_invalid_id", 400)}
         self.written.append((item.sku, item.stock, row["stock_quantity"]))
-        item.stock, item.modified_s = row["stock_quantity"], int(time.time())
+        item.stock, item.modified_s = row["stock_quantity"], int(self.now_s())
         self.post("product.updated", item.shown())
         return item.shown()
 
@@ -198,7 +222,7 @@ class Twin:
     async def _subscribe(self, payload: Json) -> tuple[int, Json, dict[str, str]]:
         hook = {"id": 1 + len(self.hooks), **payload}
         form = {"content-type": "application/x-www-form-urlencoded"}
-        self.pings.append(await _send(hook["delivery_url"], f"webhook_id={hook['id']}".encode(), form))
+        self.pings.append(await self.send(hook["delivery_url"], f"webhook_id={hook['id']}".encode(), form))
         self.hooks.append(hook)
         return 201, {**hook, "secret": None}, {}
 

@@ -74,6 +74,8 @@ class Twin:
     log: list[tuple[str, str, int]] = field(factory=list)
     refreshes: list[str] = field(factory=lambda: [REFRESH])
     """The refresh tokens that were given, the newest last: only that one is good."""
+    ended: int = -1
+    """Access tokens up to this one are good no more."""
     renewed: int = 0
     """Fees paid for listings that were sold out."""
     between: Callable[[], None] = lambda: None
@@ -147,7 +149,7 @@ class Twin:
             status, content = self._token(dict(parse_qsl(body.decode())))
         elif headers.get("x-api-key") != f"{KEYSTRING}:{SHARED}":
             status, content = 401, {"error": "Invalid API key: should be in the format 'keystring:shared_secret'."}
-        elif headers.get("authorization") != f"Bearer 1.access-{len(self.refreshes) - 1}":
+        elif headers.get("authorization") != f"Bearer 1.access-{self._live()}":
             status, content = 401, {"error": "invalid_token"}
         else:
             path = parts.path.removeprefix(API).strip("/").split("/")
@@ -160,6 +162,11 @@ class Twin:
             "x-limit-per-second": "10", "x-remaining-this-second": "9", "x-limit-per-day": "10000",
             "x-remaining-today": str(left),
         }  # fmt: skip
+
+    def _live(self) -> int | None:
+        """The newest access token, where it is still good."""
+        newest = len(self.refreshes) - 1
+        return newest if newest > self.ended else None
 
     def _token(self, form: Mapping[str, str]) -> tuple[int, Json]:
         if form.get("client_id") != KEYSTRING:

@@ -521,3 +521,16 @@ def test_a_listing_that_is_to_show_what_it_showed_before_follows_no_stock_until_
     tell(sku, Freeze(frozen=False, by="ann"))
     tell(sku, Restore("shop", "L", None))
     assert (slot.desired, slot.prior) == (2, None)
+
+
+def test_zero_raises_nothing_also_where_sales_have_outrun_what_was_seen() -> None:
+    # Offered as work because zero waits for nobody, and then held back as a raise, it would be offered for ever.
+    sku, slot = listed(0, 1)
+    push = sent(sku, slot)
+    tell(sku, Doubted("shop", "L", push.generation, "time-out", NOW + 10, NOW + LIFE_US), NOW + 5)
+    tell(sku, OrderLine("shop", "O", "1", "A", 1, at=exactly(NOW + 20)), NOW + 30)
+    assert (slot.belief, slot.desired, slot.sent_level) == (-1, 0, 1)
+    assert work_of(slot, NOW + 30) == "push"
+    assert not slot.raises()
+    assert not slot.raises_blindly()
+    assert sent(sku, slot, 30).level == 0
