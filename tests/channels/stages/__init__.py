@@ -11,10 +11,11 @@ from tests.channels.stages.ebay import Ebay
 from tests.channels.stages.etsy import Etsy
 from tests.channels.stages.shopify import Shopify
 from tests.channels.stages.tiktok_shop import TiktokShop
+from tests.channels.stages.vendure import Vendure
 from tests.channels.stages.walmart import Walmart
 from tests.channels.stages.woocommerce import WooCommerce
 
 STAGES: Final[dict[str, type[Stage]]] = {
     stage.platform: stage
-    for stage in (Amazon, BigCommerce, Ebay, Etsy, Shopify, TiktokShop, Walmart, WooCommerce)
+    for stage in (Amazon, BigCommerce, Ebay, Etsy, Shopify, TiktokShop, Vendure, Walmart, WooCommerce)
 }  # fmt: skip

@@ -58,8 +58,9 @@ class Shopify(Stage):
         if line["unfulfilled"]:
             found += [partial(self._fulfil, sale, line), partial(self._refund, sale, "cancel", line["unfulfilled"])]
             found.append(partial(self._refund, sale, "no_restock", line["unfulfilled"]))
-        if min(sale.shipped, sale.taken):
-            found.append(partial(self._refund, sale, "return", min(sale.shipped, sale.taken)))
+        elif sale.taken:
+            # Only what was sent whole comes back: what is held of the rest could not be told by the line any more.
+            found.append(partial(self._refund, sale, "return", sale.taken))
         return found
 
     def _fulfil(self, sale: Sale, line: Any) -> None:
