@@ -25,6 +25,11 @@ class Event(Enum):
 
     # --- life of the process ---
     STARTED = "daemon.started", _INFO, "the state is loaded and repeated up to the end of the log"
+    RESTORED = (
+        "daemon.restored",
+        _WARNING,
+        "a backup was restored: listings and orders are read before any push",
+    )
     READY = "daemon.ready", _INFO, "state is complete and webhooks are answered"
     STOPPING = "daemon.stopping", _INFO, "a stop was asked for; nothing new is accepted"
     STOPPED = "daemon.stopped", _INFO, "everything in flight is finished or safely on disk"

@@ -474,6 +474,21 @@ class Registry:
         self.drain()
         return unfinished
 
+    def estrange(self, now_us: int, lives_us: Mapping[str, int]) -> int:
+        """Nothing is known of what any listing shows: see `Slot.estrange`; returns how many there are. `lives_us`:
+        how long a push may be alive, by channel."""
+        listings, after = 0, ""
+        while page := self.skus(after=after, limit=1_000):
+            for sku in page:
+                actor = self.actor(sku)
+                for slot in actor.state.slots.values():
+                    slot.estrange(now_us, now_us + lives_us.get(slot.channel, 0))
+                    self._offer(slot, now_us)
+                listings += len(actor.state.slots)
+                self._changed(actor)
+            after = page[-1]
+        return listings
+
     def _wish_all(self, now_us: int) -> None:
         after = ""
         while page := self.skus(after=after, limit=1_000):

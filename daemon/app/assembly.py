@@ -11,6 +11,7 @@ from attrs import asdict, define, evolve, field
 from daemon.actors.actor import Part
 from daemon.actors.drifting import Investigator
 from daemon.actors.registry import Bounds, Registry
+from daemon.app.aftermath import Aftermath
 from daemon.app.channel import Channel
 from daemon.app.modes import ModeSwitch
 from daemon.app.shadowing import ShadowWatch
@@ -80,6 +81,7 @@ class Parts:
     cursors: Cursors
     channels: dict[str, Channel]
     watch: Watch
+    aftermath: Aftermath
     policies: bytes
     """Stands for the channels' rules: when it changes, every listing is wished anew."""
     modes: Modes
@@ -134,9 +136,10 @@ def assemble(
     receiver = Receiver(store, registry, seen, letters, watch, ports.wall_us, calendar_us)
     ranks = _ranks(config)
     first_counts = FirstCounts(registry, ranks, watch.first_count)
+    channels: dict[str, Channel] = {}
     parts = Parts(
-        config, ports, telemetry, store, outbox, registry, receiver, seen, letters, alarms, drifts, cursors, {},
-        watch,
+        config, ports, telemetry, store, outbox, registry, receiver, seen, letters, alarms, drifts, cursors, channels,
+        watch, Aftermath(store, registry, channels, telemetry),
         pack({name: repr(asdict(policy)) for name, policy in policies.items()}),
         Modes(store), Priors(store), Shadows(store),
     )  # fmt: skip
@@ -214,7 +217,7 @@ def _channel(
     )  # fmt: skip
     dispatcher = Dispatcher(
         account, parts.outbox, parts.store, parts.dead_letters, poller, deliver, parts.watch, parts.ports.rng,
-        registry.shares, registry.halted.__contains__, promises,
+        registry.shares, registry.halted.__contains__, parts.aftermath.unread, promises,
     )  # fmt: skip
     masses = Masses(
         name, config.sweep.mass_change, registry, parts.store, parts.alarms, poller.absorb,

@@ -191,6 +191,7 @@ class Daemon:
                 parts.channels[name].account.paused = True
         self.clocks.recall()
         unfinished = parts.registry.resume(life_us, parts.policies)
+        parts.aftermath.begin()
         parts.telemetry.event(Event.STARTED, events=parts.store.head.seq, repeated=repeated, unfinished=unfinished)
         if repeated > REPEATED_MAX:
             await self.checkpoint()
@@ -201,6 +202,7 @@ class Daemon:
         rooms.start_soon(self._checkpoints)
         sentinel = Sentinel(parts.alarms, parts.dead_letters, parts.channels, parts.ports.wall_us)
         rooms.start_soon(self._supervise, "sentinel", sentinel.run)
+        rooms.start_soon(self._supervise, "orders since a backup", parts.aftermath.run)
         for name, channel in parts.channels.items():
             tasks = {
                 "poller": channel.poller.run,

@@ -163,6 +163,7 @@ def restore(backup: Path, config: Path, state_dir: Path | None) -> int:
     # Only what a configuration was asked for is surely where a daemon looks.
     then = f"set state_dir to {target} in the configuration, then start" if state_dir else "start"
     said = f"{size} bytes restored to {target}; {then} the daemon with `onhand run`"
-    said += "; `onhand rebuild --verify` then checks it"
+    said += "; `onhand rebuild --verify` then checks it. The channels tell their sales since; counts and "
+    said += "adjustments that people told since must be told again"
     show(document, lambda _: sentences([said]))
     return 0

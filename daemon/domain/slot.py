@@ -196,6 +196,14 @@ class Slot:
         if held in ("adopt", "correct"):
             self.ask_recheck(now_us)
 
+    def estrange(self, now_us: int, alive_until_us: int) -> None:
+        """Another life of ours may have pushed here what this one does not know: what it shows must be read before
+        anything else, and once more when no push of that life can be alive."""
+        self.suspicion = None
+        self.unplaced = self.base is not None
+        self.alive_until_us = max(self.alive_until_us, alive_until_us)
+        self.ask_recheck(now_us)
+
     # -- the push --
 
     def withheld(self) -> bool:

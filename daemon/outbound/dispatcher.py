@@ -49,6 +49,8 @@ class Dispatcher:
     """Is this SKU a kit, or a component of one?"""
     halted: Callable[[str], bool] = lambda sku: False  # noqa: ARG005 - a silent default
     """May nothing be called for this SKU, because what comes of it cannot be applied?"""
+    unread: Callable[[], bool] = lambda: False
+    """May some channel, any, have sold what nobody has heard of, so that nothing may be raised?"""
     promises: Promises | None = None
     """Holds the channel to its acknowledgements; None: they are believed."""
     _busy: set[SlotKey] = field(factory=set)
@@ -139,7 +141,7 @@ class Dispatcher:
     def _wanted(self, slot: Slot, work: Work) -> bool:
         if key_of(slot) in self._busy or self.halted(slot.sku):
             return False
-        if work == "push" and (self._shadowed(slot) or self.raise_stuck(slot)):
+        if work == "push" and (self._shadowed(slot) or self.raise_stuck(slot) or self.raise_blind(slot)):
             return False
         if work == "push" and self.raise_waits(slot):
             self._waiting_raise = True
@@ -163,6 +165,11 @@ class Dispatcher:
     def raise_stuck(self, slot: Slot) -> bool:
         """Would this push raise the listing, while a fact about its SKU, a sale maybe, lies in a dead letter?"""
         return slot.raises() and bool(self.dead_letters.poison(slot.sku))
+
+    def raise_blind(self, slot: Slot) -> bool:
+        """Might this push raise the listing, while sales of other channels are not known either?"""
+        unknown = slot.unplaced and bool(slot.desired)  # even a wish below our belief may be more than it shows
+        return self.unread() and (slot.raises() or unknown)
 
     def _stopped_s(self) -> float:
         """Seconds during which nothing may leave; 0 if all is well."""
@@ -252,5 +259,6 @@ class Dispatcher:
     def _may_leave(self, slot: Slot) -> bool:
         """Is a push still what this listing wants first, and nothing in its way? A zero that needed no look may have
         become a level that does."""
-        waits = self._shadowed(slot) or self.halted(slot.sku) or self.raise_waits(slot) or self.raise_stuck(slot)
+        stopped = self._shadowed(slot) or self.halted(slot.sku)
+        waits = stopped or self.raise_waits(slot) or self.raise_stuck(slot) or self.raise_blind(slot)
         return work_of(slot, self.store.now_us()) == "push" and not waits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,16 @@ def check_signature(env: Any, tables: dict[str, Any], newest: int) -> None:
             f"the database is damaged (a meta page names transaction {newest}, but what it shows is of {left}); "
             f"{REMEDY}"
         )
+
+
+def copy(env: Any, path: Path) -> None:
+    """A consistent copy, while writes go on. Into a file of our own: the one that LMDB would make may be read by
+    whoever may enter its directory. Raises `lmdb.Error` or `OSError`."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        env.copyfd(fd, compact=True)
+    finally:
+        os.close(fd)
 
 
 def rows(cursor: Any, start: bytes, *, reverse: bool) -> Iterator[tuple[bytes, bytes]]:

@@ -20,7 +20,7 @@ from daemon.storage.codec import REMEDY, DamagedError, pack, seal, unpack, unsea
 from daemon.storage.engine import check_absence, check_rows, open_engine, open_tables, rows
 from daemon.storage.files import StoreError, file_bytes, sync_directory, sync_file, take_lock
 from daemon.storage.markers import DATA, InUse
-from daemon.storage.tables import LOG, META
+from daemon.storage.tables import LOG, META, RESTORED
 
 FORMAT = 1
 """The version of the on-disk format. There has been one only: any other is refused, nothing is migrated."""
@@ -106,10 +106,7 @@ class Environment:
                 check_rows(env, opened.tables)
                 if markers.in_use(directory):
                     engine.check_signature(env, opened.tables, opened._newest)
-            if (
-                engine.signed(env, opened.tables) != opened._newest
-            ):  # a copy, in which LMDB counts anew, or an older version
-                opened.write(Batch(opened.head()))
+            opened._take_over()
             opened.in_use = InUse(directory)
             opened.in_use.note(opened._newest)
         except BaseException as error:
@@ -162,6 +159,14 @@ class Environment:
                 f"the event log of {self.directory} ends at {last} with {events} events but should end at {head.seq} "
                 "with as many: the file is damaged; restore a backup with `onhand restore`"
             )
+
+    def _take_over(self) -> None:
+        """Sign what somebody else wrote last, and say durably where that is a copy."""
+        left = engine.signed(self.env, self.tables)
+        if left is None:  # an older version of this program
+            self.write(Batch(self.head()))
+        elif left != self._newest:  # a copy, in which LMDB counts anew
+            self.write(Batch(self.head(), {META: [(RESTORED, pack(True))]}))
 
     def _be_born(self) -> None:
         """A state without its marker is new, or its birth was cut short before anything could be told it."""
@@ -340,18 +345,12 @@ class Environment:
             ) from None
         data = directory / DATA
         try:
-            # Our own file: the one that LMDB would make may be read by whoever may enter the directory.
-            with open(data, "xb", opener=_private) as copy:
-                self.env.copyfd(copy.fileno(), compact=True)
+            engine.copy(self.env, data)
             sync_file(data)
             markers.write_genesis(directory, self.genesis)  # last: without it nobody takes this for a backup
         except (lmdb.Error, OSError) as error:
             data.unlink(missing_ok=True)
             raise StoreError(f"the backup to {directory} failed ({error}): make room there, then try again") from None
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 class OpenEnvironment(Protocol):

@@ -6,7 +6,8 @@ but never lie: every row carries the sequence number up to which it is true.
 
 table        key                        value (msgpack, sealed)
 meta         name                       format, genesis, head, checkpoint (see `environment`), policies, kits, paused,
-                                        clocks, "webhooks of " channel ({topic: when it told something}),
+                                        clocks, transaction, restored (there until what the backup could not know is
+                                        known again), "webhooks of " channel ({topic: when it told something}),
                                         "mode " channel (modes.Modes), "priors " channel (priors.Taken)
 log          seq                        one event (codec.Record)
 chain        seq                        digest of the hash chain after that event, every CHAIN_EVERY events
@@ -57,6 +58,9 @@ TABLES = (
 )  # fmt: skip
 
 BEHIND = frozenset({SKUS, LINKS, ORDERS, HISTORY, DEDUP, OPEN, SHADOWS})
+
+RESTORED = b"restored"
+"""The row of META that says that this state is a copy whose original went on: see `daemon.app.aftermath`."""
 
 CHAIN_EVERY = 256
 """Events between two stored links of the hash chain."""
