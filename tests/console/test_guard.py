@@ -16,11 +16,14 @@ from hypothesis import strategies as st
 from daemon.admin.routes import ROUTES
 from daemon.console.assets import load_assets
 from daemon.console.guard import SCRIPT, Secret, is_here
+from daemon.console.handler import ConsoleHandler
+from daemon.console.link import Link
 from daemon.console.paths import COMMANDS, READS, kind_of
-from daemon.ingress.http_types import Headers
+from daemon.ingress.http_types import Headers, RequestHead
 from daemon.ports import new_token
 from tests.console.conftest import TOKEN, Console
 
+ASSETS = load_assets()
 ONE_SENTENCE = re.compile(r"[^\n]+\n")
 
 
@@ -147,6 +150,38 @@ def test_the_lists_hold_what_the_admin_socket_has_and_nothing_that_streams() -> 
 )
 def test_what_is_not_on_the_lists_is_nothing(path: str) -> None:
     assert kind_of(path) == ""
+
+
+WIRE = st.characters(min_codepoint=0x21, max_codepoint=0xFF)
+PIECES = st.one_of(
+    st.text(WIRE, max_size=12),
+    st.sampled_from(
+        ["/", "//", "/api", "/v1", "/skus", "/status", "/pause", "/..", "/%2e%2e", f"/{TOKEN}", TOKEN[:-1]]
+    ),
+)
+
+
+@given(
+    method=st.one_of(st.sampled_from(["GET", "HEAD", "POST", "OPTIONS", "CONNECT"]), st.text(WIRE, max_size=8)),
+    path=st.lists(PIECES, max_size=6).map("".join),
+    host=st.one_of(st.sampled_from(["127.0.0.1:80", "localhost"]), st.text(WIRE, max_size=20)),
+    authorization=st.one_of(st.sampled_from([f"Bearer {TOKEN}", f"bearer {TOKEN[:-1]}", "Bearer"]), st.text(WIRE)),
+    write=st.booleans(),
+)
+def test_whatever_comes_it_is_admitted_only_with_the_token_and_else_refused_in_words(
+    method: str, path: str, host: str, authorization: str, write: bool
+) -> None:  # fmt: skip
+    handler = ConsoleHandler(Secret(TOKEN), Link("/nothing"), ASSETS, write)
+    headers = Headers([("Host", host), ("Authorization", authorization)])
+    said = handler.admit(RequestHead(method, path, path, "", headers))
+    if isinstance(said, int):
+        assert host in ("127.0.0.1:80", "localhost") or is_here(headers)
+        assert path.startswith(f"/{TOKEN}/") or authorization.lower() == f"bearer {TOKEN}"
+        assert method in ("GET", "HEAD") or (method == "POST" and write)
+        assert (said > 0) == (method == "POST")
+    else:
+        assert said.status >= 300
+        assert len(said.body) > 10
 
 
 @given(st.text(max_size=80))

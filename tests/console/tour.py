@@ -83,7 +83,7 @@ def overview(tour: Tour) -> None:
     expect(north.get_by_role("img", name=re.compile(r"Push lag.*: now [\d.]+ m?s, at most"))).to_be_visible()
     expect(north.get_by_role("img", name=re.compile("Listings in the queue: now 0"))).to_be_visible()
     expect(north.get_by_text("live", exact=True)).to_be_visible()
-    expect(page.get_by_text(re.compile(r"% of [\d,]+ pushes confirmed"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"% of [\d,]+ sent"))).to_be_visible()
     alarm = page.get_by_role("article").filter(has_text="Listings refuse their level")
     expect(alarm).to_contain_text("What to do: onhand dead-letters names the listings")
     expect(alarm.get_by_role("link", name="See the dead letters")).to_be_visible()

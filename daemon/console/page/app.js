@@ -27,7 +27,8 @@ const VIEWS = {
 const main = document.getElementById("content");
 const samples = new Samples();
 let view = null;
-let running = null;
+let running = Promise.resolve();
+let waiting = null;
 let status = null;
 
 /** `#/stock?begins=A` as its parts. */
@@ -64,17 +65,20 @@ function open(first = false) {
 
 const showViews = region(document.getElementById("views"), (current, letters) => {
   return Object.entries(VIEWS).filter(([, each]) => each.listed).map(([word, each]) => {
-    const waiting = word === "letters" && letters ? h("span", { class: "count" }, number(letters)) : null;
+    const many = word === "letters" && letters ? h("span", { class: "count" }, number(letters)) : null;
     const chosen = word === current ? "page" : null;
-    return h("li", {}, h("a", { href: `#/${word}`, "aria-current": chosen, "data-key": `view ${word}` }, each.title, waiting));
+    return h("li", {}, h("a", { href: `#/${word}`, "aria-current": chosen, "data-key": `view ${word}` }, each.title, many));
   });
 });
 
-/** Ask the daemon, show what it says; one round at a time, the newest wish last. */
-async function round() {
-  const mine = (running ?? Promise.resolve()).then(once, once);
-  running = mine;
-  await mine;
+/** Ask the daemon, and show what it says: one round at a time, and at most one that waits for it. */
+function round() {
+  waiting ??= running.then(() => {
+    waiting = null;
+    running = once();
+    return running;
+  });
+  return waiting;
 }
 
 async function once() {

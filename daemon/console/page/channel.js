@@ -43,7 +43,7 @@ function facts(channel) {
   const pairs = [
     ["Webhooks told", captured(channel)],
     ["Acknowledgements", badge(channel.acknowledgements)],
-    ["Levels written", number(channel.pushes)],
+    ["Levels pushed", number(channel.pushes)],
     ["Stopped by a dead letter", number(channel.dead)],
     ["Orders seen until", moment(channel.orders_seen_until, "not yet")],
     ["Listings compared", number(channel.swept)],

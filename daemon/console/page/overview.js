@@ -68,7 +68,7 @@ function figuresOf(of) {
     ["Listings waiting", number(of.outbox.pending), `${number(of.outbox.in_flight)} being pushed`],
     ["Listings stopped", number(of.outbox.dead), count(of.dead_letters, "dead letter")],
     ["Webhooks taken", number(of.acked), `${number(of.duplicates)} known already, ${number(of.rejected)} refused`],
-    ["Levels written", number(confirmed), `${share(confirmed, pushes)} of ${count(pushes, "push", "pushes")} confirmed`],
+    ["Pushes confirmed", number(confirmed), `${share(confirmed, pushes)} of ${number(pushes)} sent`],
     ["Pushes failed", number(push_failures), "tried again, or put aside"],
     ["Drifts found", number(drifts), "levels that were not ours"],
     ["Events in the log", number(of.events), `${count(of.actors, "SKU")} in memory`],
