@@ -21,8 +21,8 @@ from tests.console.stage import Stage, set_the_scene, staged
 
 AXE: Final = "node_modules/axe-core/axe.min.js"
 CHROMIUM: Final = "/usr/bin/chromium"
-WITHIN_S: Final = 300.0
-"""On a slow machine; a quick one takes a fifth of it."""
+WITHIN_S: Final = 600.0
+"""On a machine that has much else to do; a free one takes less than a tenth of it."""
 
 
 def main() -> int:
