@@ -1,6 +1,7 @@
 """The bench: what one host carries, beside what it is compared with, in one go.
 
-    python -m tests.bench [SCENARIO ...] [--quick] [--runs N] [--json FILE]
+    python -m tests.bench [SCENARIO ...] [--quick] [--runs N] [--json FILE] [--plot FILE]
+    python -m tests.bench --readme FILE.json
 
 Exit code 0: every target that was measured is met; 1: one is missed, or a scenario could not be measured.
 """
@@ -21,13 +22,14 @@ from pathlib import Path
 
 from tests.bench import processes
 from tests.bench.machine import machine
+from tests.bench.plot import plot
 from tests.bench.processes import BenchError
-from tests.bench.report import machine_line, missed, table
-from tests.bench.results import Bench, Results
+from tests.bench.report import machine_line, missed, readme, table
+from tests.bench.results import Bench, Results, from_json
 from tests.bench.targets import judge
 
 SCENARIOS = ("saturation", "slow_disk", "latency", "propagation", "fairness", "bulk", "store", "growth")
-ALONE = ("soak",)
+ALONE = ("soak", "profile")
 """Measured only where they are asked for."""
 RUNS, RUNS_QUICK = 5, 3
 
@@ -43,6 +45,8 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="fewer rounds and smaller stores, under five minutes")
     parser.add_argument("--runs", type=int, help=f"alternating rounds (default {RUNS}, quick {RUNS_QUICK})")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep every figure there")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the targets there, as SVG")
+    parser.add_argument("--readme", type=Path, metavar="JSON", help="print what one host carries, from kept figures")
     parser.add_argument("--minutes", type=float, default=20, help="how long to soak")
     parser.add_argument("--realtime", action="store_true", help="measured processes before all others (root)")
     parser.add_argument("--folder", type=Path, help="work here: on the disk that is to be measured; kept afterwards")
@@ -73,6 +77,9 @@ def _run(bench: Bench, names: Sequence[str]) -> None:
 def main(given: Sequence[str] | None = None) -> int:
     """Measure, print, judge; the exit code."""
     chosen = _arguments(given)
+    if chosen.readme:
+        print(readme(from_json(json.loads(chosen.readme.read_text()))))
+        return 0
     processes.realtime = chosen.realtime
     folder = chosen.folder or Path(tempfile.mkdtemp(prefix="onhand-bench-"))
     folder.mkdir(parents=True, exist_ok=True)
@@ -88,6 +95,8 @@ def main(given: Sequence[str] | None = None) -> int:
             shutil.rmtree(folder, ignore_errors=True)
         if chosen.json:
             chosen.json.write_text(json.dumps(results.as_json(), indent=1) + "\n")
+        if chosen.plot:
+            chosen.plot.write_text(plot(results))
     measured = [each for each in judge(results) if each.figure is not None]
     bench.say("\n" + table(measured))
     return 1 if missed(results) else 0

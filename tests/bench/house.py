@@ -22,7 +22,9 @@ QUIET = {"sweep_s": 604_800, "poll_interval_s": 5.0}
 """Sales at the shop are told by the load generator alone, so its shelf does not show them: it is not compared."""
 
 
-class _UnixConnection(http.client.HTTPConnection):
+class UnixConnection(http.client.HTTPConnection):
+    """An HTTP connection over a Unix socket."""
+
     def __init__(self, path: str, timeout_s: float) -> None:
         super().__init__("onhand", timeout=timeout_s)
         self._path = path
@@ -59,7 +61,7 @@ class Admin:
         return self._call("POST", path, {} if body is None else body, timeout_s)
 
     def _call(self, method: str, path: str, body: object, timeout_s: float) -> Any:
-        connection = _UnixConnection(str(self.path), timeout_s)
+        connection = UnixConnection(str(self.path), timeout_s)
         try:
             return exchange(connection, method, path, body)
         finally:

@@ -89,6 +89,11 @@ class Bench:
         self.say(f"  {name:<52} {shown(kept.median):>10} {unit}{spread}")
         return kept
 
+    @property
+    def rounds(self) -> int:
+        """Of what is judged by limits, not by ratios within a round: no more than two in a quick run."""
+        return min(self.runs, 2) if self.quick else self.runs
+
     def size(self, quick: int, full: int) -> int:
         """One number for a quick run, another for a full one."""
         return quick if self.quick else full

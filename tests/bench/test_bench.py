@@ -9,6 +9,7 @@ import struct
 import time
 from collections import Counter
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -24,8 +25,11 @@ from tests.bench.arrivals import Books, pushes, repeated, waits_ms
 from tests.bench.big_log import Clock, assembled, write
 from tests.bench.house import SHOP, STOCK, write_config
 from tests.bench.load import Seen
+from tests.bench.plot import plot
 from tests.bench.processes import BenchError, Process, free_port, python
+from tests.bench.report import missed, readme
 from tests.bench.results import Results, from_json
+from tests.bench.samples import fold
 from tests.bench.stats import figure, percentile
 from tests.bench.targets import TARGETS, judge, least, most
 
@@ -78,6 +82,26 @@ def test_a_target_is_met_missed_or_not_measured_by_the_median():
 
 def test_every_target_names_a_figure_of_its_own():
     assert len({each.figure for each in TARGETS}) == len(TARGETS)
+
+
+def test_the_picture_and_the_readme_are_drawn_from_kept_figures():
+    kept = results()
+    kept.machine = {"cores": 2, "memory_gib": 4, "flush_ms": 0.1, "python": "3.11"}
+    kept.add("saturation.of_noop.uniform", [0.1, 0.2], "x")
+    kept.add("saturation.daemon.uniform.cpu", [100.0, 300.0], "us")
+    again = from_json(json.loads(json.dumps(kept.as_json())))
+    drawn = ElementTree.fromstring(plot(again))
+    assert len(drawn.findall("{http://www.w3.org/2000/svg}rect")) == 3
+    assert "| CPU time of a webhook | 200 us | 100 to 300 |" in readme(again).splitlines()
+    assert missed(again)
+
+
+def test_a_stack_counts_for_the_innermost_of_our_functions():
+    waiting = "run (trio/_core/_run.py:1);WorkerThread._work (trio/_core/_thread_cache.py:9) 50"
+    raw = ["main (daemon/a.py:1);f (daemon/b.py:2);g (json/x.py:3) 3", "main (daemon/a.py:7) 1", waiting]
+    first, second = fold(raw)
+    assert (first.function, first.itself, first.within) == ("f (daemon/b.py)", 0.75, 0.75)
+    assert (second.function, second.itself, second.within) == ("main (daemon/a.py)", 0.25, 1.0)
 
 
 def test_prepared_orders_are_signed_and_understood():

@@ -13,7 +13,18 @@ from tests.bench.processes import BenchError
 HERE = Path(__file__).resolve().parent
 BUILD = HERE / "build"
 """Everything built or installed; git ignores it, and it may be deleted at any time."""
-PEER_PACKAGES = ("fastapi", "uvicorn", "uvloop", "httptools", "asyncpg", "msgspec", "hypercorn", "trio")
+PEER_PACKAGES = (
+    "fastapi",
+    "uvicorn",
+    "uvloop",
+    "httptools",
+    "asyncpg",
+    "msgspec",
+    "hypercorn",
+    "trio",
+    "py-spy",
+    "matplotlib",
+)
 
 
 @cache

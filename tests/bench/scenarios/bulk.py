@@ -18,7 +18,7 @@ from tests.bench.results import Bench
 
 RATE, BATCH, BURST = 20, 100, 4
 SLOT_MS = 1_000 / RATE
-SIZES = {True: (500, 5_000), False: (500, 50_000)}
+SIZES = {True: (500, 3_000), False: (500, 50_000)}
 """SKUs that change at once: quick and not."""
 PAGE = 200
 """Lines of an import told in one call."""

@@ -16,7 +16,7 @@ from tests.bench.stats import percentile
 
 SKUS = 1_000
 QUIET_RATE, HOT_RATE = 100, 300
-SECONDS = (4, 15)
+SECONDS = (2, 15)
 SLOW_S = 2.0
 FAST = {"rate_per_s": 200, "burst": 50}
 
@@ -26,7 +26,7 @@ def run(bench: Bench) -> None:
     slow, healthy = OTHERS
     with house(bench.folder / "house", skus=SKUS, every=FAST) as home:
         books = Books()
-        for number in range(bench.runs):
+        for number in range(bench.rounds):
             alone_ms, alone_way_ms = _quiet(bench, home, books, number, "alone", healthy)
             hot = orders.batch(HOT_RATE * bench.size(*SECONDS), orders.sku_names(1), seed=number)
             beside = load.begin(bench.folder, home.port, hot, connections=64, rate=HOT_RATE, name="hot")

@@ -17,7 +17,7 @@ RATES = (100, 1_000, 3_000)
 BUSY_RATE, BUSY_CHANNELS = 2_000, 8
 CONNECTIONS = (1, 64, 256)
 OPEN_CONNECTIONS = 256
-SECONDS = (3, 15)
+SECONDS = (2, 15)
 CLOSED = (2_000, 10_000)
 
 
@@ -25,19 +25,19 @@ def run(bench: Bench) -> None:
     """See the module."""
     with house(bench.folder / "quiet", skus=SKUS) as home:
         home.pause(SHOP, *OTHERS)
-        for number in range(bench.runs):
-            bench.say(f"round {number + 1} of {bench.runs}")
+        for number in range(bench.rounds):
+            bench.say(f"round {number + 1} of {bench.rounds}")
             bench.add("latency.commit", disk.floor(bench.folder, 1).commit_ms, "ms")
             for rate in RATES:
                 _open(bench, home, f"latency.at_{rate}", rate, number)
             for connections in CONNECTIONS:
                 sold = orders.batch(bench.size(*CLOSED), orders.sku_names(SKUS), seed=number)
-                seen = load.send(bench.folder, home.port, sold, connections=connections, seconds_max=5)
+                seen = load.send(bench.folder, home.port, sold, connections=connections, seconds_max=bench.size(2, 5))
                 bench.add(f"latency.closed_{connections}.rate", seen.rate, "/s")
                 bench.add(f"latency.closed_{connections}.p99", seen.latency_ms(0.99), "ms")
     channels = (SHOP, *(f"other-{place}" for place in range(1, BUSY_CHANNELS + 1)))
     with house(bench.folder / "busy", skus=SKUS, channels=channels) as home:
-        for number in range(min(bench.runs, 3)):
+        for number in range(min(bench.rounds, 3)):
             commit_ms = disk.floor(bench.folder, 1).commit_ms
             p99_ms = _open(bench, home, "latency.pushing_to_8", BUSY_RATE, number)
             bench.add("latency.pushing_to_8.over_commit", p99_ms - commit_ms, "ms")

@@ -20,7 +20,7 @@ from tests.bench.stats import percentile
 
 SKUS = 500
 STEADY_RATE = 50
-STEADY = (250, 1_500)
+STEADY = (200, 1_500)
 BURST = 50
 SALES = 3_000
 FAST = {"rate_per_s": 200, "burst": 50}
@@ -31,7 +31,7 @@ def run(bench: Bench) -> None:
     names = orders.sku_names(SKUS)
     with house(bench.folder / "fast", skus=SKUS, every=FAST) as home:
         books = Books()
-        for number in range(bench.runs):
+        for number in range(bench.rounds):
             rng = random.Random(number)
             steady = rng.choices(names, k=bench.size(*STEADY))
             told, seen, journal = _sell(bench, home, books, steady, rate=STEADY_RATE)
@@ -42,7 +42,7 @@ def run(bench: Bench) -> None:
             told, seen, journal = _sell(bench, home, books, burst, connections=BURST)
             waits = [wait for channel in OTHERS for wait in waits_ms(told, seen.due_ns, journal, channel)]
             bench.add("propagation.burst.all", max(waits) / 1e3, "s")
-    for number in range(min(bench.runs, 3)):
+    for number in range(min(bench.rounds, 3)):
         with house(bench.folder / f"coalescing-{number}", skus=SKUS) as home:
             sales = random.Random(number).choices(names, k=SALES)
             _, seen, journal = _sell(bench, home, Books(), sales)

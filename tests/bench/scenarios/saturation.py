@@ -24,7 +24,7 @@ SKUS = 5_000
 CONNECTIONS = 64
 COUNTS = {"noop": (30_000, 100_000), "hypercorn": (3_000, 8_000), "daemon": (10_000, 20_000), "peer": (2_000, 5_000)}
 """Requests of one spell: quick, full."""
-SPELL_S = (8.0, 20.0)
+SPELL_S = (2.0, 10.0)
 """A spell ends after that, whatever is left: quick, full."""
 
 

@@ -6,7 +6,8 @@ as a kill leaves it, and the daemon is started on that. The same on a store with
 (mostly imports) is taken off. Nobody answers at the channels' addresses meanwhile.
 
 `start.million_tail` is scaled to a million events of the tail, whatever its length, and also holds the check of the
-whole file that an unclean stop asks for. Quick: 10,000 SKUs; full: a million.
+whole file that an unclean stop asks for. `rebuild.verify` is by the daemon's CPU time, which is all that it takes.
+Quick: 10,000 SKUs and 100,000 events; full: a million SKUs and six million events.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import json
 import random
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from typing import Any
 from tests.bench import orders
 from tests.bench.house import OTHERS, SHOP, Admin, daemon_process, write_config
 from tests.bench.processes import BenchError, Process, environment, free_port, prioritised, python
+from tests.bench.queries import ask_all
 from tests.bench.results import Bench
 from tests.bench.stats import percentile
 from tests.bench.tables import table_bytes
@@ -46,7 +48,7 @@ def run(bench: Bench) -> None:
     made = write_log(large, skus, bench.size(*SOLD), 0)
     bench.add("store.written", made["events"] / made["seconds"], "events/s")
     idle_s, idle_bytes = _idle(bench, small)
-    for number in range(bench.runs):
+    for number in range(bench.rounds):
         with _running(large) as (daemon, admin, serving_s):
             bench.add("start.clean", serving_s, "s")
             bench.add("start.clean.repeated", _started(daemon)["repeated"], "events")
@@ -54,9 +56,10 @@ def run(bench: Bench) -> None:
             grown = max(0, daemon.anonymous_bytes() - idle_bytes)
             bench.add("memory.idle_sku", grown / skus, "bytes")
             _queries(bench, admin, skus, number)
-            began = time.monotonic()
+            began, before_us = time.monotonic(), daemon.cpu_us()
             report = admin.tell("/v1/rebuild", {"verify": True})
-            bench.add("rebuild.verify", report["events"] / (time.monotonic() - began), "events/s")
+            bench.add("rebuild.verify.on_the_wall", report["events"] / (time.monotonic() - began), "events/s")
+            bench.add("rebuild.verify", report["events"] / (daemon.cpu_us() - before_us) * 1e6, "events/s")
             if report["different"]:
                 raise BenchError(f"the rebuilt state differs: {report}")
             bench.add("start.stopping", daemon.stop(), "s")
@@ -118,25 +121,15 @@ def _idle(bench: Bench, small: Path) -> tuple[float, int]:
 def _queries(bench: Bench, admin: Admin, skus: int, number: int) -> None:
     chosen = random.Random(number).sample(orders.sku_names(skus), ASKED)
     past = orders.stamp(time.time() - 86_400)
-    for name, path in (
-        ("sku", "/v1/skus/{}"), ("history", "/v1/skus/{}/history"), ("explain", "/v1/skus/{}/explain"),
-        ("at", "/v1/skus/{}?at=" + past),
-    ):  # fmt: skip
+    for name, rest in (("sku", ""), ("history", "/history"), ("explain", "/explain"), ("at", f"?at={past}")):
         try:
-            admin.ask(path.format(chosen[0]))
+            waits = ask_all(admin.path, [f"/v1/skus/{sku}{rest}" for sku in chosen])
         except BenchError as error:
-            bench.say(f"  query.{name}: not there ({error})")
+            if name != "at":
+                raise
+            bench.say(f"  query.{name}: the daemon does not answer that yet ({str(error)[:120]})")
             continue
-        bench.add(f"query.{name}.p99", _p99_ms(lambda sku, path=path: admin.ask(path.format(sku)), chosen), "ms")
-
-
-def _p99_ms(ask: Callable[[str], object], skus: Sequence[str]) -> float:
-    waits = []
-    for sku in skus:
-        began = time.perf_counter()
-        ask(sku)
-        waits.append(time.perf_counter() - began)
-    return percentile(waits, 0.99) * 1e3
+        bench.add(f"query.{name}.p99", percentile(waits, 0.99), "ms")
 
 
 def _killed(bench: Bench, large: Path) -> None:
