@@ -95,9 +95,8 @@ class QueueReader:
         self.left += len(answer) - len(durable)
         for start in range(0, len(durable), self.queue.batch_max):
             # Whatever comes of it: what stays comes again, is known by then, and is deleted then.
-            self._deleted(
-                await self.account.converse(self.queue.delete(durable[start : start + self.queue.batch_max]))
-            )
+            batch = durable[start : start + self.queue.batch_max]
+            self._deleted(await self.account.converse(self.queue.delete(batch)))
         if errors:
             raise errors[0]
         return 0.0

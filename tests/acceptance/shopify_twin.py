@@ -24,6 +24,7 @@ import trio
 from attrs import define, field
 
 from tests.acceptance.webhooks import exchange, request
+from tests.adapters.official.judge import judged
 from tests.adapters.shopify_cost import cost_of
 
 API = "/admin/api/2026-10/graphql.json"
@@ -194,6 +195,7 @@ class Twin:
 
     # -- the API --
 
+    @judged("shopify")
     def answer(self, method: str, target: str, headers: dict[str, str], body: bytes) -> tuple[int, Json]:
         payload = json.loads(body) if body else {}
         if (method, target) == ("POST", "/admin/oauth/access_token"):
@@ -279,9 +281,13 @@ class Twin:
 
     def _catalogue(self, query: str, asked: Json) -> Json:
         skus = [each.sku for each in self.variants]
+        items = {each.id: self._item(each) for each in self.variants}
+        for each in self.variants:
+            items[each.id]["duplicateSkuCount"] = skus.count(each.sku) - 1
+            del items[each.id]["sku"]  # nobody asks for it here
         nodes = [
             {"id": _gid("ProductVariant", each.id), "sku": each.sku, "displayName": f"Item {each.id}",
-             "inventoryItem": {**self._item(each), "duplicateSkuCount": skus.count(each.sku) - 1}}
+             "inventoryItem": items[each.id]}
             for each in sorted(self.variants, key=lambda each: each.id)
         ]  # fmt: skip
         return {"data": {"productVariants": _paged(nodes, asked)}}

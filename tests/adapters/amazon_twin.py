@@ -17,6 +17,7 @@ import trio
 from attrs import define, field
 
 from daemon.domain.exchange import NoAnswer, Reply, Request, Response
+from tests.adapters.official import judge
 from tests.sqs_twin import CLOCK_S, SqsTwin
 
 SELLER, MARKETPLACE = "A1EXAMPLESELLER", "ATVPDKIKX0DER"
@@ -163,7 +164,9 @@ class AmazonTwin:
         if parts.netloc == "api.amazon.com":
             return self._said(*self._grant(request))
         assert parts.netloc == API, parts.netloc
+        judge.hold_request("amazon", request)
         status, body, rate = self._call(request, parts.path, parse_qs(parts.query))
+        judge.hold_answer("amazon", request, Response(status, {}, judge.written(body)))
         return self._said(status, body, {"x-amzn-ratelimit-limit": str(rate)} if rate else {})
 
     async def aclose(self) -> None: ...

@@ -40,6 +40,7 @@ from daemon.domain.exchange import Request, Response
 from daemon.domain.instants import Span
 from daemon.domain.outcomes import Failure, Outcome
 from daemon.domain.signatures import AllOf, Fetched, Notice, PublicKeyScheme, Scheme, SharedSecret, SignatureScheme
+from tests.adapters.official.judge import hold_request, platform_of
 
 ROOT = Path(__file__).parent
 URL = "https://sync.example.com/webhooks/shop"
@@ -268,14 +269,18 @@ def start(adapter: Adapter, call: str, args: Sequence[Any]) -> Generator[Request
 
 
 def converse(
-    talk: Generator[Request, Response, Any], answers: Iterator[Response], most: int = 3 * STEPS_MAX
-) -> tuple[Any, list[Request]]:
-    """Run a conversation to its end. When the answers run out, it hears 500 until it gives up."""
+    talk: Generator[Request, Response, Any], answers: Iterator[Response], most: int = 3 * STEPS_MAX,
+    *, sane: bool = True,
+) -> tuple[Any, list[Request]]:  # fmt: skip
+    """Run a conversation to its end. When the answers run out, it hears 500 until it gives up. Every request must be
+    one that the platform's description allows, unless what is asked for or answered is not even `sane`."""
     asked: list[Request] = []
     try:
         request = next(talk)
         while True:
             asked.append(request)
+            if sane:
+                hold_request(platform_of(request), request, wire=False)
             assert len(asked) <= most, "the conversation goes on for ever"
             request = talk.send(next(answers, Response(500, {}, b"")))
     except StopIteration as end:

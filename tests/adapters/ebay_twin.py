@@ -22,6 +22,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from tests.adapters.official.judge import judged
+
 Json = Any
 Answer = tuple[int, dict[str, str], bytes]
 
@@ -134,6 +136,7 @@ class Twin:
 
     # -- calls --
 
+    @judged("ebay", content_at=2)
     def answer(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Answer:
         """One call. Header names are lower case."""
         self.before_answer()

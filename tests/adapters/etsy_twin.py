@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 from attrs import define, field
 
 from daemon.domain.exchange import Request, Response
+from tests.adapters.official.judge import judged
 
 SHOP, KEYSTRING, SHARED, REFRESH = 7654321, "twin-keystring", "twin-shared", "1.refresh-0"  # good for this twin alone
 API = "/v3/application"
@@ -140,6 +141,7 @@ class Twin:
         status, body, extra = self.answer(request.method, request.url, headers, request.body)
         return Response(status, extra, json.dumps(body).encode())
 
+    @judged("etsy")
     def answer(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes
     ) -> tuple[int, Json, dict[str, str]]:

@@ -1,6 +1,8 @@
-"""Enough of OpenAPI 3.0 and 3.1 to hold an adapter's requests and its fixtures' answers against a vendor's document.
+"""Enough of OpenAPI 3.0 and 3.1, and of Swagger 2.0, to hold an adapter's requests and a shop's answers against a
+vendor's document.
 
-Types, required, enum, nullable, the combinators, arrays and objects; what a document says beyond is not checked.
+Types, required, enum, bounds, lengths, nullable, the combinators, arrays and objects, parameters of query and header;
+what a document says beyond is not checked.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from daemon.domain.exchange import Request, Response
 
@@ -33,6 +35,8 @@ class Document:
 
     content: Json
     prefix: str
+    sizes: bool = True
+    """Are lengths held, too?"""
 
     def resolve(self, node: Json) -> Json:
         """A node with its reference followed."""
@@ -52,7 +56,7 @@ class Document:
                 "[^/]+" if part.startswith("{") else re.escape(part) for part in re.split(r"(\{[^}]*\})", template)
             )
             if re.fullmatch(pattern, path.removeprefix(self.prefix)) and method.lower() in item:
-                operation = item[method.lower()]
+                operation = {**item[method.lower()], "template": template}
                 return {**operation, "parameters": [*item.get("parameters", ()), *operation.get("parameters", ())]}
         return None
 
@@ -69,8 +73,8 @@ class Document:
             return
         if "const" in schema and value != schema["const"]:
             yield f"{where} is not {schema['const']}"
-        if "minimum" in schema and _is_a(value, "number") and value < schema["minimum"]:
-            yield f"{where} is less than {schema['minimum']}"
+        if self.sizes or _is_a(value, "number"):
+            yield from _out_of_bounds(value, schema, where)
         if "enum" in schema and value not in schema["enum"]:
             yield f"{where} is none of {schema['enum']}"
         if isinstance(value, dict):
@@ -103,23 +107,65 @@ def _is_a(value: Json, kind: str) -> bool:
     return isinstance(value, _TYPES[kind]) and (kind == "boolean" or not isinstance(value, bool))
 
 
-def check_call(documents: Sequence[Document], request: Request) -> tuple[Document, Json]:
-    """The operation that a request calls; raises `AssertionError` where it asks what the document does not offer."""
+def _out_of_bounds(value: Json, schema: Json, where: str) -> Iterator[str]:
+    size: Any = value if _is_a(value, "number") else None
+    low, high = "minimum", "maximum"
+    if isinstance(value, (str, list)):
+        size = len(value)
+        low, high = ("minLength", "maxLength") if isinstance(value, str) else ("minItems", "maxItems")
+    if size is not None and low in schema and size < schema[low]:
+        yield f"{where or 'it'} is less than {schema[low]}"
+    if size is not None and high in schema and size > schema[high]:
+        yield f"{where or 'it'} is more than {schema[high]}"
+
+
+def _parameter_errors(document: Document, parameters: Sequence[Json], query: str) -> Iterator[str]:
+    """What is wrong with a query; in it, lists stand with commas, or say their name again and again."""
+    offered = {each["name"]: each for each in parameters if each["in"] == "query"}
+    asked = parse_qs(query, keep_blank_values=True)
+    if strange := sorted(set(asked) - set(offered)):
+        yield f"takes no {strange}"
+    for name, each in offered.items():
+        if each.get("required") and name not in asked:
+            yield f"{name} is missing"
+        schema = document.resolve(each.get("schema", each))
+        many = schema.get("type") == "array" or name.endswith(":in")
+        single = document.resolve(schema.get("items", schema))
+        for text in asked.get(name, ()):
+            for part in text.split(",") if many else [text]:
+                yield from document.errors(_meant(part, single), single, f"?{name}")
+
+
+def _meant(text: str, schema: Json) -> Json:
+    """The value that a query's text stands for, where the schema wants another than text."""
+    kinds = schema.get("type", [])
+    kinds = {kinds} if isinstance(kinds, str) else set(kinds)
+    if kinds & {"integer", "number"} and re.fullmatch(r"-?[0-9]+", text):
+        return int(text)
+    return text == "true" if "boolean" in kinds and text in ("true", "false") else text
+
+
+def check_call(documents: Sequence[Document], request: Request, *, wire: bool = True) -> tuple[Document, Json]:
+    """The operation that a request calls; raises `AssertionError` where it asks what the document does not offer.
+
+    wire: it is as it leaves, so that every header which the document wants must be there."""
     parts = urlsplit(request.url)
     for document in documents:
         operation = document.operation(request.method, parts.path)
         if operation is None:
             continue
         parameters = [document.resolve(each) for each in operation["parameters"]]
-        offered = {each["name"] for each in parameters if each["in"] == "query"}
-        asked = set(parse_qs(parts.query, keep_blank_values=True))
-        assert asked <= offered, f"{request.method} {parts.path} takes no {sorted(asked - offered)}"
+        problems = list(_parameter_errors(document, parameters, parts.query))
+        assert problems == [], f"{request.method} {parts.path}: {problems}"
         sent = {name.lower() for name in request.headers}
         for each in parameters:
-            wanted = each["in"] == "header" and each.get("required") and each["name"].lower() != "content-type"
+            wanted = (
+                wire and each["in"] == "header" and each.get("required") and each["name"].lower() != "content-type"
+            )
             assert not wanted or each["name"].lower() in sent, f"{each['name']} is missing"
+        schema = _body_schema(document, operation, parameters)
+        assert schema is not None or not request.body, f"{request.method} {parts.path} takes no body"
         if request.body:
-            schema = next(iter(document.resolve(operation["requestBody"])["content"].values()))["schema"]
             kinds = {value for name, value in request.headers.items() if name.lower() == "content-type"}
             is_form = kinds == {"application/x-www-form-urlencoded"}
             body = dict(parse_qsl(request.body.decode())) if is_form else json.loads(request.body)
@@ -129,12 +175,22 @@ def check_call(documents: Sequence[Document], request: Request) -> tuple[Documen
     raise UnknownCallError(f"{request.method} {parts.path} is in no document")
 
 
+def _body_schema(document: Document, operation: Json, parameters: Sequence[Json]) -> Json | None:
+    for each in parameters:
+        if each["in"] == "body":
+            return each["schema"]
+    wanted = document.resolve(operation.get("requestBody", {})).get("content", {})
+    return next(iter(wanted.values()))["schema"] if wanted else None
+
+
 def check_answer(document: Document, operation: Json, response: Response) -> bool:
     """Does the answer have the shape that the document gives its status? False where it gives it none."""
     described = document.resolve(operation["responses"].get(str(response.status), {}))
     schemas = [each["schema"] for each in described.get("content", {}).values() if "schema" in each]
+    schemas += [described["schema"]] if "schema" in described else []
     if not schemas or not response.body:
         return False
-    problems = list(document.errors(json.loads(response.body), schemas[0]))
+    # Lists that must not be empty are, in answers of more than one platform: only what we send is held to a size.
+    problems = list(evolve(document, sizes=False).errors(json.loads(response.body), schemas[0]))
     assert problems == [], problems
     return True

@@ -127,13 +127,9 @@ async def town(
 
     async with trio.open_nursery() as nursery:
         daemon = await nursery.start(
-            serve,
-            configured(folder / "state", queue),
-            adapters.PLATFORMS,
-            around.ports(),
-            around.telemetry(),
+            serve, configured(folder / "state", queue), adapters.PLATFORMS, around.ports(), around.telemetry(),
             Notifier({}),
-        )
+        )  # fmt: skip
         await daemon.serving.wait()
         nursery.start_soon(host.run, told)
         yield Town(amazon, host, daemon, around)
@@ -168,6 +164,24 @@ async def test_a_sale_at_either_side_shows_at_the_other(tmp_path: Path, autojump
         assert [level for _, sku, level in amazon.written if sku == "B"] == [4]  # its own sales it knows itself
         assert amazon.throttled == 0
         assert amazon.queue.waiting == []
+
+
+async def test_two_messages_and_a_poll_of_one_order_count_once(tmp_path: Path, autojump_clock: MockClock) -> None:
+    amazon = AmazonTwin({"A": 12, "B": 7})
+    async with town(tmp_path, amazon) as t:
+        await t.agree(30, A=12, B=7)
+        await trio.sleep(5)  # it is subscribed
+        amazon.sell("A", 2)
+        told = amazon.queue.waiting[-1].body
+        await t.agree(5, A=10)
+        amazon.queue.put(told)  # the same again, as another message
+        await trio.sleep(1_800)  # and by polls
+        assert "searchOrders" in [operation for _, operation in amazon.asked]
+        await t.agree(1, A=10, B=7)
+        state = t.daemon.parts.registry.peek("A")
+        assert state is not None
+        assert sum(line.now().taken for line in state.stock.lines.values()) == 2
+        assert (amazon.queue.waiting, amazon.queue.given) == ([], 2)
 
 
 async def test_what_amazon_fulfils_is_neither_counted_nor_written(tmp_path: Path, autojump_clock: MockClock) -> None:

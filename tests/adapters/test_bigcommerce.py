@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -25,13 +26,10 @@ from daemon.domain.signatures import AllOf, SharedSecret
 from daemon.ingress.signature import check
 from tests import specs
 from tests.adapters import contract
+from tests.adapters.official.described import DESCRIBED
 from tests.adapters.openapi import Document, check_answer, check_call
 
 V2, V3 = "/stores/abc123xyz/v2", "/stores/abc123xyz/v3"
-FILES = {
-    "orders.v2.json": V2, "inventory.v3.json": V3, "webhooks.v3.json": V3, "settings_inventory.v3.json": V3,
-    "locations.v3.json": V3,
-}  # fmt: skip
 CLIENT_SECRET, KEY = "bc_client_secret_0f1e2d3c", "bc_key_b5c1f0d2a9"
 MALFORMED = {"orders_with_bad_ones", "null"}
 """Fixtures whose answers are not as the vendor's documents have them, on purpose."""
@@ -57,8 +55,11 @@ def build(**changes: Any) -> BigCommerce:
 # --- the vendor's documents -----------------------------------------------------------------------------------
 
 
-def documents() -> list[Document]:
-    return [Document(specs.load(f"bigcommerce/{name}"), prefix) for name, prefix in FILES.items()]
+VENDORS = DESCRIBED["bigcommerce"]
+
+
+def documents() -> Sequence[Document]:
+    return VENDORS.documents()
 
 
 def conversations() -> list[contract.Fixture]:
@@ -80,7 +81,7 @@ def test_every_request_is_one_that_the_vendors_documents_offer_and_every_answer_
         canned = contract.responses(content["steps"], fixture.path.parent)
         _, asked = contract.converse(talk, iter(canned))
         for request, response in zip(asked, canned, strict=True):
-            document, operation = check_call(known, request)
+            document, operation = check_call(known, VENDORS.prepared(request))
             calls += 1
             if fixture.path.stem in MALFORMED or not response.body.startswith((b"{", b"[")):
                 continue

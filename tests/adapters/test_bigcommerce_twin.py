@@ -299,7 +299,8 @@ def test_the_window_that_all_apps_share_is_never_used_up() -> None:
     twin, clock = store(quota=60)
     for _ in range(40):
         clock.now += 0.2
-        twin.answer("GET", f"/stores/{HASH}/v3/settings/inventory", {"x-auth-token": TOKEN}, b"")  # another app
+        headers = {"x-auth-token": TOKEN, "accept": "application/json"}
+        twin.answer("GET", f"/stores/{HASH}/v3/settings/inventory", headers, b"")  # another app
     paused = 0
     for _ in range(80):
         request = evolve(next(ADAPTER.levels(["206/509"])))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Awaitable, Callable
-from copy import deepcopy
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -35,6 +34,7 @@ from daemon.outbound.account import Account
 from tests import specs
 from tests.adapters import contract
 from tests.adapters.ebay_twin import SELLER, Twin
+from tests.adapters.official.described import DESCRIBED
 from tests.adapters.openapi import Document, UnknownCallError, check_answer, check_call
 
 URL = "https://sync.example.com/webhooks/shop"
@@ -55,28 +55,12 @@ def setup(**options: str) -> Setup:
 
 # --- the vendor's own material ------------------------------------------------------------------------------
 
-DOCUMENTS = {
-    "sell_fulfillment_v1.20.7": "/sell/fulfillment/v1",
-    "sell_inventory_1.18.4": "/sell/inventory/v1",
-    "commerce_notification_v1.6.2": "/commerce/notification/v1",
-    "developer_analytics_v1_beta": "/developer/analytics/v1_beta",
-}
-
-
 WRONG_ON_PURPOSE = {"orders_quantity_is_a_text", "listings_quantities_that_are_none", "null", "gateway_page"}
 """Fixtures with answers that eBay should never give."""
 
 
-def documents() -> list[Document]:
-    """eBay's contracts; what an object may hold is what they name, and nothing else."""
-    found = []
-    for name, prefix in DOCUMENTS.items():
-        content = deepcopy(specs.load(f"ebay/{name}.trimmed.json"))
-        for schema in content["components"]["schemas"].values():
-            if schema.get("properties"):
-                schema["additionalProperties"] = False
-        found.append(Document(content, prefix))
-    return found
+def documents() -> Sequence[Document]:
+    return DESCRIBED["ebay"].documents()
 
 
 def test_every_request_and_every_answer_of_the_fixtures_is_as_ebays_contracts_say() -> None:

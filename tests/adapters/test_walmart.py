@@ -6,7 +6,7 @@ import base64
 import itertools
 import json
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -32,9 +32,9 @@ from daemon.domain.outcomes import Failure
 from daemon.ingress.signature import check
 from tests import specs
 from tests.adapters import contract
+from tests.adapters.official.described import DESCRIBED
 from tests.adapters.openapi import Document, check_answer, check_call
 
-FILES = ("authentication", "feeds", "inventory", "notifications", "orders")
 ID = {"client_id": "id-1"}
 SECRETS = {"client_secret": "secret-1"}
 HOOK_SECRET = "composed-client-secret-0001"
@@ -65,8 +65,8 @@ def answered(talk: Generator[Request, Response, Any], *answers: Any) -> tuple[An
 # --- the vendor's documents -----------------------------------------------------------------------------------
 
 
-def documents() -> list[Document]:
-    return [Document(specs.load(f"walmart/{name}.trimmed.json"), "") for name in FILES]
+def documents() -> Sequence[Document]:
+    return DESCRIBED["walmart"].documents()
 
 
 def conversations() -> list[contract.Fixture]:

@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl, urlsplit
 from attrs import define, field
 
 from daemon.domain.exchange import Request, Response
+from tests.adapters.official.judge import judged
 
 KEY, SECRET, CIPHER, SHOP_ID = "twinkey", "twin-app-secret", "ROW_twin/+cipher==", "7494049642642441621"
 HOME, ANNEX = "7068517275539719942", "7068517275539719943"
@@ -218,6 +219,7 @@ class Twin:
         return Response(status, extra, b"" if body is None else json.dumps(body).encode(),
                         received_us=int(self.now_s() * 1e6))  # fmt: skip
 
+    @judged("tiktok_shop")
     def answer(
         self, method: str, target: str, headers: dict[str, str], body: bytes
     ) -> tuple[int, Json, dict[str, str]]:

@@ -22,6 +22,7 @@ from attrs import define, field
 
 from adapters.stamps import rfc3339_span
 from daemon.domain.exchange import Request, Response
+from tests.adapters.official.judge import judged
 
 Json = Any
 
@@ -203,6 +204,7 @@ class Twin:
         status, body, extra = self.answer(request.method, request.url, headers, request.body)
         return Response(status, extra, b"" if body is None else json.dumps(body).encode())
 
+    @judged("walmart")
     def answer(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes
     ) -> tuple[int, Json, dict[str, str]]:
@@ -385,7 +387,14 @@ def _order(order: Order, *, single: bool = False) -> Json:
         "purchaseOrderId": order.number, "customerOrderId": f"2{order.number}",
         "customerEmailId": "robin@canary.example",
         "orderDate": _iso(order.placed_s) if single else int(order.placed_s * 1_000),
-        "shippingInfo": {"phone": "555", "postalAddress": {"name": "Robin Canary"}},
+        "shippingInfo": {
+            "phone": "555", "methodCode": "Standard", "estimatedShipDate": int(order.placed_s * 1_000) + 86_400_000,
+            "estimatedDeliveryDate": int(order.placed_s * 1_000) + 5 * 86_400_000,
+            "postalAddress": {
+                "name": "Robin Canary", "address1": "1 Canary Row", "city": "Nowhere", "state": "CA",
+                "postalCode": "90210", "country": "USA", "addressType": "RESIDENTIAL",
+            },
+        },
         "orderLines": {"orderLine": lines}, "shipNode": {"type": order.ship_node},
     }  # fmt: skip
 
