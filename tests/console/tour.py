@@ -181,6 +181,11 @@ def letters(tour: Tour) -> None:
     expect(page.get_by_text("mend the listing at the channel, then retry")).to_be_visible()
     expect(page.get_by_role("article")).to_have_count(1)
     expect(page.get_by_role("button", name=re.compile("^Retry: letter"))).to_have_count(len(REFUSED))
+    page.get_by_label("content of letter 1").click()
+    expect(page.locator("pre").first).to_contain_text(re.compile("L-000[79]"))
+    page.get_by_role("button", name="Discard: letter 1").click()
+    page.get_by_role("dialog").get_by_role("button", name="Leave it").click()
+    expect(page.get_by_role("button", name="Discard: letter 1")).to_be_focused()
     tour.inspect("dead-letters")
     tour.stage_does(tour.stage.refuse, tour.stage.south)
     for place, sku in enumerate(REFUSED):
@@ -236,6 +241,10 @@ def trouble(tour: Tour) -> None:
     expect(page.get_by_role("alert")).to_contain_text("start it with onhand run; this page goes on by itself")
     expect(page.get_by_role("banner")).to_contain_text("no answer")
     tour.inspect("no-daemon")
+    stage.daemon.process.start()
+    tour.stage_does(stage.daemon.wait_serving)
+    expect(page.get_by_role("banner")).not_to_contain_text("no answer")
+    expect(page.get_by_role("alert")).to_be_empty()
     page.goto(tour.url.rsplit("/", 2)[0] + "/wrong/")
     expect(page.locator("body")).to_contain_text("open the one that onhand console printed")
 
