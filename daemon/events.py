@@ -133,6 +133,8 @@ class Event(Enum):
     ALARM_RAISED = "alarm.raised", _ERROR, "a condition that wants a person began; `onhand status` shows it (once)"
     ALARM_CLEARED = "alarm.cleared", _INFO, "a condition that wanted a person is over (once)"
 
+    DELIVERIES_REPLAYED = "deliveries.replayed", _INFO, "kept deliveries were read again; what would change, or did"
+
     # --- storage ---
     STORAGE_FULL = "storage.full", _ERROR, "disk or map is at its floor; webhooks get 503 (once)"
     STORAGE_HEALED = "storage.healed", _INFO, "there is room again (once)"

@@ -16,6 +16,7 @@ from daemon.actors.registry import Bounds, Registry
 from daemon.admin.answers import refuse
 from daemon.admin.api import AdminHandler
 from daemon.admin.inside import ChannelView, Inside, Lag, RebuildReport, ReconcileReport, Restored
+from daemon.admin.replay import Changed, Moved, Puzzled, ReplayProgress, ReplayReport
 from daemon.domain.channel import Webhook
 from daemon.domain.gaps import Capture
 from daemon.domain.instants import Instant, Span, exactly
@@ -169,6 +170,8 @@ class TwinMaintenance:
     store: Store
     dead_letters: DeadLetters
     report: RebuildReport = field(factory=lambda: RebuildReport(5, 1, (), 0, repaired=False))
+    replays: Any = None
+    """A `daemon.app.replaying.Replays`, where there is something to replay."""
 
     async def backup(self, directory: Path) -> int:
         await self.store.flush()
@@ -177,6 +180,17 @@ class TwinMaintenance:
 
     async def rebuild(self, *, verify_only: bool) -> RebuildReport:
         return evolve(self.report, repaired=not verify_only)
+
+    async def replay(self, channel: str, since_us: int, until_us: int, *, apply: bool) -> ReplayReport:
+        if self.replays is not None:
+            return await self.replays.run(channel, since_us, until_us, apply=apply)
+        moved = Moved("A/1", 3, 2, 1), Moved("B", None, None, 1)
+        changed = (Changed(4, "shop", "order.updated", START_US, "1 facts are new or different"),)
+        puzzles = (Puzzled("shop", "it has no lines", 2, 9),)
+        return ReplayReport(9, 1, 0, 2, 0, 0, 0, 0, 2, moved, changed, puzzles, applied=apply, told=2 * apply)
+
+    def replaying(self) -> ReplayProgress:
+        return self.replays.progress if self.replays is not None else ReplayProgress()
 
     async def retry_letter(self, letter: int) -> str:
         found = self.dead_letters.get(letter)

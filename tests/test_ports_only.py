@@ -53,7 +53,7 @@ ALLOWED = {
     "daemon/admin_exchange.py": ({"sockets"}, "a client of the admin socket, for programs beside the daemon"),
     "daemon/console/": ({"signals", "files"}, "a client of the daemon, not part of it; it serves its own files"),
     "daemon/cli": ({"files", "sockets", "environment", "signals"}, "a client of the daemon, not part of it"),
-    "daemon/cli/pace.py": ({"clock"}, "a command at a terminal waits in real time"),
+    "daemon/cli/pace.py": ({"clock", "threads"}, "a command at a terminal waits in real time, and looks meanwhile"),
     "daemon/theatre/": (
         {"clock", "files", "sockets", "threads", "signals", "environment"},
         "storefronts and measurements around a daemon, in real time; on stage it is a process with our environment",

@@ -14,6 +14,8 @@ from daemon.admin.answers import ApiError, Json, unknown_channel
 from daemon.admin.health import channel_view, rebuild_view, reconcile_view
 from daemon.admin.inside import ChannelControl, Inside
 from daemon.admin.letters import content_view
+from daemon.admin.replay import report_view, span_of
+from daemon.admin.requests import Replay
 from daemon.admin.views import letter_view, page_of
 from daemon.storage.dead_letters import DeadLetter
 from daemon.storage.files import StoreError
@@ -156,6 +158,16 @@ class Commands:
         """Fold the whole log again and compare with what is stored."""
         with self.alone("rebuild", "a rebuild is under way already"), _refusals():
             return rebuild_view(await self.inside.maintenance.rebuild(verify_only=verify_only))
+
+    async def replay(self, asked: Replay) -> Json:
+        """Read kept deliveries again: what would change, or with `apply` what did."""
+        if asked.channel:
+            self.control(asked.channel)
+        since_us, until_us = span_of(asked)
+        maintenance = self.inside.maintenance
+        with self.alone("replay", "a replay is under way already"), _refusals():
+            report = await maintenance.replay(asked.channel, since_us, until_us, apply=asked.apply)
+        return report_view(asked, report)
 
     @contextmanager
     def alone(self, name: str, otherwise: str) -> Iterator[None]:

@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 from attrs import field, frozen
 
 from daemon.actors.registry import Registry
+from daemon.admin.replay import ReplayProgress, ReplayReport
 from daemon.domain.channel import Webhook
 from daemon.domain.gaps import Capture
 from daemon.domain.mode import ChannelMode, FileMode
@@ -184,6 +185,14 @@ class Maintenance(Protocol):
 
     async def retry_letter(self, letter: int) -> str:
         """Apply a dead letter again; what came of it, as a sentence."""
+        ...
+
+    async def replay(self, channel: str, since_us: int, until_us: int, *, apply: bool) -> ReplayReport:
+        """Read kept deliveries again: what would change, and with `apply` what did."""
+        ...
+
+    def replaying(self) -> ReplayProgress:
+        """How far a replay is."""
         ...
 
 

@@ -91,6 +91,16 @@ class Backup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     directory: Annotated[str, msgspec.Meta(min_length=1, max_length=4096, pattern=r"^/[^\x00]*$")]
 
 
+class Replay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /v1/replay`: kept deliveries, of one channel if `channel`, received from `since` to before `until` (like
+    2026-01-31T14:05Z; empty: all). Without `apply` nothing changes."""
+
+    channel: Annotated[str, msgspec.Meta(max_length=40)] = ""
+    since: Annotated[str, msgspec.Meta(max_length=40)] = ""
+    until: Annotated[str, msgspec.Meta(max_length=40)] = ""
+    apply: bool = False
+
+
 class Rebuild(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`POST /v1/rebuild`: with `verify`, differences are reported and left as they are."""
 

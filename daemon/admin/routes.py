@@ -18,7 +18,8 @@ from daemon.admin.imports import Imports, exported
 from daemon.admin.inside import Inside
 from daemon.admin.metrics import OPEN_METRICS, Metrics
 from daemon.admin.openapi import description
-from daemon.admin.requests import Adjust, Backup, Because, Count, Empty, Import, Param, Rebuild, Whole, Word
+from daemon.admin.replay import progress_view
+from daemon.admin.requests import Adjust, Backup, Because, Count, Empty, Import, Param, Rebuild, Replay, Whole, Word
 from daemon.admin.route import Answer, Call, Route
 from daemon.admin.shadow import shadow_view
 from daemon.admin.shapes import Shape
@@ -255,6 +256,14 @@ async def _rebuild(desk: Desk, call: Call) -> Json:
     return await desk.commands.rebuild(verify_only=call.body.verify)
 
 
+async def _replay(desk: Desk, call: Call) -> Json:
+    return await desk.commands.replay(call.body)
+
+
+async def _replaying(desk: Desk, _: Call) -> Json:
+    return progress_view(desk.inside.maintenance.replaying())
+
+
 def _letter_id(call: Call) -> int:
     text = call.names[0]
     if not (text.isascii() and text.isdigit() and len(text) <= 18):
@@ -325,6 +334,8 @@ ROUTES: Final = (
     _post(_CHANNEL + "/drift/refuse", "What it shows is wrong.", _refuse, shapes.MassDecided, Empty, 404, 409),
     _post(_HOOKS + "/register", "Mend the subscriptions.", _register, shapes.Registered, Empty, 404, 409, 502),
     _post("/v1/backup", "Copy the state into an empty directory.", _backup, shapes.Copied, Backup, 409),
+    _get("/v1/replay", "How far a replay is.", _replaying, shapes_shadow.Replaying),
+    _post("/v1/replay", "Read kept deliveries again.", _replay, shapes_shadow.Replayed, Replay, 404, 409),
     _post("/v1/rebuild", "Fold the whole log again and compare.", _rebuild, shapes.Rebuilt, Rebuild, 409),
 )
 """Every path of the socket."""

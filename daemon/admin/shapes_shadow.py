@@ -109,3 +109,66 @@ class ShadowReport(Shape, frozen=True):
     onhand_ms: Spread
     listings: list[ShadowListing]
     next: str | None
+
+
+class Replaying(Shape, frozen=True):
+    """What a replay does now, null for nothing; up to which delivery, of how many."""
+
+    doing: Literal["reading", "telling"] | None
+    reached: int
+    of: int
+
+
+class ReplayedSku(Shape, frozen=True):
+    """A SKU with facts that are new or different: what is available now, and would be (or was, when it was tried)."""
+
+    sku: str
+    now: Units
+    then: Units
+    facts: int
+
+
+class ReplayedDelivery(Shape, frozen=True):
+    """A delivery that reads otherwise than it did."""
+
+    delivery: int
+    channel: str
+    topic: str
+    received: Moment
+    how: str
+
+
+class ReplayPuzzle(Shape, frozen=True):
+    """Deliveries that are not understood, for one reason; `delivery` is the first of them."""
+
+    channel: str
+    reason: str
+    count: int
+    delivery: int
+
+
+class Replayed(Shape, frozen=True):
+    """What reading kept deliveries again would change, or did. `told`: facts that were news; `too_old`: facts older
+    than what has been settled, which are not told; `to_fetch`: orders that are only named, and not known;
+    `strangers`: deliveries of channels that are not configured; `complete`: false where too much would change to be
+    tried at once, and nothing was told."""
+
+    channel: str | None
+    since: str | None
+    until: str | None
+    applied: bool
+    told: int
+    complete: bool
+    deliveries: int
+    different: int
+    understood: int
+    puzzles: int
+    unlinked: int
+    too_old: int
+    to_fetch: int
+    strangers: int
+    skus: list[ReplayedSku]
+    skus_left_out: int
+    changed: list[ReplayedDelivery]
+    changed_left_out: int
+    not_understood: list[ReplayPuzzle]

@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import trio
-from attrs import define, evolve
+from attrs import define, evolve, field
 
 from daemon.actors.actor import Part
 from daemon.actors.letters import part_of
 from daemon.actors.registry import Registry
 from daemon.admin.inside import RebuildReport
+from daemon.admin.replay import ReplayProgress, ReplayReport
+from daemon.app.replaying import Replays
 from daemon.domain.channel import Delivery
 from daemon.domain.kits import Assemble, ComponentLevel, dump_kit
 from daemon.domain.observations import Adjustment, OrderLine, StockCount
@@ -61,6 +63,18 @@ class Upkeep:
     telemetry: Telemetry
     checkpoint: Callable[[], object]
     """Awaitable: write everything that lags behind the log."""
+    replays: Replays = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.replays = Replays(self.store, self.registry, self.receiver, self.intakes, self.telemetry)
+
+    async def replay(self, channel: str, since_us: int, until_us: int, *, apply: bool) -> ReplayReport:
+        """Read kept deliveries again: what would change, and with `apply` what did."""
+        return await self.replays.run(channel, since_us, until_us, apply=apply)
+
+    def replaying(self) -> ReplayProgress:
+        """How far a replay is."""
+        return self.replays.progress
 
     async def backup(self, directory: Path) -> int:
         """Copy the state into an empty directory while work goes on, verify the copy; returns its bytes."""

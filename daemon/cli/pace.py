@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from attrs import define
 
@@ -25,3 +28,21 @@ class Pace:
         if self._due > now:
             time.sleep(self._due - now)
         self._due = max(now, self._due) + 1.0 / self.rate
+
+
+@contextmanager
+def meanwhile(look: Callable[[], None], *, every_s: float) -> Iterator[None]:
+    """Look every so often, from another thread, while something is waited for."""
+    over = threading.Event()
+
+    def looking() -> None:
+        while not over.wait(every_s):
+            look()
+
+    watcher = threading.Thread(target=looking, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join(every_s)

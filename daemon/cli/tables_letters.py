@@ -19,8 +19,8 @@ def groups(found: list[Group]) -> console.Group:
         return console.Group(sentences(["there are no dead letters"]))
     rows = (
         (
-            each.count, each.kind, each.channel, each.cause, each.shown_skus(), clock(each.oldest), clock(each.newest),
-            each.shown_ids(), each.next_action,
+            each.count, each.kind, each.channel, each.cause, each.shown_skus(), clock(each.oldest),
+            clock(each.newest), each.shown_ids(), each.next_action,
         )
         for each in found
     )  # fmt: skip

@@ -184,18 +184,29 @@ class Stock:
     def _apply_line(self, seen: OrderLine, before: int | None) -> Applied:
         key = (seen.channel, seen.order, seen.line)
         known = self.lines.get(key)
-        if known is None and (seen.placed or seen.at).at.hi < self.settled_us:
-            return Applied("late", before, before)
-        line = line_of(seen) if known is None else known.join(line_of(seen))
-        if line == known:
-            verdict: Verdict = "known" if known.holds(seen) else "conflict"
+        verdict, line = self._met(known, seen)
+        if line is None or line == known:
             return Applied(verdict, before, before, known, known)
         if known is not None:
             self._line_out(key, known)
         self.lines[key] = line
         self._line_in(key, line)
-        verdict = "conflict" if line.contradicted_by(seen) else "applied"
         return Applied(verdict, before, self.available, known, line)
+
+    def _met(self, known: Line | None, seen: OrderLine) -> tuple[Verdict, Line | None]:
+        """What an order line and what is known of it come to; None where it is late."""
+        if known is None and (seen.placed or seen.at).at.hi < self.settled_us:
+            return "late", None
+        line = line_of(seen) if known is None else known.join(line_of(seen))
+        if line == known:
+            return "known" if known.holds(seen) else "conflict", known
+        return "conflict" if line.contradicted_by(seen) else "applied", line
+
+    def would(self, seen: OrderLine) -> tuple[Verdict, bool]:
+        """The verdict of `apply`, and whether it would change anything; nothing changes by asking."""
+        known = self.lines.get((seen.channel, seen.order, seen.line))
+        verdict, line = self._met(known, seen)
+        return verdict, line is not None and line != known
 
     def _apply_count(self, seen: StockCount) -> Verdict:
         anchor = Anchor(seen.quantity, seen.kind, seen.at, seen.source, seen.reference)

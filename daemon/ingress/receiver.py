@@ -283,6 +283,10 @@ class Receiver:
         parts += [part for seen in facts.levels if (part := intake.normaliser.level(seen, cause))]
         return parts, unlinked
 
+    def bury_unlinked(self, intake: Intake, unlinked: Sequence[Unlinked], delivery: int) -> None:
+        """A delivery that is read again has lines that nobody can place; durable with the next commit."""
+        self._bury_unlinked(intake, unlinked, self.store.now_us(), delivery)
+
     def _bury_unlinked(self, intake: Intake, unlinked: Sequence[Unlinked], now_us: int, delivery: int) -> None:
         for line in unlinked:
             content = pack((line.order.order, line.line.line))

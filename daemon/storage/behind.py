@@ -67,6 +67,10 @@ class BehindTable(Generic[V]):
             self._read.pop(key, None)
             self.store.delete(self.table, key)
 
+    def scratch(self) -> BehindTable[V]:
+        """A copy to try things out on: what is set there is set nowhere else."""
+        return _Scratch(self.store, self.table, self.dump, self.load, of=self)
+
     def _encode(self, key: bytes) -> bytes:
         self._dirty.discard(key)
         self._leaving.add(key)
@@ -78,3 +82,19 @@ class BehindTable(Generic[V]):
             for key in self._leaving - self._dirty:
                 del self._values[key]
         self._leaving.clear()
+
+
+@define
+class _Scratch(BehindTable[V]):
+    of: BehindTable[V] | None = None
+
+    def get(self, key: bytes) -> V | None:
+        """A value of its own: whoever changes it changes nothing else."""
+        assert self.of is not None
+        value = self._values.get(key)
+        value = self.of.get(key) if value is None else value
+        return None if value is None else self.load(self.dump(value))
+
+    def set(self, key: bytes, value: V) -> None:
+        """For this copy alone."""
+        self._values[key] = value

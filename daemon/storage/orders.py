@@ -135,6 +135,16 @@ class OrderIndex:
         self.kits = kits
         self.table: BehindTable[OrderEntry] = BehindTable(store, ORDERS, dump_entry, load_entry)
 
+    def scratch(self) -> OrderIndex:
+        """A copy to try things out on."""
+        copy = OrderIndex(self.table.store, self.kits)
+        copy.table = self.table.scratch()
+        return copy
+
+    def known(self, channel: str, order: str) -> bool:
+        """Did anybody ever tell of this order?"""
+        return self.table.get(pair(channel, order)) is not None
+
     def learn(
         self, channel: str, order: str, told: list[OrderLine], version: VersionKey, at: Instant
     ) -> list[OrderLine | EmptyOrder]:

@@ -16,6 +16,7 @@ from daemon.domain.gaps import Capture
 from daemon.domain.shadow import Sums
 from daemon.ingress.masses import MassHold
 from tests.admin.test_commands import ME, stopped_by_a_letter
+from tests.app.test_replaying import furnish
 from tests.cli.conftest import Onhand
 from tests.harness import START_US, House, seen_in_shadow, until
 
@@ -93,6 +94,34 @@ async def test_a_channel_is_switched_and_the_table_says_who_said_so(house: House
     live = await onhand("channels", "live", "shop")
     assert (live.code, live.out) == (0, f"shop is live, because {ME} said so\n")
     assert (await onhand("channels", "live", "nowhere")).code == 1
+
+
+async def test_a_replay_shows_the_difference_then_tells_it_once(house: House, onhand: Onhand) -> None:
+    place = furnish(house)
+    await house.counted("A", 10)
+    place.reader.halves, place.reader.blind_to = True, "9"
+    await place.sell("1001", A=4)
+    await place.sell("9001", A=1)
+    place.reader.halves = False
+    tried = await onhand("replay", "--channel", "shop")
+    assert tried.code == 0
+    shown = " ".join(tried.out.split())
+    assert "2 kept deliveries read; 1 read differently than before, 0 of them are understood now" in shown
+    assert "A 8 -> 6 1" in shown
+    assert "1 shop it has a field that nobody knows 2" in shown
+    assert "nothing is told yet: add --apply to tell it" in shown
+    assert place.available("A") == 8
+    assert "1 facts were news and are told" in (await onhand("replay", "--apply")).out
+    assert place.available("A") == 6
+    assert "0 facts were news and are told" in (await onhand("replay", "--apply")).out
+    assert (await onhand("replay", "--json")).json()["deliveries"] == 2
+    wrong = await onhand("replay", "--since", "yesterday")
+    assert (wrong.code, wrong.err) == (
+        1, "since is no moment with its time zone: 'yesterday': write it like 2026-01-31T14:05Z\n",
+    )  # fmt: skip
+    none = await onhand("replay", "--since", "2026-01-31T14:05Z", "--until", "2026-01-31T14:05Z")
+    assert (none.code, none.err.startswith("until is not after since: ")) == (1, True)
+    assert (await onhand("replay", "--channel", "nowhere")).code == 1
 
 
 async def test_a_time_in_shadow_is_reported(house: House, onhand: Onhand) -> None:

@@ -19,8 +19,8 @@ from daemon.cli.session import SYSTEM_SOCKET, default_socket
 
 COMMANDS = (
     "run", "demo", "verify", "check-config", "sandbox", "status", "channels", "shadow", "sku", "history", "explain",
-    "events", "count", "adjust", "dead-letters", "push", "pull", "reconcile", "rebuild", "backup", "restore",
-    "webhooks", "freeze", "unfreeze", "import", "export", "console",
+    "events", "count", "adjust", "dead-letters", "push", "pull", "reconcile", "rebuild", "replay", "backup",
+    "restore", "webhooks", "freeze", "unfreeze", "import", "export", "console",
 )  # fmt: skip
 
 
