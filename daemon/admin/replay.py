@@ -79,11 +79,11 @@ class ReplayReport:
 
 
 def span_of(asked: Replay) -> tuple[int, int]:
-    """From when to before when, on our clock. Raises `ApiError` 400."""
+    """From when to before when, on our clock. Raises `ApiError` 409."""
     since_us = _moment("since", asked.since, 0)
     until_us = _moment("until", asked.until, EVER_US)
     if since_us >= until_us:
-        raise ApiError(400, "bad_body", "until is not after since", "exchange the two, or leave one out")
+        raise ApiError(409, "bad_span", "until is not after since", "exchange the two, or leave one out")
     return since_us, until_us
 
 
@@ -92,8 +92,8 @@ def _moment(name: str, text: str, otherwise: int) -> int:
         return otherwise
     span = counted_span(text)
     if span is None:
-        said = f"{name} is no moment with its time zone: {text!r}"
-        raise ApiError(400, "bad_body", said, "write it like 2026-01-31T14:05Z")
+        said = f"{name} is a moment that there is not: {text!r}"
+        raise ApiError(409, "bad_span", said, "write it like 2026-01-31T14:05Z")
     return span.lo
 
 

@@ -31,6 +31,14 @@ Units = Annotated[int, msgspec.Meta(ge=0, le=QUANTITY_MAX)]
 SignedUnits = Annotated[int, msgspec.Meta(ge=-QUANTITY_MAX, le=QUANTITY_MAX, extra_json_schema={"not": {"const": 0}})]
 
 
+_DAY: Final = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_TIME: Final = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
+MomentText = Annotated[
+    str, msgspec.Meta(max_length=40, pattern=f"^({_DAY}[T ]{_TIME}(Z|[+-][0-9]{{2}}:[0-9]{{2}}))?$")
+]
+"""Like 2026-01-31T14:05Z, or nothing."""
+
+
 class Empty(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A command without particulars."""
 
@@ -96,8 +104,8 @@ class Replay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     2026-01-31T14:05Z; empty: all). Without `apply` nothing changes."""
 
     channel: Annotated[str, msgspec.Meta(max_length=40)] = ""
-    since: Annotated[str, msgspec.Meta(max_length=40)] = ""
-    until: Annotated[str, msgspec.Meta(max_length=40)] = ""
+    since: MomentText = ""
+    until: MomentText = ""
     apply: bool = False
 
 

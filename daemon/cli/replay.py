@@ -12,12 +12,22 @@ import click
 from daemon.cli import pace, tables_replay
 from daemon.cli.client import PATIENT_S, NoDaemonError, RefusedError
 from daemon.cli.session import channel, channel_option, client, show, talks
+from daemon.domain.count_sheet import counted_span
+
+
+def _moment(_: click.Context, __: click.Parameter, text: str) -> str:
+    if text and counted_span(text) is None:
+        raise click.BadParameter(f"{text!r} is no moment with its time zone, write it like 2026-01-31T14:05Z")
+    return text
 
 
 @click.command()
 @channel_option
-@click.option("--since", default="", metavar="TIME", help="Received at that moment or later, like 2026-01-31T14:05Z.")
-@click.option("--until", default="", metavar="TIME", help="Received before that.")
+@click.option(
+    "--since", default="", metavar="TIME", callback=_moment,
+    help="Received at that moment or later, like 2026-01-31T14:05Z.",
+)  # fmt: skip
+@click.option("--until", default="", metavar="TIME", callback=_moment, help="Received before that.")
 @click.option("--apply", is_flag=True, help="Tell what is new. Without it only the difference is shown.")
 @talks
 def replay(since: str, until: str, apply: bool) -> int:

@@ -116,9 +116,8 @@ async def test_a_replay_shows_the_difference_then_tells_it_once(house: House, on
     assert "0 facts were news and are told" in (await onhand("replay", "--apply")).out
     assert (await onhand("replay", "--json")).json()["deliveries"] == 2
     wrong = await onhand("replay", "--since", "yesterday")
-    assert (wrong.code, wrong.err) == (
-        1, "since is no moment with its time zone: 'yesterday': write it like 2026-01-31T14:05Z\n",
-    )  # fmt: skip
+    assert wrong.code == 2
+    assert "'yesterday' is no moment with its time zone, write it like 2026-01-31T14:05Z" in wrong.err
     none = await onhand("replay", "--since", "2026-01-31T14:05Z", "--until", "2026-01-31T14:05Z")
     assert (none.code, none.err.startswith("until is not after since: ")) == (1, True)
     assert (await onhand("replay", "--channel", "nowhere")).code == 1
