@@ -13,6 +13,8 @@ from daemon.storage.codec import REMEDY, pack, seal, unpack, unseal
 from daemon.storage.files import StoreError
 from daemon.storage.tables import META, TABLES
 
+FORMAT = b"format"
+"""The row of META that says how to read all others."""
 TRANSACTION = b"transaction"
 """The row of META in which each transaction leaves its own number."""
 
@@ -28,6 +30,17 @@ def open_engine(directory: Path, map_bytes: int) -> Any:
             f"the database in {directory} cannot be opened ({error}): mend that, or restore a backup with "
             "`onhand restore`"
         ) from None
+
+
+def format_of(env: Any) -> int | None:
+    """The format that a database says it has, before anything is written to it; None where it says nothing."""
+    try:
+        meta = env.open_db(META.encode(), create=False)
+    except lmdb.NotFoundError:  # a new one
+        return None
+    with env.begin(db=meta) as txn:
+        value = txn.get(FORMAT)
+    return None if value is None else int(unpack(unseal(FORMAT, value, META)))
 
 
 def open_tables(env: Any) -> dict[str, Any]:

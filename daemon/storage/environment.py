@@ -23,7 +23,8 @@ from daemon.storage.markers import DATA, InUse
 from daemon.storage.tables import LOG, META, RESTORED
 
 FORMAT = 1
-"""The version of the on-disk format. There has been one only: any other is refused, nothing is migrated."""
+"""The version of the on-disk format. There has been one only, which is added to and never changed: any other is
+refused, nothing is migrated. Stores of every version are kept in `tests/storage/fixtures`."""
 
 MIB = 1 << 20
 
@@ -100,6 +101,7 @@ class Environment:
             as_left, used_bytes = markers.check_file(directory, new=known is None), file_bytes(directory / DATA)
             wanted_bytes = min(max(map_bytes, used_bytes * 2), max(map_max_bytes, used_bytes))
             env = open_engine(directory, wanted_bytes)
+            _check_format(directory, engine.format_of(env))
             opened = cls(directory, env, open_tables(env), lock_fd, known or genesis, map_max_bytes)
             opened._meet(new=known is None)
             if not as_left:
@@ -137,11 +139,6 @@ class Environment:
             raise StoreError(
                 f"the database in {self.directory} is empty although it was in use before: the data was lost; "
                 "restore a backup with `onhand restore`"
-            )
-        if unpack(stored) != FORMAT:
-            raise StoreError(
-                f"the database in {self.directory} has format {unpack(stored)}, this program knows {FORMAT}: "
-                "install the version that wrote it"
             )
         if self.get(META, b"genesis") != pack(self.genesis):
             raise StoreError(
@@ -351,6 +348,14 @@ class Environment:
         except (lmdb.Error, OSError) as error:
             data.unlink(missing_ok=True)
             raise StoreError(f"the backup to {directory} failed ({error}): make room there, then try again") from None
+
+
+def _check_format(directory: Path, found: int | None) -> None:
+    if found not in (None, FORMAT):
+        raise StoreError(
+            f"the database in {directory} has format {found}, this program knows {FORMAT}: install the version that "
+            "wrote it, or restore a backup from before that with `onhand restore` - nothing was changed"
+        )
 
 
 class OpenEnvironment(Protocol):

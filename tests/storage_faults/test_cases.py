@@ -28,7 +28,7 @@ SAID = {
     "unwritable database": "cannot be opened",
     "a second process, also by a symlink": "another onhand is already running",
     "zero-length data file": "missing or empty although the state was in use before: the data was lost",
-    "written by a newer version": "has format 2, this program knows 1: install the version that wrote it",
+    "written by a newer version": "has format 2, this program knows 1: install the version that wrote it, or",
     "written by an unknown older version (there is no migration)": "has format 0, this program knows 1",
     "backup killed half-way": "is not a backup",
     "restore killed half-way, then a start": "was cut short (data.mdb.part is there): empty the directory",
