@@ -22,20 +22,25 @@ Refusals = dict[str, Outcome]
 @frozen
 class Plan:
     """`quantities`: of every variant that is switched on, by its number, as they shall be. `writes`: they differ from
-    what is there. `state`: what the listing is to become after that, "" where it stays."""
+    what is there. `state`: what the listing is to become after that, "" where it stays.
+
+    mark: of a listing that we switched off, the single unit with which it is switched on, before it is written as it
+    shall be. The other way round, one whose quantities were written and that was not switched on yet could not be
+    told from one that its seller switched off."""
 
     pushes: tuple[Push, ...]
     quantities: Mapping[int, int]
     writes: bool
     state: str = ""
+    mark: Mapping[int, int] | None = None
 
     def all(self, outcome: Outcome) -> Mapping[str, Outcome]:
         return dict.fromkeys((each.listing for each in self.pushes), outcome)
 
-    def payload(self, inventory: Inventory) -> dict[str, Any]:
+    def payload(self, inventory: Inventory, quantities: Mapping[int, int]) -> dict[str, Any]:
         """The inventory as it is written: exactly what was read, but for the quantities. Raises `UnreadableError`."""
         sent: dict[str, Any] = {
-            "products": [self._product(product) for product in inventory.live()],
+            "products": [_product(product, quantities) for product in inventory.live()],
             "price_on_property": inventory.price_on_property,
             "quantity_on_property": inventory.quantity_on_property,
             "sku_on_property": inventory.sku_on_property,
@@ -44,14 +49,15 @@ class Plan:
             sent["readiness_state_on_property"] = inventory.readiness_state_on_property
         return sent
 
-    def _product(self, product: Product) -> dict[str, Any]:
-        return {
-            "sku": product.sku or "",
-            "property_values": [_property(each) for each in product.property_values],
-            "offerings": [
-                _offering(each, self.quantities.get(product.product_id, each.quantity)) for each in product.live()
-            ],
-        }
+
+def _product(product: Product, quantities: Mapping[int, int]) -> dict[str, Any]:
+    return {
+        "sku": product.sku or "",
+        "property_values": [_property(each) for each in product.property_values],
+        "offerings": [
+            _offering(each, quantities.get(product.product_id, each.quantity)) for each in product.live()
+        ],
+    }  # fmt: skip
 
 
 def _property(value: Mapping[str, Any]) -> dict[str, Any]:
@@ -116,15 +122,24 @@ def _towards(
     listing: Listing, inventory: Inventory, left: tuple[Push, ...], now: Mapping[int, int],
     wanted: Mapping[int, int], refusals: Refusals,
 ) -> tuple[Refusals, Plan | None]:  # fmt: skip
+    if listing.state == "inactive" and any(wanted.values()):
+        # Only what may be sold is on sale meanwhile, also where we come no further than that.
+        marks = [_mark(inventory, wanted, number) for number, units in wanted.items() if units]
+        mark = next((each for each in marks if each == now), marks[0])
+        return refusals, Plan(left, wanted, wanted != mark, "active", mark)
     if any(wanted.values()):
         state = "" if listing.state == "active" else "active"
         return refusals, Plan(left, wanted, wanted != now, state)
     if listing.state == "active":
         # At least one must be above zero, so a single unit stays, by which we know our own doing again.
-        shared = not inventory.quantity_on_property
-        mark = {number: int(shared or place == 0) for place, number in enumerate(wanted)}
+        mark = _mark(inventory, wanted, next(iter(wanted)))
         return refusals, Plan(left, mark, inventory.total() != 1, "inactive")
     return refusals | dict.fromkeys((each.listing for each in left), Outcome("ok", level=0)), None
+
+
+def _mark(inventory: Inventory, wanted: Mapping[int, int], of: int) -> dict[int, int]:
+    """A single unit in all, of this variant; or of each, where they share one quantity."""
+    return {number: int(number == of or not inventory.quantity_on_property) for number in wanted}
 
 
 def _number(push: Push) -> int:

@@ -78,27 +78,50 @@ def _write(shop: Shop, pushes: Sequence[Push], number: int, *, renew: bool) -> E
 
 
 def _carry_out(shop: Shop, listing: Listing, inventory: Inventory, plan: Plan) -> Exchange[Mapping[str, Outcome]]:
-    """The calls of a plan: the inventory where it changes, then the listing's state where that does."""
+    """The calls of a plan: the inventory where it changes, then the listing's state where that does; a listing that
+    is switched on again gets its state in between."""
     shown: Mapping[int, int | None] = plan.quantities
+    if plan.mark is not None:
+        now = {product.product_id: product.shown() for product in inventory.live()}
+        marked = plan.mark if any(now.get(number) != units for number, units in plan.mark.items()) else None
+        told = (yield from _put(shop, listing, inventory, plan, marked)) if marked is not None else shown
+        outcome = told if isinstance(told, Outcome) else (yield from _switch(shop, listing, plan.state))
+        if outcome is not None:
+            return plan.all(outcome)
     if plan.writes:
-        try:
-            payload = plan.payload(inventory)
-        except UnreadableError as exc:
-            return plan.all(Outcome("permanent", f"its inventory cannot be sent back: {exc}"))
-        response = yield shop.put(f"/listings/{listing.listing_id}/inventory", payload)
-        outcome = refused(response, write=True)
-        told = None if outcome is not None else _told(response)
-        if told is None:
-            return plan.all(outcome or garbled(response, write=True))
-        shown = {product.product_id: product.shown() for product in told.live()}
-    if plan.state:
-        response = yield shop.patch(f"/shops/{{shop}}/listings/{listing.listing_id}", {"state": plan.state})
-        outcome = refused(response, write=True) or _stayed(response, plan.state)
+        told = yield from _put(shop, listing, inventory, plan, plan.quantities)
+        if isinstance(told, Outcome):
+            return plan.all(told)
+        shown = told
+    if plan.state and plan.mark is None:
+        outcome = yield from _switch(shop, listing, plan.state)
         if outcome is not None:
             return plan.all(outcome)
         if plan.state == "inactive":
             return plan.all(Outcome("ok", level=0))
     return {each.listing: _settled(each, shown) for each in plan.pushes}
+
+
+def _put(
+    shop: Shop, listing: Listing, inventory: Inventory, plan: Plan, quantities: Mapping[int, int]
+) -> Exchange[Mapping[int, int | None] | Outcome]:
+    """Write the inventory with these quantities; what it shows then, by variant, or why it is not known."""
+    try:
+        payload = plan.payload(inventory, quantities)
+    except UnreadableError as exc:
+        return Outcome("permanent", f"its inventory cannot be sent back: {exc}")
+    response = yield shop.put(f"/listings/{listing.listing_id}/inventory", payload)
+    outcome = refused(response, write=True)
+    told = None if outcome is not None else _told(response)
+    if told is None:
+        return outcome or garbled(response, write=True)
+    return {product.product_id: product.shown() for product in told.live()}
+
+
+def _switch(shop: Shop, listing: Listing, state: str) -> Exchange[Outcome | None]:
+    """Give the listing this state; None where it has it now."""
+    response = yield shop.patch(f"/shops/{{shop}}/listings/{listing.listing_id}", {"state": state})
+    return refused(response, write=True) or _stayed(response, state)
 
 
 def _told(response: Response) -> Inventory | None:

@@ -202,7 +202,7 @@ class Sku:
                 folded = self.stock.settle(message.horizon_us, message.floors or {})
                 shaken = tuple(each for each in self.slots.values() if each.rests_on_less_than(self.stock.lines))
                 for each in shaken:
-                    each.unplaced = True
+                    each.unplaced = max(each.unplaced, 1)
                     each.ask_recheck(now_us)
                 return Step("settled", before, self.available, log=bool(folded), slots=shaken)
             case Reprice():
@@ -259,7 +259,7 @@ class Sku:
             # One SKU under several listings of a channel, and no word about which one sold: look at them all. And
             # what was given back is perhaps there again, perhaps not.
             for slot in named:
-                slot.unplaced = True
+                slot.unplaced = max(slot.unplaced, min(seen.at.at.hi, now_us))
                 slot.ask_recheck(now_us)
 
     def _report(self, seen: LevelReport, now_us: int, policy_of: PolicyOf) -> Step:

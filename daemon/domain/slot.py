@@ -94,9 +94,9 @@ class Slot:
     suspicion: Suspicion | None = None
     """What it was seen to show that cannot be explained yet."""
     held: Held = ""
-    unplaced: bool = False
-    """Units of the channel moved of which nobody can say through which listing: until it is read, what it should show
-    is not known."""
+    unplaced: int = 0
+    """Units of the channel moved of which nobody can say through which listing, or whether they show there, at this
+    moment at the latest: until it is read as of then, what it should show is not known. 0: there are none."""
     added: int = 0
     """Units sold there and not sent yet, when it was wished last; 0 on channels that are not told of them."""
     prior: int | None = None
@@ -130,7 +130,11 @@ class Slot:
 
         A sale so close to it that nobody can say on which side it lies asks for another look a little later.
         """
-        self.base, self.base_at, self.unplaced = level, at, False
+        self.base, self.base_at = level, at
+        if at.at.lo < self.unplaced:
+            self.ask_recheck(now_us + PATIENCE_US)  # it was read before that
+        else:
+            self.unplaced = 0
         self._moves = {}
         self.touched = [key for key in self.touched if key in lines and _moved(lines[key], at)[0] is not False]
         if not self._believe(lines):
@@ -362,7 +366,7 @@ def _dump_doubts(slot: Slot) -> Plain:
     """What hardly any listing has; left out where there is nothing to say."""
     seen = slot.suspicion
     first = (seen.shown, seen.expected, seen.at_us, seen.by, seen.with_push) if seen else None
-    doubts = (first, slot.held, slot.unplaced)
+    doubts = (first, slot.held, slot.unplaced or False)
     if slot.prior is not None:
         return (*doubts, slot.added, slot.prior)
     if slot.added:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from attrs import evolve
@@ -346,6 +347,30 @@ def test_a_listing_without_stock_is_switched_off_and_comes_back_by_itself() -> N
     assert listed(twin) == {"S": 0, "M": 0, "MUG": 5}
     assert kinds(push(twin, ("S", 2, 0), ("M", 1, 0))) == ["ok", "ok"]
     assert listed(twin) == {"S": 2, "M": 1, "MUG": 5}
+
+
+@pytest.mark.parametrize("answered", range(5))
+def test_wherever_switching_on_again_ends_the_next_push_goes_on_from_there(answered: int) -> None:
+    # A listing whose quantities were written before it was switched on looked like one its seller had switched off.
+    twin, _ = shop()
+    push(twin, ("S", 0, 12), ("M", 0, 7))
+    respond, left = twin.respond, iter(range(answered))
+    twin_of_now = SimpleNamespace(
+        listing=twin.listing, variant=twin.variant, refreshes=twin.refreshes,
+        respond=lambda request: respond(request) if next(left, None) is not None else Response(503, {}, b""),
+    )  # fmt: skip
+    push(cast(Twin, twin_of_now), ("M", 3, 0))
+    assert twin.on_sale("S") == 0
+    assert twin.on_sale("M") in (0, 1, 3)
+    shown = listed(twin)["M"]
+    assert shown == twin.on_sale("M")
+    assert kinds(push(twin, ("M", 3, shown))) == ["ok"]
+    assert listed(twin) == {"S": 0, "M": 3, "MUG": 5}
+
+
+def test_what_a_cancellation_gives_back_is_looked_at() -> None:
+    # Whether Etsy shows those units again is the seller's choice (etsy.md §3).
+    assert ADAPTER.traits.returns_unsure
 
 
 def test_a_listing_that_its_seller_switched_off_stays_so() -> None:

@@ -118,10 +118,12 @@ def main() -> int:
             told = play(names[0], seeds[0], asked.minutes, loud=True)
             print(*told.story, sep="\n")
             return 1 if told.failures else 0
-        return _many([(name, seed, asked.minutes) for name in names for seed in seeds], names, asked.jobs)
+        return _many(
+            [(name, seed, asked.minutes) for name in names for seed in seeds], names, asked.minutes, asked.jobs
+        )
 
 
-def _many(tasks: Sequence[Task], names: Sequence[str], jobs: int) -> int:
+def _many(tasks: Sequence[Task], names: Sequence[str], minutes: float | None, jobs: int) -> int:
     sums = {name: Sum() for name in names}
     done, bad = 0, list[Result]()
     for result in results(tasks, jobs):
@@ -136,7 +138,7 @@ def _many(tasks: Sequence[Task], names: Sequence[str], jobs: int) -> int:
     if bad:
         worst = bad[0]
         print(f"\nThe story of {worst.channel}, seed {worst.seed}, from its last lines; whole: --story")
-        print(*story((worst.channel, worst.seed, None)), sep="\n")
+        print(*story((worst.channel, worst.seed, minutes)), sep="\n")
     print("every listing came to the right level" if not bad else f"{len(bad)} of {done} worlds are wrong")
     return 1 if bad else 0
 

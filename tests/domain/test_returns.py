@@ -122,3 +122,17 @@ def test_whatever_is_sold_and_cancelled_it_shows_what_there_is_in_the_end(events
     assert (world.shows, world.slot.belief) == (left, left)
     assert not world.slot.open()
     assert all(wish <= 10 for _, wish in world.pushes)
+
+
+def test_a_reading_from_before_a_return_does_not_say_whether_it_came_back() -> None:
+    # Its answer took so long that the cancellation was told first: what it showed and what came back made up the wish.
+    world = World()
+    world.sell("1", 3)
+    world.now += SECOND_US
+    asked = exactly(world.now)
+    world.cancel("1", 3, relists=False)
+    world.step(ReadBack("bay", "L", 7, asked))
+    assert world.slot.unplaced
+    world.work()
+    assert not world.slot.unplaced
+    assert (world.shows, world.pushes) == (10, [(7, 10)])
