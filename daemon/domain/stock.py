@@ -89,11 +89,12 @@ class Applied:
 
     @property
     def gave_back(self) -> bool:
-        """Does the line take less than it did, or than it was ordered, before anybody told us of it?"""
+        """Does the line take less than it did, or than it was ordered, before anybody told us of it? One that takes
+        nothing when we first hear of it has given back all: some platforms tell only what is left of a line."""
         if self.line_after is None:
             return False
         now = self.line_after.now()
-        return now.taken < (self.line_before.now().taken if self.line_before else now.ordered)
+        return now.taken < (self.line_before.now().taken if self.line_before else max(now.ordered, 1))
 
 
 @define

@@ -168,7 +168,7 @@ class Dispatcher:
 
     def raise_blind(self, slot: Slot) -> bool:
         """Might this push raise the listing, while sales of other channels are not known either?"""
-        unknown = slot.unplaced and bool(slot.desired)  # even a wish below our belief may be more than it shows
+        unknown = bool(slot.unplaced and slot.desired)  # even a wish below our belief may be more than it shows
         return self.unread() and (slot.raises() or unknown)
 
     def _stopped_s(self) -> float:

@@ -125,7 +125,7 @@ def test_whatever_is_sold_and_cancelled_it_shows_what_there_is_in_the_end(events
 
 
 def test_a_reading_from_before_a_return_does_not_say_whether_it_came_back() -> None:
-    # Its answer took so long that the cancellation was told first: what it showed and what came back made up the wish.
+    # Its answer took so long that the cancellation was told first: what it showed and what came back made the wish.
     world = World()
     world.sell("1", 3)
     world.now += SECOND_US
@@ -136,3 +136,11 @@ def test_a_reading_from_before_a_return_does_not_say_whether_it_came_back() -> N
     world.work()
     assert not world.slot.unplaced
     assert (world.shows, world.pushes) == (10, [(7, 10)])
+
+
+def test_an_order_that_was_sold_and_cancelled_before_anybody_told_of_it_is_looked_at() -> None:
+    world = World()
+    world.shows -= 2
+    world.line("1", 0)
+    world.work()
+    assert (world.shows, world.pushes) == (10, [(8, 10)])
