@@ -248,9 +248,12 @@ class Slot:
         return shown_us if compares else max(self.wanted_us, shown_us)
 
     def closes(self) -> bool:
-        """Would a push of zero leave behind an older one that nobody answered and that says more?"""
+        """Is zero to be pushed before anything is read back? It raises nothing, whatever the listing shows; and while
+        that is read, with every order up to then, shoppers buy. So it goes once as soon as it is wished; and again
+        where it would leave behind an older push that nobody answered and that says more."""
         free = not self.in_flight and not self.dead_letter and not self.withheld()
-        return free and self.desired == 0 < self.sent_level and bool(self.alive_until_us) and self.needs_push()
+        again = self.sent_level > 0 and bool(self.alive_until_us)
+        return free and self.desired == 0 and self.needs_push() and (not self.attempt or again)
 
     def open(self) -> bool:
         """Is there anything left to do for this slot: a push, an answer, or a reading back?"""

@@ -52,8 +52,8 @@ def ready_at(slot: Slot, *, quiet: bool = False) -> int | None:
 
 
 def work_of(slot: Slot, now_us: int, *, quiet: bool = False) -> Work | None:
-    """What to do with this slot now. A reading back that is due comes before any push, but zero does not wait where
-    an older push that says more may yet come true."""
+    """What to do with this slot now. A reading back that is due comes before any push but that of zero, which does
+    not wait for it (see `Slot.closes`)."""
     moment = ready_at(slot, quiet=quiet)
     if moment is None or moment > now_us:
         return None

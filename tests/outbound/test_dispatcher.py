@@ -21,7 +21,7 @@ from daemon.domain.sku import ReadBack, Revive, Sku
 from daemon.domain.slot import Slot
 from daemon.outbound.reader import _other_sku
 from daemon.storage.codec import Cause
-from tests.outbound.twin import wall_us, world
+from tests.outbound.twin import TwinFeed, wall_us, world
 
 LOST = NoAnswer("time-out", reached=True)
 NEVER_SENT = NoAnswer("no connection", reached=False)
@@ -652,6 +652,41 @@ async def test_where_nobody_can_look_again_a_cut_does_not_raise_what_was_seen_to
         await w.tell(OrderLine("shop", "2", "1", "A", 3, version=1, at=sold_at, listing="A"))
         await w.quiet()
         assert w.channel.pushed("A") == [1]
+
+
+async def test_zero_does_not_wait_until_the_listing_was_read_back(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def slowly(feed: TwinFeed, until_us: int) -> bool:
+        await trio.sleep(30)
+        return True
+
+    monkeypatch.setattr(TwinFeed, "absorb", slowly)
+    async with world(tmp_path, compare_and_set=False, concurrency=2) as w:
+        await w.listed(A=4, B=4)
+        for sku in "AB":
+            w.slot(sku).ask_recheck(w.store.now_us())
+        await w.sold_elsewhere("A", 4)
+        await w.sold_elsewhere("B", 1, order="2")
+        await trio.sleep(1)
+        assert w.channel.pushed("A") == [0]
+        assert w.channel.pushed("B") == []  # what is more than zero waits until somebody looked
+        await w.quiet()
+        assert w.channel.levels == {"A": 0, "B": 3}
+        assert w.channel.pushed("A") == [0]
+
+
+async def test_zero_that_was_refused_is_read_back_before_it_is_tried_again(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with world(tmp_path) as w:
+        await w.listed(A=4)
+        w.channel.levels["A"] = 3  # a sale there that nobody told us of
+        w.slot("A").ask_recheck(w.store.now_us())
+        await w.sold_elsewhere("A", 4)
+        await w.quiet()
+        assert w.channel.levels["A"] == 0
+        assert len(w.channel.pushed("A")) <= 2
 
 
 async def test_a_zero_that_becomes_a_level_while_the_batch_waits_does_not_leave_without_a_look(
