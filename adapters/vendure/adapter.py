@@ -29,7 +29,7 @@ from daemon.domain.signatures import Scheme
 
 TRAITS = Traits(
     batch_max=50,
-    concurrency=1,
+    concurrency=3,
     rate_per_s=20.0,
     burst=40,
     compare_and_set=False,
@@ -42,10 +42,10 @@ TRAITS = Traits(
     lookback_s=14 * 86_400.0,
 )
 """Nothing of this is stated by Vendure, which is the owner's own server: no rate limit, so calls are few enough to
-leave it to its shoppers. One write at a time: each is a transaction. An order shows when its transaction is
-committed, its stamps are from within it: seconds before a raise may rest on the feed, and three minutes that each
-poll reaches back. The plugin tries for little more than a minute to tell. Orders may wait for weeks to be sent: the
-first poll must know them, or their cancellation would not be understood.
+leave it to its shoppers. A few at a time: while one listing is read back, others can be told. An order shows when its
+transaction is committed, its stamps are from within it: seconds before a raise may rest on the feed, and three
+minutes that each poll reaches back. The plugin tries for little more than a minute to tell. Orders may wait for weeks
+to be sent: the first poll must know them, or their cancellation would not be understood.
 
 What a cancellation puts back is not always what was cancelled. Of a line of which some units are handed over and some
 not, Vendure releases as many as it can and takes as many back as it can (measured at 3.7.3: of three, two handed

@@ -12,13 +12,17 @@ API: Final = "admin-api"
 
 OPTIONS: Final = (
     Option(
+        "username",
+        "an administrator whose role may read orders, the catalogue and stock locations, and update the catalogue; "
+        "the server needs bearer among its authOptions.tokenMethod",
+    ),
+    Option("password", "the administrator's password", secret=True),
+    Option(
         "api_key",
-        "an API key of an administrator whose role may read orders, the catalogue and stock locations, and update "
-        "the catalogue; Vendure 3.6 or newer, with api-key among its authOptions.tokenMethod",
+        "an API key instead of the two, of Vendure 3.6 or newer with api-key among tokenMethod; each call costs the "
+        "server the checking of a slow hash",
         secret=True,
     ),
-    Option("username", "the administrator's name, where there is no API key; needs bearer among tokenMethod"),
-    Option("password", "the administrator's password, where there is no API key", secret=True),
     Option("location", "the id of the stock location whose stock is kept here; a shop with only one needs none"),
     Option("channel_token", "the token of the Vendure channel that is sold through; the default channel if left out"),
     Option("admin_api", f"the path of the admin API; {API} unless the server says otherwise"),
@@ -37,7 +41,7 @@ def problems(options: Mapping[str, str], secrets: Set[str]) -> Mapping[str, str]
         found["api_key"] = "give either api_key, or username and password, not both"
     elif "api_key" not in given and not {"username", "password"} <= given:
         missing = sorted({"username", "password"} - given)
-        found[missing[0]] = f"{' and '.join(missing)} missing: give api_key, or username and password"
+        found[missing[0]] = f"{' and '.join(missing)} missing: give username and password, or api_key"
     if "location" in options and not is_id(options["location"]):
         found["location"] = "write the id of a stock location, as the admin API shows it"
     if "channel_token" in options and not _TOKEN.fullmatch(options["channel_token"]):

@@ -1,4 +1,8 @@
-"""Requests to one shop's admin API, and the two ways in: an API key, or logging in."""
+"""Requests to one shop's admin API, and the two ways in: logging in, or an API key.
+
+A session is the better one: with every call that an API key comes with, Vendure checks a bcrypt hash again, which
+took half a second, where the same call by a session took fifteen milliseconds (measured at 3.7.3, on a busy machine).
+"""
 
 from __future__ import annotations
 

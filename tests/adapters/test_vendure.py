@@ -100,7 +100,7 @@ def odd(name: str) -> bool:
     [
         ({}, {"api_key"}, "", ""),
         ({"username": "m"}, {"password"}, "", ""),
-        ({}, set(), "password", "password and username missing: give api_key, or username and password"),
+        ({}, set(), "password", "password and username missing: give username and password, or api_key"),
         ({"username": "m"}, set(), "password", "password missing"),
         ({}, {"password"}, "username", "username missing"),
         ({"username": "m"}, {"password", "api_key"}, "api_key", "not both"),
