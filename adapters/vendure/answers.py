@@ -147,7 +147,16 @@ def _speechless(response: Response, unsure: OutcomeKind) -> Outcome:
             return Outcome(unsure, reason, retry_after_s=_retry_after_s(response))
 
 
+def now_us(response: Response) -> int:
+    """When it was answered, on the shop's clock where it says so."""
+    return (_date(response) or Span(response.received_us, response.received_us)).lo
+
+
+def _date(response: Response) -> Span | None:
+    return http_date_span(response.headers.get("date", ""))
+
+
 def _retry_after_s(response: Response) -> float | None:
     """A date is on the shop's clock, and so is the answer's own `Date`."""
-    now = http_date_span(response.headers.get("date", "")) or Span(response.received_us, response.received_us)
+    now = _date(response) or Span(response.received_us, response.received_us)
     return retry_after_s(response.headers.get("retry-after", ""), now)

@@ -10,7 +10,7 @@ import msgspec
 from adapters.stamps import rfc3339
 from adapters.strict import UnreadableError, decode
 from adapters.vendure import documents
-from adapters.vendure.answers import failed_read, reading
+from adapters.vendure.answers import failed_read, now_us, reading
 from adapters.vendure.payloads import Id, Order, Text, order_seen, stamp
 from adapters.vendure.settings import is_id
 from adapters.vendure.shop import Shop
@@ -78,7 +78,7 @@ def read_orders(shop: Shop, since_us: int, page: str) -> Exchange[OrderPage | Fa
             named = decode(row, Named)
             name = f"order {named.id}"
             high_water = max(high_water, _moment(named, cursor.walk))
-            orders.append(order_seen(decode(row, Order)))
+            orders.append(order_seen(decode(row, Order), now_us(response)))
         except UnreadableError as exc:
             puzzles.append(f"{name}: {exc}"[:200])
     following = _following(cursor, len(data.orders.items), high_water, since_us)
@@ -96,7 +96,7 @@ def read_order(shop: Shop, order: str) -> Exchange[OrderSeen | Failure | None]:
     if bytes(data.order) == b"null":
         return None
     try:
-        seen = order_seen(decode(data.order, Order))
+        seen = order_seen(decode(data.order, Order), now_us(response))
     except UnreadableError as exc:
         return Failure(Outcome("permanent", f"order {order}: {exc}"))
     return seen if seen.order == order else failed_read(f"order {order}: the answer is about another order")

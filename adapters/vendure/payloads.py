@@ -89,8 +89,13 @@ class Order(msgspec.Struct):
     modifications: list[Modification] = []
 
 
-def order_seen(order: Order) -> OrderSeen:
-    """One version of an order.
+LOOK_AGAIN_S: Final = 3_600.0
+LOOK_AGAIN_PART: Final = 8
+"""An order of which not everything is handed over is looked at again in an hour, later in an eighth of its age."""
+
+
+def order_seen(order: Order, now_us: int) -> OrderSeen:
+    """One version of an order, as it was at `now_us`.
 
     Its version is the length of its history without notes, which alone can be taken out again: whatever moves units
     writes an entry. `updatedAt` is none: the server writes the one that it had read back over it, so that being
@@ -99,6 +104,9 @@ def order_seen(order: Order) -> OrderSeen:
     Units are taken when an order is placed: with the payment authorized or settled, which allocates them (the
     default strategies of allocation and of placement, which go together). A cart holds nothing. A part of an order
     that was split for its sellers holds nothing either: the order it was split from does.
+
+    That something was handed over, no list shows: what a lost hint told of that is found by looking at open orders
+    again, ever more rarely.
 
     Raises `UnreadableError`.
     """
@@ -116,7 +124,15 @@ def order_seen(order: Order) -> OrderSeen:
         lines=tuple(lines),
         placed=placed,
         takes_at_placement=True,
+        look_again_s=_look_again_s(lines, placed, now_us),
     )
+
+
+def _look_again_s(lines: Iterable[LineSeen], placed: Span | None, now_us: int) -> float:
+    """0 where there is nothing left to hand over."""
+    if placed is None or all(line.fulfilled >= line.ordered - line.cancelled for line in lines):
+        return 0.0
+    return max(LOOK_AGAIN_S, (now_us - placed.lo) / LOOK_AGAIN_PART / SECOND_US)
 
 
 def _line_seen(line: Line, order: Order) -> LineSeen:

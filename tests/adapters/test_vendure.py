@@ -290,6 +290,21 @@ def test_changes_within_one_second_are_versions_of_their_own() -> None:
     assert converse(twin, ADAPTER.order(order.id)) == seen[-1]  # a note may be taken out again: it makes no version
 
 
+def test_an_order_is_looked_at_again_ever_more_rarely_until_all_of_it_is_handed_over() -> None:
+    twin, clock = shop()
+    twin.date = True
+    order = twin.sell("RED", 3)
+    waits = []
+    for days in (0, 1, 8, 80):
+        clock.now = T0 + days * 86_400
+        waits.append(converse(twin, ADAPTER.order(order.id)).look_again_s)
+    assert waits == [3_600, 10_800, 86_400, 864_000]
+    twin.hand_over(order, 2)
+    assert converse(twin, ADAPTER.order(order.id)).look_again_s
+    twin.hand_over(order, 1)
+    assert not converse(twin, ADAPTER.order(order.id)).look_again_s
+
+
 def test_a_cart_and_a_sellers_part_of_an_order_hold_nothing() -> None:
     twin, _ = shop()
     cart, part = twin.fill("RED", 2), twin.pay(twin.fill("RED", 1, kind="Seller"))

@@ -9,6 +9,7 @@ import hmac
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from email.utils import formatdate
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,8 @@ class Twin:
     """What happens between the look and the write of a push."""
     conjured: dict[str, int] = field(factory=dict)
     """Units that cancellations put back beyond what was cancelled, by SKU: see `cancel`."""
+    date: bool = False
+    """Does the server say what time it is?"""
     _number: int = 0
 
     # -- people --
@@ -227,6 +230,8 @@ class Twin:
         elif said.get("errors") and said["errors"][0].get("extensions", {}).get("code", "").startswith("GRAPHQL"):
             status = 400
         self.log.append((name, status))
+        if self.date:
+            extra["date"] = formatdate(self.now_s(), usegmt=True)
         return status, {"content-type": "application/json; charset=utf-8", **extra}, json.dumps(said).encode()
 
     def _said(self, name: str, asked: Json, headers: dict[str, str]) -> Json:
