@@ -149,9 +149,9 @@ def write_config(
     (folder / "config.yaml").write_text(json.dumps(content, indent=1))
 
 
-def daemon_process(folder: Path, *, flush_us: int = 0) -> Process:
-    """`onhand run` on the folder's configuration, not yet started."""
-    extra = other_disk(flush_us) if flush_us else {}
+def daemon_process(folder: Path, *, flush_us: int = 0, env: Mapping[str, str] | None = None) -> Process:
+    """`onhand run` on the folder's configuration, not yet started. `env` is added to its environment."""
+    extra = {**(other_disk(flush_us) if flush_us else {}), **(env or {})}
     command = python("-m", "daemon", "run", "--config", str(folder / "config.yaml"))
     return Process(command, folder / "daemon.out", environment(extra))
 
@@ -159,7 +159,8 @@ def daemon_process(folder: Path, *, flush_us: int = 0) -> Process:
 @contextmanager
 def house(
     folder: Path, *, skus: int, stock: int = STOCK, channels: Sequence[str] = (SHOP, *OTHERS),
-    every: Mapping[str, object] | None = None, flush_us: int = 0, ready_s: float = 120, **top: object,
+    every: Mapping[str, object] | None = None, flush_us: int = 0,
+    env: Mapping[str, str] | None = None, ready_s: float = 120, **top: object,
 ) -> Iterator[House]:  # fmt: skip
     """A daemon that has linked and counted every SKU of its storefronts, and has nothing to do."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -168,7 +169,7 @@ def house(
     shelves = Process(
         python("-m", "tests.bench.shelf", str(shelves_port), str(skus), str(stock), *channels), folder / "shelves.out"
     )
-    with shelves, daemon_process(folder, flush_us=flush_us) as daemon:
+    with shelves, daemon_process(folder, flush_us=flush_us, env=env) as daemon:
         found = House(folder, port, daemon, shelves, shelves_port)
         daemon.wait_listening(port)
         found.wait(found.ready, "the first look at the channels", ready_s)

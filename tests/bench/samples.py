@@ -1,5 +1,5 @@
-"""Samples of a running daemon's stacks, folded into what each of its functions costs. Needs py-spy, which is
-installed beside the peers, and the right to trace a process."""
+"""Samples of a running daemon's stacks, folded into what each of its functions and stages costs. Needs py-spy, which
+is installed beside the peers, and the right to trace a process."""
 
 from __future__ import annotations
 
@@ -9,17 +9,49 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from attrs import frozen
 
 from tests.bench.processes import BenchError, prioritised
 from tests.bench.tools import peers_python
 
-RATE = 400
+RATE = 500
 WAITING = ("._work (trio/_core/_thread_cache.py", ".get_events (trio/_core/_io_epoll.py")
 """Innermost frames of a thread that waits."""
 OURS = re.compile(r"(daemon|adapters)/")
 PLACE = re.compile(r"(:\d+)?\)$")
+
+STAGES = (
+    ("commit: rows sealed, one LMDB transaction", "Environment.write"),
+    ("checkpoint: rows written behind", "Store.checkpoint"),
+    ("log lines", "Telemetry.event"),
+    ("signature", "Receiver._finding"),
+    ("decoding", "SandboxAdapter.parse"),
+    ("watching whether webhooks are missed", "HookWatch.told"),
+    ("seen before?", "Receiver._known"),
+    ("normalising, order index", "Normaliser."),
+    ("fold, beliefs and wishes", "Sku.step"),
+    ("event: encode, chain, append", "Store.append"),
+    ("body: compress, keep", "Store.keep_delivery"),
+    ("counters and causes", "Watch.applied"),
+    ("slots into their lanes", "Registry._offer"),
+    ("registry: the rest", "Registry."),
+    ("receiver: the rest", "Receiver."),
+    ("public handler: the rest", "PublicHandler."),
+    ("HTTP: connection, parser, answer", "Connection.run"),
+    ("committer's task: the rest", "Store.run"),
+    ("Trio and other tasks", "run_daemon"),
+)
+"""What is done with a webhook, and a function that does it, or a class. The first on a stack has the sample."""
+HANDED_OVER = "hand-over to the writer's thread"
+
+
+class Sample(NamedTuple):
+    """A stack, outermost first, without line numbers, and how often it was seen."""
+
+    frames: Sequence[str]
+    count: int
 
 
 @frozen
@@ -38,12 +70,12 @@ class Recording:
     child: subprocess.Popen[str]
     out: Path
 
-    def shares(self) -> list[Share]:
-        """Wait for its end; the functions by what they cost themselves, what they call outside our code included."""
+    def samples(self) -> list[Sample]:
+        """Wait for its end; what it saw of threads at work."""
         _, error = self.child.communicate()
         if self.child.returncode:
             raise BenchError(f"py-spy gave up: {error.strip()[-300:]}")
-        return fold(self.out.read_text().splitlines())
+        return at_work(self.out.read_text().splitlines())
 
 
 def record(pid: int, out: Path, seconds: int) -> Recording:
@@ -57,18 +89,35 @@ def record(pid: int, out: Path, seconds: int) -> Recording:
     return Recording(child, out)
 
 
-def fold(lines: Sequence[str]) -> list[Share]:
-    """py-spy's raw lines (`outermost;...;innermost count`) as shares, the dearest first."""
-    itself: Counter[str] = Counter()
-    within: Counter[str] = Counter()
+def at_work(lines: Sequence[str]) -> list[Sample]:
+    """py-spy's raw lines (`outermost;...;innermost count`), those of waiting threads left out."""
+    found = []
     for line in lines:
         stack, _, count = line.rpartition(" ")
         frames = [PLACE.sub(")", frame) for frame in stack.split(";")]
-        if any(waiting in frames[-1] for waiting in WAITING):
-            continue
-        ours = [frame for frame in frames if OURS.search(frame)]
-        itself[ours[-1] if ours else f"(none of ours) {frames[-1]}"] += int(count)
+        if not any(waiting in frames[-1] for waiting in WAITING):
+            found.append(Sample(frames, int(count)))
+    return found
+
+
+def function_shares(samples: Sequence[Sample]) -> list[Share]:
+    """Functions by what they cost themselves, what they call outside our code included; the dearest first."""
+    itself: Counter[str] = Counter()
+    within: Counter[str] = Counter()
+    for sample in samples:
+        ours = [frame for frame in sample.frames if OURS.search(frame)]
+        itself[ours[-1] if ours else f"(none of ours) {sample.frames[-1]}"] += sample.count
         for frame in set(ours):
-            within[frame] += int(count)
-    total = sum(itself.values()) or 1
+            within[frame] += sample.count
+    total = itself.total() or 1
     return [Share(name, count / total, within[name] / total) for name, count in itself.most_common()]
+
+
+def stage_shares(samples: Sequence[Sample]) -> list[tuple[str, float]]:
+    """`STAGES` by their part of all samples (0 to 1), the dearest first."""
+    spent: Counter[str] = Counter()
+    for sample in samples:
+        found = (about for about, marks in STAGES if any(frame.startswith(marks) for frame in sample.frames))
+        spent[next(found, HANDED_OVER)] += sample.count
+    total = spent.total() or 1
+    return [(about, count / total) for about, count in spent.most_common()]

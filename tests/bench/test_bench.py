@@ -26,10 +26,10 @@ from tests.bench.big_log import Clock, assembled, write
 from tests.bench.house import SHOP, STOCK, write_config
 from tests.bench.load import Seen
 from tests.bench.plot import plot
-from tests.bench.processes import BenchError, Process, free_port, python
+from tests.bench.processes import REPOSITORY, BenchError, Process, free_port, python
 from tests.bench.report import missed, readme
 from tests.bench.results import Results, from_json
-from tests.bench.samples import fold
+from tests.bench.samples import STAGES, at_work, function_shares, stage_shares
 from tests.bench.stats import figure, percentile
 from tests.bench.targets import TARGETS, judge, least, most
 
@@ -99,9 +99,32 @@ def test_the_picture_and_the_readme_are_drawn_from_kept_figures():
 def test_a_stack_counts_for_the_innermost_of_our_functions():
     waiting = "run (trio/_core/_run.py:1);WorkerThread._work (trio/_core/_thread_cache.py:9) 50"
     raw = ["main (daemon/a.py:1);f (daemon/b.py:2);g (json/x.py:3) 3", "main (daemon/a.py:7) 1", waiting]
-    first, second = fold(raw)
+    samples = at_work(raw)
+    first, second = function_shares(samples)
     assert (first.function, first.itself, first.within) == ("f (daemon/b.py)", 0.75, 0.75)
     assert (second.function, second.itself, second.within) == ("main (daemon/a.py)", 0.25, 1.0)
+
+
+def test_a_stack_counts_for_the_first_stage_on_it():
+    raw = [
+        "run_daemon (daemon/app/main.py:1);Registry._apply (daemon/r.py:2);Sku.step (daemon/s.py:3) 1",
+        "run_daemon (daemon/app/main.py:1) 2",
+        "worker (trio/t.py:1);Environment.write (daemon/e.py:2) 5",
+    ]
+    shares = dict(stage_shares(at_work(raw)))
+    assert shares["fold, beliefs and wishes"] == 0.125
+    assert shares["Trio and other tasks"] == 0.25
+    assert shares["commit: rows sealed, one LMDB transaction"] == 0.625
+
+
+def test_every_stage_names_a_function_or_class_that_there_is():
+    text = "\n".join(
+        path.read_text() for room in ("daemon", "adapters") for path in (REPOSITORY / room).rglob("*.py")
+    )
+    for _, marks in STAGES:
+        owner, _, name = marks.partition(".")
+        assert f"class {owner}" in text or f"def {owner}" in text, marks
+        assert f"def {name}" in text, marks
 
 
 def test_prepared_orders_are_signed_and_understood():
