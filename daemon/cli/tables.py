@@ -93,7 +93,27 @@ def status(document: Any) -> Group:
     lines += [f"QUARANTINED {sku}: {reason}" for sku, reason in document["quarantined"].items()]
     alarms = _alarms(document["alarms"])
     apart: list[Any] = [sentences(alarms), ""] if alarms else []
-    return Group(*apart, sentences(lines), "", *_channels(document["channels"].values()))
+    return Group(*apart, sentences(lines), "", *_brief(list(document["channels"].values())))
+
+
+STATUS_COLUMNS: Final = 78
+"""What of a channel's error is shown: `status` is one screen of 24 lines and 80 columns, `channels` says it all."""
+
+
+def _brief(channels: Sequence[Any]) -> list[Any]:
+    """A line a channel, then those of which there is something to say."""
+    rows = (
+        (
+            each["name"], each["state"], each["pending"] + each["in_flight"], each["dead"],
+            each["push_lag_ms"]["p99"], clock(each["orders_seen_until"]),
+        )
+        for each in channels
+    )  # fmt: skip
+    columns = ("channel", "state", "#waiting", "#stopped", "#p99 ms", "orders seen until")
+    apart = [f"{each['name']}: {each['last_error']}" for each in channels if each["last_error"]]
+    apart = [line if len(line) <= STATUS_COLUMNS else line[: STATUS_COLUMNS - 2] + " …" for line in map(shown, apart)]
+    said = [*_modes(channels), *apart]
+    return [table(columns, rows), *([sentences(said)] if said else [])]
 
 
 def _alarms(alarms: Sequence[Any]) -> list[str]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from io import StringIO
 from pathlib import Path
 
 import pytest
 import trio
+from rich.console import Console
 
 from daemon.admin.inside import RebuildReport, ReconcileReport, Restored
-from daemon.cli import main
+from daemon.cli import main, tables
 from daemon.domain.channel import Webhook
 from daemon.domain.drift import Named
 from daemon.domain.gaps import Capture
@@ -82,6 +84,21 @@ async def test_status_and_channels_are_tables_and_documents(house: House, onhand
     assert "paused" in (await onhand("channels")).out
     assert (await onhand("channels", "resume", "shop", "--json")).json()["state"] == "live"
     assert (await onhand("channels", "pause", "nowhere")).code == 1
+
+
+async def test_the_status_of_nine_channels_fits_one_screen(house: House, onhand: Onhand) -> None:
+    document = (await onhand("status", "--json")).json()
+    one = document["channels"]["shop"] | {
+        "state": "throttled", "pending": 12_345, "in_flight": 50, "dead": 1_234, "last_error": "503 " + "x" * 300,
+        "push_lag_ms": {"p50": 10_000.0, "p95": 10_000.0, "p99": 123_456.7, "count": 9},
+    }  # fmt: skip
+    channels = {f"auction-{place}": one | {"name": f"auction-{place}"} for place in range(9)}
+    console = Console(width=80, file=StringIO(), record=True)
+    console.print(tables.status(document | {"channels": channels}))
+    lines = [line.rstrip() for line in console.export_text().splitlines()]
+    assert sum(line.startswith("auction-") for line in lines) == 18, "a line, and its error: none is folded"
+    assert max(map(len, lines)) <= 80
+    assert len(lines) <= 24
 
 
 async def test_a_channel_is_switched_and_the_table_says_who_said_so(house: House, onhand: Onhand) -> None:
