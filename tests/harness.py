@@ -231,6 +231,10 @@ class House:
             [Part(each.sku, each, Cause(by, getattr(each, "channel", ""), delivery)) for each in messages]
         )
 
+    async def tell_sku(self, sku: str, *messages: Any, by: str = "admin") -> None:
+        """Deliver messages that do not name their SKU."""
+        await self.registry.deliver([Part(sku, each, Cause(by, getattr(each, "channel", ""))) for each in messages])
+
     async def listed(self, sku: str, level: int | None, *channels: str) -> None:
         """Channels show `sku` at `level`, under the listing `L-sku`."""
         for channel in channels or tuple(self.channels):
@@ -270,9 +274,11 @@ def span(us: int) -> Instant:
 @asynccontextmanager
 async def housed(
     directory: Path, *, channels: tuple[str, ...] = ("shop", "site"), kits: Mapping[str, Recipe] = NO_KITS,
-    run_blocking: RunBlocking | None = None, **bounds: int,
+    run_blocking: RunBlocking | None = None, resumed: bool = True, **bounds: int,
 ) -> AsyncIterator[House]:  # fmt: skip
-    """A store in `directory`, its committer (`run_blocking`: on a thread of its own), a registry and its drain."""
+    """A store in `directory`, its committer (`run_blocking`: on a thread of its own), a registry and its drain.
+
+    `resumed` False: the caller repeats the log and takes up unfinished work by itself."""
     clock = Clock()
     env = Environment.open(directory / "state", genesis="test", map_bytes=16 << 20)
     try:
@@ -289,7 +295,7 @@ async def housed(
         )  # fmt: skip
         async with trio.open_nursery() as nursery:
             await nursery.start(store.run)
-            if kits:
+            if kits and resumed:
                 registry.resume(lambda _: 0, b"")
             await nursery.start(registry.run)
             alarms = Alarms(store, lambda _: None, lambda _: None)

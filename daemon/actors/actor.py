@@ -13,6 +13,9 @@ from daemon.domain.slot import dump_slot, load_slot
 from daemon.domain.stock import dump, load
 from daemon.storage.codec import REMEDY, Cause, DamagedError, EmptyOrder, pack, unpack
 
+MARK_EVERY = 256
+"""Events of a SKU after which its state is kept as a mark: folding the log up to any moment begins at one."""
+
 
 @define
 class Unit:
@@ -54,6 +57,16 @@ class Actor:
     last_us: int = 0
     crashes: list[int] = field(factory=list)
     dirty: bool = False
+    unmarked: int = 0
+    """Events since the newest mark (see `marks`)."""
+
+    as_of: int = 0
+    """The newest event of the whole log when the state was stored: of what concerns every SKU, this is in it, too."""
+
+    def knows(self, seq: int) -> None:
+        """Event `seq` is in the state."""
+        self.seq = seq
+        self.unmarked += 1
 
     def post(self, unit: Unit, place: int) -> bool:
         """Put a part of a unit into the mailbox; True if it was empty, so that the actor must be queued."""
@@ -77,7 +90,9 @@ def dump_actor(actor: Actor) -> bytes:
             dump(state.stock),
             (freeze.by, freeze.reason) if freeze else None,
             [dump_slot(slot) for _, slot in sorted(state.slots.items())],
-            *([dump_kit(state.kit)] if state.kit else []),
+            dump_kit(state.kit) if state.kit else None,
+            actor.unmarked,
+            actor.as_of,
         )
     )
 
@@ -91,10 +106,13 @@ def load_actor(sku: str, payload: bytes) -> Actor:
 
 
 def _load_actor(sku: str, payload: bytes) -> Actor:
-    seq, stock, freeze, slots, *kit = unpack(payload)
+    seq, stock, freeze, slots, *later = unpack(payload)
+    kit = later[0] if later else None
+    # A row from before there were marks is due for one.
+    unmarked, as_of = later[1:] if len(later) > 1 else (MARK_EVERY, seq)
     state = Sku(sku, load(stock), freeze=Freeze(frozen=True, by=freeze[0], reason=freeze[1])
-                if freeze else None, kit=load_kit(*kit) if kit else None)  # fmt: skip
+                if freeze else None, kit=load_kit(kit) if kit else None)  # fmt: skip
     for plain in slots:
         slot = load_slot(plain)
         state.slots[slot.channel, slot.listing] = slot
-    return Actor(state, seq)
+    return Actor(state, seq, unmarked=unmarked, as_of=as_of)

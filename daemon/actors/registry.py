@@ -8,22 +8,25 @@ were applied. (A task per SKU was measured at 43 µs an event; this is the run q
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import trio
 from attrs import define, field, frozen
 
-from daemon.actors.actor import Actor, Part, Unit, dump_actor, load_actor
+from daemon.actors.actor import MARK_EVERY, Actor, Part, Unit, dump_actor, load_actor
+from daemon.actors.circumstances import Circumstances
 from daemon.actors.kits import KitNews
 from daemon.actors.letters import content_of, sameness_of, subject_of
+from daemon.actors.marks import dump_mark, mark_key
+from daemon.domain.conditions import Estranged, Rules, Stuck
 from daemon.domain.instants import SECOND_US
 from daemon.domain.kits import NO_KITS
 from daemon.domain.observations import Adjustment, LevelReport, OrderLine, Recipe
 from daemon.domain.sku import Doubted, Freeze, Hold, PolicyOf, PushMessage, Reprice, Settle, Sku, Step
 from daemon.domain.slot import Slot
 from daemon.domain.stock import LineKey
-from daemon.storage.codec import REMEDY, Cause, DamagedError, EmptyOrder, number
+from daemon.storage.codec import REMEDY, Aside, Cause, DamagedError, EmptyOrder, Record
 from daemon.storage.cursors import Refetches
 from daemon.storage.dead_letters import DeadKind, DeadLetters
 from daemon.storage.files import StoreError
@@ -31,7 +34,7 @@ from daemon.storage.links import Links
 from daemon.storage.orders import OrderIndex
 from daemon.storage.outbox import Outbox
 from daemon.storage.store import Store
-from daemon.storage.tables import HISTORY, META, OPEN, SKUS
+from daemon.storage.tables import MARKS, META, OPEN, SKUS
 
 CRASHES_MAX = 3
 CRASH_WINDOW_US = 60 * SECOND_US
@@ -91,6 +94,8 @@ class Registry:
     crashes: int = 0
     sighted: Callable[[Sku, Step, int], Sequence[Adjustment | Hold]] = lambda state, step, now_us: step.follows  # noqa: ARG005 - a silent default
     """Told of a second look at a listing, in the turn in which it is applied; says what follows from it."""
+    circumstances: Circumstances = field(init=False)
+    """Under what the SKUs are worked on, for the log."""
     _queue: deque[Actor] = field(factory=deque)
     _queued: int = 0
     _wake: trio.Event = field(factory=trio.Event)
@@ -99,6 +104,7 @@ class Registry:
 
     def __attrs_post_init__(self) -> None:
         self._news = KitNews(self.kits, self.store, self.dead_letters, self.peek)
+        self.circumstances = Circumstances(self.store, self.outbox)
         self.dead_letters.eased = self._eased
         self.outbox.claimed = self._claimed
         self.store.quiesce = self.drain
@@ -264,13 +270,27 @@ class Registry:
             part.sku, part.message, part.cause, at_us=now_us, before=step.before, after=step.after,
             note="ambiguous" if step.ambiguous else step.verdict if step.verdict != "applied" else "",
         )  # fmt: skip
-        actor.seq = record.seq
+        actor.knows(record.seq)
         return record.seq
 
     def _offer(self, slot: Slot, now_us: int) -> None:
         """Put a changed slot into its lane. A channel that is not configured any more has none: its listings rest."""
         if self.policy_of(slot.channel) is not None:
             self.outbox.refresh(slot, now_us)
+            if slot.raises():
+                self.circumstances.feed_read(slot.channel)
+
+    def silenced(self, sku: str) -> bool:
+        """May nothing be pushed or read back for this SKU?"""
+        return sku in self.halted or bool(self.circumstances.differs(sku))
+
+    def note_stuck(self, sku: str, by: str) -> None:
+        """Write down how a SKU is stuck, or that it is not any more, where that is news."""
+        now = Stuck(
+            self.quarantined.get(sku, ""), sku in self.halted, self.dead_letters.poison(sku),
+            self.circumstances.differs(sku),
+        )  # fmt: skip
+        self.circumstances.is_stuck(sku, now, by)
 
     def _bury(self, kind: DeadKind, part: Part, now_us: int, cause: str) -> None:
         same = sameness_of(part)
@@ -281,6 +301,8 @@ class Registry:
             content=content_of(part),
             delivery=part.cause.delivery, same=same,
         )  # fmt: skip
+        if kind == "poison":
+            self.note_stuck(part.sku, part.cause.by)
         self.watcher.dead(kind, part, letter.letter)
 
     def _crashed(self, actor: Actor, part: Part, error: Exception, now_us: int) -> Actor:
@@ -296,6 +318,7 @@ class Registry:
         if isinstance(part.message, PushMessage):
             self.halted.add(part.sku)
         self._bury("poison", part, now_us, cause)
+        self.note_stuck(part.sku, part.cause.by)
         self._news.mind(part.sku, part.cause)
         self.watcher.crashed(part, error, quarantined=part.sku in self.quarantined)
         return fresh
@@ -305,9 +328,9 @@ class Registry:
         self.actors.pop(sku, None)
         actor = self.actor(sku)
         for record in self.store.tail:
-            if record.sku == sku and record.seq > actor.seq and not isinstance(record.message, EmptyOrder):
+            if record.sku == sku and record.seq > actor.seq and not isinstance(record.message, Aside):
                 actor.state.step(record.message, record.at_us, self.policy_of)
-                actor.seq = record.seq
+                actor.knows(record.seq)
         now_us = self.store.now_us()
         actor.state.step(Reprice(), now_us, self.policy_of)  # its row may be from before the present rules
         for slot in actor.state.slots.values():
@@ -331,6 +354,7 @@ class Registry:
         """A person says that the SKU may be worked on again; True if it was in quarantine."""
         self.halted.discard(sku)
         released = self.quarantined.pop(sku, None) is not None
+        self.note_stuck(sku, "retry")
         if released:
             self._news.refresh(sku)
             self._wake.set()
@@ -339,6 +363,7 @@ class Registry:
     def _eased(self, sku: str) -> None:
         """A poison letter of the SKU is gone: its listings may be raised again, and in the same transaction its kits
         may trust its number."""
+        self.note_stuck(sku, "retry")
         actor = self.actors.get(sku)
         now_us = self.store.now_us()
         for slot in actor.state.slots.values() if actor else ():
@@ -370,7 +395,7 @@ class Registry:
 
     def _claimed(self, sku: str, seq: int) -> None:
         actor = self.actor(sku)
-        actor.seq = seq
+        actor.knows(seq)
         self._changed(actor)
 
     def _changed(self, actor: Actor) -> None:
@@ -383,6 +408,11 @@ class Registry:
     def _encode(self, sku: str) -> bytes:
         actor = self.actors[sku]
         actor.dirty = False
+        if actor.unmarked >= MARK_EVERY:
+            # As of now, not as of its newest event: rules that changed since are in the state, too.
+            self.store.put(MARKS, mark_key(sku, self.store.head.seq), dump_mark(actor))
+            actor.unmarked = 0
+        actor.as_of = self.store.head.seq
         return dump_actor(actor)
 
     def _encode_open(self, sku: str) -> bytes | None:
@@ -419,28 +449,42 @@ class Registry:
         it would be to count wrongly.
         """
         repeated = 0
+        policy_of = self._rules_at(self.store.complete_to)
         for record in self.store.replay():
             repeated += 1
             self.store.tail.append(record)
+            self.store.index(record)
             if isinstance(record.message, OrderLine | EmptyOrder):
                 self.orders.replayed(record.message)
-            if isinstance(record.message, EmptyOrder):
+            if isinstance(record.message, Rules):
+                policy_of = record.message.policies().get
+                self._wish_all(record.seq, record.at_us, policy_of)
+            if isinstance(record.message, Estranged):
+                self._estrange(record.message, record)
+            if isinstance(record.message, Aside):
                 continue
-            self.store.behind[HISTORY, record.sku.encode() + b"\0" + number(record.seq)] = lambda: b""
             if isinstance(record.message, LevelReport):
                 self.links.link(record.message.channel, record.message.listing, record.sku)
-            actor = self.actor(record.sku)
-            if record.seq > actor.seq:
-                try:
-                    actor.state.step(record.message, record.at_us, self.policy_of)
-                except Exception as error:
-                    raise StoreError(
-                        f"event {record.seq} of {record.sku} cannot be applied ({type(error).__name__}): start the "
-                        "version of onhand that wrote it, and report this with a backup - nothing was changed"
-                    ) from error
-                actor.seq = record.seq
-                self._changed(actor)
+            self._repeat(record, policy_of)
         return repeated
+
+    def _rules_at(self, seq: int) -> PolicyOf:
+        rules = self.circumstances.rules_before(seq + 1)
+        return self.policy_of if rules is None else rules.policies().get
+
+    def _repeat(self, record: Record, policy_of: PolicyOf) -> None:
+        actor = self.actor(record.sku)
+        if record.seq <= actor.seq:
+            return
+        try:
+            actor.state.step(record.message, record.at_us, policy_of)  # type: ignore[arg-type]  # asides are left out
+        except Exception as error:
+            raise StoreError(
+                f"event {record.seq} of {record.sku} cannot be applied ({type(error).__name__}): start the "
+                "version of onhand that wrote it, and report this with a backup - nothing was changed"
+            ) from error
+        actor.knows(record.seq)
+        self._changed(actor)
 
     def resume(self, request_life_us: Callable[[str], int], policies: bytes) -> int:
         """Take up unfinished work after the start; returns the listings that need some.
@@ -449,14 +493,18 @@ class Registry:
         must be dead. `policies` stands for the channels' present rules: where they changed, every listing is
         wished anew.
         """
+        known = self.circumstances.rules_before(self.store.head.seq + 1)
+        changed = self.circumstances.rules_changed()
+        now_us = changed.at_us if changed else self.store.now_us()
+        self.circumstances.at_start(self.dead_letters.poison)
+        if (changed and known) or self.store.env.get(META, b"policies") != policies:
+            self._wish_all(self.store.head.seq + 1, now_us, self.policy_of)
+            # Written behind, after the rows: a kill before they are durable must not make the new rules look done.
+            self.store.behind[META, b"policies"] = lambda: policies
         self.tell(self._news.at_start())
         self.drain()
         self._news.record()
         now_us = self.store.now_us()
-        if self.store.env.get(META, b"policies") != policies:
-            self._wish_all(now_us)
-            # Written behind, after the rows: a kill before they are durable must not make the new rules look done.
-            self.store.behind[META, b"policies"] = lambda: policies
         after = b""
         while rows := self.store.env.scan(OPEN, after, limit=1_000):
             for key, _ in rows:
@@ -477,26 +525,30 @@ class Registry:
     def estrange(self, now_us: int, lives_us: Mapping[str, int]) -> int:
         """Nothing is known of what any listing shows: see `Slot.estrange`; returns how many there are. `lives_us`:
         how long a push may be alive, by channel."""
-        listings, after = 0, ""
-        while page := self.skus(after=after, limit=1_000):
-            for sku in page:
-                actor = self.actor(sku)
-                for slot in actor.state.slots.values():
-                    slot.estrange(now_us, now_us + lives_us.get(slot.channel, 0))
-                    self._offer(slot, now_us)
-                listings += len(actor.state.slots)
-                self._changed(actor)
-            after = page[-1]
+        message = Estranged(tuple(sorted(lives_us.items())))
+        record = self.store.append("", message, Cause("restore"), at_us=now_us)
+        return self._estrange(message, record)
+
+    def _estrange(self, message: Estranged, record: Record) -> int:
+        listings = 0
+        for actor in self._before(record.seq):
+            for slot in message.applied(actor.state.slots.values(), record.at_us):
+                self._offer(slot, record.at_us)
+                listings += 1
+            self._changed(actor)
         return listings
 
-    def _wish_all(self, now_us: int) -> None:
+    def _before(self, seq: int) -> Iterator[Actor]:
+        """Every SKU whose state is from before event `seq`, which concerns all of them."""
         after = ""
         while page := self.skus(after=after, limit=1_000):
-            for sku in page:
-                actor = self.actor(sku)
-                if actor.state.step(Reprice(), now_us, self.policy_of).slots:
-                    self._changed(actor)
+            yield from (actor for actor in map(self.actor, page) if actor.as_of < seq)
             after = page[-1]
+
+    def _wish_all(self, seq: int, now_us: int, policy_of: PolicyOf) -> None:
+        for actor in self._before(seq):
+            if actor.state.step(Reprice(), now_us, policy_of).slots:
+                self._changed(actor)
 
     def statistics(self) -> RegistryStatistics:
         """Numbers for `status` and metrics."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from daemon.admin.answers import Json
 from daemon.admin.drift import DONE, drift_view
-from daemon.admin.inside import Inside
-from daemon.admin.views import PUSHES, Channels, entry, kit_view, numbers, slot_state
+from daemon.admin.views import PUSHES, Surroundings, entry, kit_view, numbers, raise_stuck, slot_state
 from daemon.admin.words import belief, doings, ingredients, moment, when
 from daemon.domain.instants import SECOND_US
 from daemon.domain.kits import Kit
@@ -23,21 +22,20 @@ EVENTS_SHOWN = 5
 ORDERS_SHOWN = 50
 
 
-def explain_view(inside: Inside, state: Sku, channel: str = "") -> Json:
+def explain_view(state: Sku, around: Surroundings, channel: str = "") -> Json:
     """`GET /v1/skus/{sku}/explain`: every listing, or those of one channel."""
-    recent = inside.store.history(state.sku, limit=LOOK_BACK)
-    channels = Channels(inside)
+    recent = around.recent(state.sku, LOOK_BACK)
     orders = open_orders(state.stock)
     return {
         "sku": state.sku,
         **numbers(state),
-        **kit_view(inside, state),
-        "stock": stock_sentences(inside, state),
+        **kit_view(state, around),
+        "stock": stock_sentences(state, around),
         "anchors": anchors(state.stock),
         "open_orders": orders[:ORDERS_SHOWN],
         "open_orders_count": len(orders),
         "listings": [
-            _listing(inside, state, slot, channels, recent)
+            _listing(state, slot, around, recent)
             for _, slot in sorted(state.slots.items())
             if not channel or slot.channel == channel
         ],
@@ -74,10 +72,10 @@ def open_orders(stock: Stock) -> list[Json]:
     return held
 
 
-def stock_sentences(inside: Inside, state: Sku) -> list[str]:
+def stock_sentences(state: Sku, around: Surroundings) -> list[str]:
     """Where the number comes from."""
     if state.kit is not None:
-        return [*kit_sentences(state.sku, state.kit), *_halted(inside, state)]
+        return [*kit_sentences(state.sku, state.kit), *_halted(state, around)]
     stock = state.stock
     said = [
         f"{anchor.source} counted {anchor.quantity} {anchor.kind.replace('_', ' ')} at {moment(anchor.at)}"
@@ -104,9 +102,9 @@ def stock_sentences(inside: Inside, state: Sku) -> list[str]:
             now = line.now()
             through[line.kit] = through.get(line.kit, 0) + now.taken - now.fulfilled
     said += [f"{units} of the units held were sold through kit {kit}" for kit, units in through.items() if units]
-    if kits := inside.registry.kits_of(state.sku):
+    if kits := around.kits_of(state.sku):
         said.append(f"it is a component of {', '.join(kits)}")
-    return said + _halted(inside, state)
+    return said + _halted(state, around)
 
 
 def kit_sentences(sku: str, kit: Kit) -> list[str]:
@@ -128,24 +126,26 @@ def kit_sentences(sku: str, kit: Kit) -> list[str]:
     return said
 
 
-def _halted(inside: Inside, state: Sku) -> list[str]:
-    said = []
+def _halted(state: Sku, around: Surroundings) -> list[str]:
+    said, stuck = [], around.stuck(state.sku)
     if state.freeze is not None:
         why = f" ({state.freeze.reason})" if state.freeze.reason else ""
         said.append(f"frozen by {state.freeze.by}{why}: its listings keep what they should show until it is unfrozen")
-    if state.sku in inside.registry.quarantined:
-        said.append(f"nothing is applied to it: {inside.registry.quarantined[state.sku]}")
-    if state.sku in inside.registry.halted:
+    if stuck.quarantined:
+        said.append(f"nothing is applied to it: {stuck.quarantined}")
+    if stuck.halted:
         said.append("what became of a push could not be applied: nothing is pushed until its dead letter is retried")
+    if stuck.differs:
+        said.append(f"{stuck.differs}: nothing is pushed until `onhand rebuild` has put that right")
     return said
 
 
-def _listing(inside: Inside, state: Sku, slot: Slot, channels: Channels, recent: list[Record]) -> Json:
+def _listing(state: Sku, slot: Slot, around: Surroundings, recent: list[Record]) -> Json:
     frozen, doubted = state.freeze is not None, state.kit is not None and state.kit.unsure
-    control = inside.channels.get(slot.channel)
-    wish, rules = _explained(state, slot, control.policy()) if control else (None, [])
-    now_us = inside.store.wall_us()
-    drift = inside.drifts.newest_of(slot.channel, slot.listing)
+    policy = around.policy(slot.channel)
+    wish, rules = _explained(state, slot, policy) if policy else (None, [])
+    now_us = around.now_us
+    drift = around.drift_of(slot)
     return {
         "channel": slot.channel,
         "listing": slot.listing,
@@ -153,13 +153,13 @@ def _listing(inside: Inside, state: Sku, slot: Slot, channels: Channels, recent:
         "should_show": slot.desired,
         "wish_now": wish,
         "rules": rules,
-        "state": slot_state(slot, frozen=frozen, channels=channels),
+        "state": slot_state(slot, frozen=frozen, around=around),
         "why": [
             belief(slot),
             *_wish(slot, wish, rules, frozen=frozen, doubted=doubted),
-            *_waits(slot, channels, now_us),
+            *_waits(slot, around),
             *(_drifted(drift) if drift else ()),
-            *_distrusted(slot, channels),
+            *_distrusted(slot, around),
         ],
         "generation": slot.generation,
         "attempts": slot.attempt,
@@ -199,36 +199,38 @@ def _wish(slot: Slot, wish: int | None, rules: list[str], *, frozen: bool, doubt
     return said
 
 
-def _waits(slot: Slot, channels: Channels, now_us: int) -> list[str]:
-    view = channels.view(slot.channel)
-    said = doings(slot, now_us)
-    if view is None:
+def _waits(slot: Slot, around: Surroundings) -> list[str]:
+    view, stuck = around.view(slot.channel), around.stuck(slot.sku)
+    said = doings(slot, around.now_us)
+    if around.policy(slot.channel) is None:
         return [*said, "the channel is not configured any more, so nothing is pushed"]
-    if channels.stopped(slot.channel):
+    if around.stopped(slot.channel):
         said.append(f"the channel is paused: see `onhand channels resume {slot.channel}`")
-    elif view.mode.mode == "shadow":
+    elif around.mode(slot.channel) == "shadow":
         said.append(
             f"the channel is in shadow, so nothing is pushed: see `onhand shadow {slot.channel}`, and "
             f"`onhand channels live {slot.channel}`"
         )
-    elif view.mode.mode == "rollback":
+    elif around.mode(slot.channel) == "rollback":
         said.append("the channel is being rolled back to the levels from before it went live")
-    elif view.state in ("down", "throttled"):
+    elif view is not None and view.state in ("down", "throttled"):
         said.append(f"the channel is {view.state}" + (f": {view.last_error}" if view.last_error else ""))
-    if slot.open() and (letter := channels.raise_stuck(slot)):
+    if stuck.differs:
+        said.append("nothing is pushed: the books of the SKU are not what the log makes of them")
+    if slot.open() and (letter := raise_stuck(slot, around)):
         said.append(f"it is not raised until {letter} is retried or discarded: that may be a sale not yet applied")
-    elif slot.open() and channels.raise_waits(slot):
-        waited_s = max(0, now_us - slot.wanted_us) / SECOND_US
+    elif slot.open() and around.raise_waits(slot):
+        waited_s = max(0, around.now_us - slot.wanted_us) / SECOND_US
         said.append(
             f"held: waiting for {slot.channel}'s order feed, {waited_s:.1f} s; raising waits until every order up to "
-            f"the wish has been read (so far up to {when(view.watermark_us) or 'none'}): a sale not yet seen must "
-            "not be sold twice"
+            f"the wish has been read (so far up to {when(around.read_us(slot.channel)) or 'none'}): a sale not yet "
+            "seen must not be sold twice"
         )
     return said or ["there is nothing to do" if slot.belief == slot.desired else "it is pushed next"]
 
 
-def _distrusted(slot: Slot, channels: Channels) -> list[str]:
-    view = channels.view(slot.channel)
+def _distrusted(slot: Slot, around: Surroundings) -> list[str]:
+    view = around.view(slot.channel)
     if view is None or view.trust == "trusted":
         return []
     since = when(view.trust_since_us) or "a while ago"

@@ -24,6 +24,7 @@ from daemon.admin.route import Answer, Call, Route
 from daemon.admin.shadow import shadow_view
 from daemon.admin.shapes import Shape
 from daemon.admin.stream import EventStreams
+from daemon.admin.then import explain_then, sku_then
 from daemon.admin.views import Channels, entry, find_sku, page_of, sku_row, sku_view, valid_sku
 from daemon.ingress.http_types import HttpResponse
 
@@ -52,6 +53,7 @@ CURSOR: Final = Word("cursor", "the `next` of the page before", is_sku=True)
 LISTING_CURSOR: Final = Word("cursor", "the `next` of the page before")
 OF_SKU: Final = Word("sku", "only events of this SKU", is_sku=True)
 OF_CHANNEL: Final = Word("channel", "only what concerns this channel")
+AT: Final = Word("at", "how it was then: RFC 3339, a date, HH:MM of today (UTC), or like `2h ago`; empty: now")
 LIMIT: Final = Whole("limit", "rows of a page", 100, 1, LIST_MAX)
 BEFORE: Final = Whole("before", "only events before this one", SEQ_MAX, 1, SEQ_MAX)
 BEFORE_DRIFT: Final = Whole("before", "only drifts before this one, 0: all", 0, 0, SEQ_MAX)
@@ -77,7 +79,7 @@ async def _metrics(desk: Desk, _: Call) -> HttpResponse:
 
 
 async def _skus(desk: Desk, call: Call) -> Json:
-    inside, channels = desk.inside, Channels(desk.inside)
+    inside, around = desk.inside, Channels(desk.inside)
     prefix, after = call.query.text(PREFIX), call.query.text(CURSOR)
     limit = call.query.whole(LIMIT)
     # An empty prefix and cursor mean "all" and "from the start"; anything else must be able to be a SKU.
@@ -86,14 +88,17 @@ async def _skus(desk: Desk, call: Call) -> Json:
     for place, sku in enumerate(names):
         state = inside.registry.peek(sku)
         if state is not None:
-            rows.append(sku_row(state, channels))
+            rows.append(sku_row(state, around))
         if place % BREATHER == BREATHER - 1:
             await trio.lowlevel.checkpoint()
     return page_of(rows, "skus", names[-1] if len(names) == limit else None)
 
 
 async def _sku(desk: Desk, call: Call) -> Json:
-    return sku_view(desk.inside, find_sku(desk.inside, valid_sku(call.names[0])))
+    sku, at = valid_sku(call.names[0]), call.query.text(AT)
+    if at:
+        return await sku_then(desk.inside, sku, at)
+    return sku_view(find_sku(desk.inside, sku), Channels(desk.inside))
 
 
 async def _history(desk: Desk, call: Call) -> Json:
@@ -107,10 +112,12 @@ async def _history(desk: Desk, call: Call) -> Json:
 
 
 async def _explain(desk: Desk, call: Call) -> Json:
-    channel = call.query.text(OF_CHANNEL)
+    sku, channel, at = valid_sku(call.names[0]), call.query.text(OF_CHANNEL), call.query.text(AT)
+    if at:  # also of channels that are not configured any more
+        return await explain_then(desk.inside, sku, at, channel)
     if channel:
         desk.commands.control(channel)
-    return explain_view(desk.inside, find_sku(desk.inside, valid_sku(call.names[0])), channel)
+    return explain_view(find_sku(desk.inside, sku), Channels(desk.inside), channel)
 
 
 async def _channels(desk: Desk, _: Call) -> Json:
@@ -288,9 +295,16 @@ ROUTES: Final = (
     _get("/metrics", "Figures for a monitor, as OpenMetrics text.", _metrics, OPEN_METRICS),
     _get("/v1/status", "How the daemon is.", _status, shapes.Status),
     _get("/v1/skus", "SKUs in the order of their names.", _skus, shapes.SkuPage, (PREFIX, LIMIT, CURSOR)),
-    _get(_SKU, "One SKU with its listings.", _sku, shapes.SkuState, (), 404),
+    _get(_SKU, "One SKU with its listings, now or then.", _sku, shapes.SkuState, (AT,), 404),
     _get(_SKU + "/history", "The events of one SKU.", _history, shapes.History, (BEFORE, LIMIT), 404),
-    _get(_SKU + "/explain", "Why listings show what they show.", _explain, shapes.Explanation, (OF_CHANNEL,), 404),
+    _get(
+        _SKU + "/explain",
+        "Why listings show what they show, or showed.",
+        _explain,
+        shapes.Explanation,
+        (OF_CHANNEL, AT),
+        404,
+    ),
     _get("/v1/channels", "Every channel.", _channels, shapes.ChannelList),
     _get(_HOOKS, "The subscriptions there.", _webhooks, shapes.Subscriptions, (), 404, 502),
     _get("/v1/events", "The event log, a line each.", _events, JSON_LINES, (AFTER, OF_SKU, EVENT_LIMIT, FOLLOW)),

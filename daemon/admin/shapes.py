@@ -103,7 +103,8 @@ class Component(Shape, frozen=True):
 
 class SkuState(Shape, frozen=True):
     """A SKU with its listings. `versions`: per channel the newest version of any order it knows. `components` of a
-    kit, null for any other SKU; `kits`: those that it is a component of. A kit has no `on_hand`."""
+    kit, null for any other SKU; `kits`: those that it is a component of. A kit has no `on_hand`. Of a moment of the
+    past: `at`, and the newest event of all that was there."""
 
     sku: str
     available: Units
@@ -117,6 +118,8 @@ class SkuState(Shape, frozen=True):
     quarantined: str | None
     versions: dict[str, str]
     listings: list[ListingState]
+    at: str | UnsetType = UNSET
+    after_event: int | UnsetType = UNSET
 
 
 class EventCause(Shape, frozen=True):
@@ -222,6 +225,8 @@ class Explanation(Shape, frozen=True):
     open_orders: list[OpenOrder]
     open_orders_count: int
     listings: list[ListingReasons]
+    at: str | UnsetType = UNSET
+    after_event: int | UnsetType = UNSET
 
 
 # --- the daemon and its channels -----------------------------------------------------------------------------

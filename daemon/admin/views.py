@@ -3,33 +3,108 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Final, Protocol
 
 from attrs import define, field
 
+from daemon.actors.marks import PackedLines
 from daemon.admin.answers import ApiError, Json, unknown_sku
 from daemon.admin.inside import ChannelView, Inside
 from daemon.admin.words import kind_of, told, when
+from daemon.domain.conditions import Stuck
 from daemon.domain.kits import Assemble, ComponentLevel
+from daemon.domain.mode import Mode
 from daemon.domain.observations import BadSkuError, LevelReport, OrderLine, check_sku
-from daemon.domain.sku import Confirmed, Doubted, Failed, Hold, PushMessage, ReadBack, Restore, Revive, Sent, Sku
+from daemon.domain.policy import Policy
+from daemon.domain.sku import (
+    Confirmed,
+    Doubted,
+    Failed,
+    Hold,
+    Postponed,
+    PushMessage,
+    ReadBack,
+    Restore,
+    Revive,
+    Sent,
+    Sku,
+)
 from daemon.domain.slot import Slot, SlotState
 from daemon.domain.stock import Stock
 from daemon.storage.codec import EmptyOrder, Record
 from daemon.storage.dead_letters import DeadLetter
+from daemon.storage.drifts import Drift
 
-PUSHES: Final = (Sent, Confirmed, Failed, Doubted, ReadBack, Revive, Hold, Restore)
+PUSHES: Final = (Sent, Confirmed, Failed, Doubted, ReadBack, Revive, Hold, Restore, Postponed)
 
 
 # --- listings ------------------------------------------------------------------------------------------------
 
 
+class Surroundings(Protocol):
+    """Under what circumstances SKUs are shown: those of now (`Channels`), or of a moment of the past."""
+
+    @property
+    def now_us(self) -> int:
+        """The moment that is shown, on our clock."""
+        ...
+
+    def policy(self, channel: str) -> Policy | None:
+        """The channel's rules; None for one that is not configured."""
+        ...
+
+    def view(self, channel: str) -> ChannelView | None:
+        """How the channel is; None where nobody knows."""
+        ...
+
+    def stopped(self, channel: str) -> bool:
+        """Does nothing leave for this channel, because a person paused it or it is not configured?"""
+        ...
+
+    def mode(self, channel: str) -> Mode:
+        """Is the channel written to?"""
+        ...
+
+    def read_us(self, channel: str) -> int:
+        """Every order of the channel up to then is absorbed; 0: not known."""
+        ...
+
+    def raise_waits(self, slot: Slot) -> bool:
+        """Would the next push raise the level, while orders of that channel may still be unseen?"""
+        ...
+
+    def stuck(self, sku: str) -> Stuck:
+        """Why the SKU is not worked on as usual."""
+        ...
+
+    def kits_of(self, sku: str) -> tuple[str, ...]:
+        """The kits that hold this component."""
+        ...
+
+    def recent(self, sku: str, limit: int) -> list[Record]:
+        """The SKU's newest events, newest first."""
+        ...
+
+    def drift_of(self, slot: Slot) -> Drift | None:
+        """The newest drift of a listing."""
+        ...
+
+
 @define
 class Channels:
-    """The channels' present views, each taken at most once: one request shows one moment."""
+    """The circumstances of now. Each channel's view is taken at most once: one request shows one moment."""
 
     inside: Inside
+    now_us: int = field(init=False)
     _seen: dict[str, ChannelView | None] = field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        self.now_us = self.inside.store.wall_us()
+
+    def policy(self, channel: str) -> Policy | None:
+        """The channel's rules; None for one that is not configured any more."""
+        control = self.inside.channels.get(channel)
+        return control.policy() if control else None
 
     def view(self, channel: str) -> ChannelView | None:
         """The channel's view; None for one that is not configured any more."""
@@ -43,10 +118,15 @@ class Channels:
         view = self.view(channel)
         return view is None or view.state == "paused"
 
-    def shadowed(self, channel: str) -> bool:
-        """Is it only watched?"""
+    def mode(self, channel: str) -> Mode:
+        """Is it written to?"""
         view = self.view(channel)
-        return view is not None and view.mode.mode != "live"
+        return view.mode.mode if view else "live"
+
+    def read_us(self, channel: str) -> int:
+        """Every order of the channel up to then is absorbed."""
+        view = self.view(channel)
+        return view.watermark_us if view else 0
 
     def raise_waits(self, slot: Slot) -> bool:
         """Would the next push raise the level, while orders of that channel may still be unseen?"""
@@ -56,33 +136,55 @@ class Channels:
         compares = view.compare_and_set and not self.inside.registry.shares(slot.sku)
         return view.watermark_us < slot.raise_needs_us(compares=compares)
 
-    def raise_stuck(self, slot: Slot) -> str:
-        """The dead letter because of which the listing is not raised: the sale it may hold is not applied yet."""
-        return self.inside.dead_letters.poison(slot.sku) if slot.raises() else ""
+    def stuck(self, sku: str) -> Stuck:
+        """Why the SKU is not worked on as usual."""
+        registry = self.inside.registry
+        return Stuck(
+            registry.quarantined.get(sku, ""), sku in registry.halted, self.inside.dead_letters.poison(sku),
+            registry.circumstances.differs(sku),
+        )  # fmt: skip
+
+    def kits_of(self, sku: str) -> tuple[str, ...]:
+        """The kits that hold this component."""
+        return self.inside.registry.kits_of(sku)
+
+    def recent(self, sku: str, limit: int) -> list[Record]:
+        """The SKU's newest events, newest first."""
+        return self.inside.store.history(sku, limit=limit)
+
+    def drift_of(self, slot: Slot) -> Drift | None:
+        """The newest drift of a listing."""
+        return self.inside.drifts.newest_of(slot.channel, slot.listing)
 
 
-def slot_state(slot: Slot, *, frozen: bool, channels: Channels) -> SlotState:
+def raise_stuck(slot: Slot, around: Surroundings) -> str:
+    """The dead letter because of which the listing is not raised: the sale it may hold is not applied yet."""
+    return around.stuck(slot.sku).poison if slot.raises() else ""
+
+
+def slot_state(slot: Slot, *, frozen: bool, around: Surroundings) -> SlotState:
     """The one word for a listing's state, the most pressing first."""
     if slot.dead_letter:
         return "dead"
     if slot.in_flight:
         return "in_flight"
-    if frozen or slot.withheld():
+    stuck = around.stuck(slot.sku)
+    if frozen or slot.withheld() or stuck.halted or stuck.differs:
         return "held"
     if not slot.open() and slot.belief is not None and slot.belief == slot.desired:
         return "settled"
-    if channels.stopped(slot.channel):
+    if around.stopped(slot.channel):
         return "paused"
-    if channels.shadowed(slot.channel) and slot.prior is None:
+    if around.mode(slot.channel) != "live" and slot.prior is None:
         return "shadow"
     # Nobody counted, or the channel manages no quantity: what is there is held until somebody says more.
     unknown = slot.desired is None or slot.belief is None
-    if unknown or channels.raise_waits(slot) or channels.raise_stuck(slot):
+    if unknown or around.raise_waits(slot) or (stuck.poison and slot.raises()):
         return "held"
     return "pending"
 
 
-def listing_view(slot: Slot, *, frozen: bool, channels: Channels) -> Json:
+def listing_view(slot: Slot, *, frozen: bool, around: Surroundings) -> Json:
     """One listing. Levels are units, None where unknown."""
     return {
         "channel": slot.channel,
@@ -90,7 +192,7 @@ def listing_view(slot: Slot, *, frozen: bool, channels: Channels) -> Json:
         "desired": slot.desired,
         "belief": slot.belief,
         "generation": slot.generation,
-        "state": slot_state(slot, frozen=frozen, channels=channels),
+        "state": slot_state(slot, frozen=frozen, around=around),
         "last_push_at": when(slot.pushed_us),
         "last_error": slot.error or None,
         "dead_letter": slot.dead_letter or None,
@@ -123,21 +225,19 @@ def is_told(state: Sku) -> bool:
     return bool(state.slots or told or state.freeze or state.kit)
 
 
-def sku_view(inside: Inside, state: Sku, channels: Channels | None = None) -> Json:
+def sku_view(state: Sku, around: Surroundings) -> Json:
     """`GET /v1/skus/{sku}`. Quantities are units; None while nobody has counted."""
-    channels = channels or Channels(inside)
     freeze = state.freeze
     return {
         "sku": state.sku,
         **numbers(state),
-        **kit_view(inside, state),
+        **kit_view(state, around),
         "ambiguous": state.stock.ambiguous,
         "frozen": {"by": freeze.by, "reason": freeze.reason or None} if freeze else None,
-        "quarantined": inside.registry.quarantined.get(state.sku),
+        "quarantined": around.stuck(state.sku).quarantined or None,
         "versions": versions(state.stock),
         "listings": [
-            listing_view(slot, frozen=freeze is not None, channels=channels)
-            for _, slot in sorted(state.slots.items())
+            listing_view(slot, frozen=freeze is not None, around=around) for _, slot in sorted(state.slots.items())
         ],
     }
 
@@ -156,7 +256,7 @@ def kits_held(stock: Stock) -> int:
     return sum(now.taken - now.fulfilled for now in readings)
 
 
-def kit_view(inside: Inside, state: Sku) -> Json:
+def kit_view(state: Sku, around: Surroundings) -> Json:
     """`components`: what a kit is made of, None for any other SKU; `kits`: those that a component is in."""
     kit = state.kit
     limits = kit.limits() if kit else []
@@ -168,24 +268,27 @@ def kit_view(inside: Inside, state: Sku) -> Json:
         }
         for component, units in kit.recipe
     ] if kit else None  # fmt: skip
-    return {"components": components, "kits": list(inside.registry.kits_of(state.sku))}
+    return {"components": components, "kits": list(around.kits_of(state.sku))}
 
 
 def versions(stock: Stock) -> dict[str, str]:
     """Per channel the newest version of any order that this SKU knows, as text."""
     newest: dict[str, int] = {}
-    for (channel, _, _), line in stock.lines.items():
-        newest[channel] = max(newest.get(channel, 0), line.sightings[-1].version)
+    if isinstance(stock.lines, PackedLines):
+        newest = stock.lines.newest()
+    else:
+        for (channel, _, _), line in stock.lines.items():
+            newest[channel] = max(newest.get(channel, 0), line.sightings[-1].version)
     return {channel: str(version) for channel, version in sorted(newest.items())}
 
 
 _PRESSING: Final[tuple[SlotState, ...]] = ("dead", "in_flight", "pending", "held", "paused", "shadow", "settled")
 
 
-def sku_row(state: Sku, channels: Channels) -> Json:
+def sku_row(state: Sku, around: Surroundings) -> Json:
     """One SKU of a list: its numbers, how many listings it has, and the most pressing of their states."""
     frozen = state.freeze is not None
-    states = {slot_state(slot, frozen=frozen, channels=channels) for slot in state.slots.values()}
+    states = {slot_state(slot, frozen=frozen, around=around) for slot in state.slots.values()}
     state_word = next((word for word in _PRESSING if word in states), None)
     return {"sku": state.sku, **numbers(state), "listings": len(state.slots), "state": state_word}
 

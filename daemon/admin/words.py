@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from daemon.domain.conditions import Condition, Estranged, FeedRead, Root, Rules, Standing, Stuck
 from daemon.domain.instants import Instant
 from daemon.domain.kits import Assemble, ComponentLevel
 from daemon.domain.observations import Adjustment, LevelReport, OrderLine, Recipe, StockCount
@@ -14,7 +15,7 @@ from daemon.domain.sku import (
     Failed,
     Freeze,
     Hold,
-    Message,
+    Postponed,
     PushMessage,
     ReadBack,
     Reprice,
@@ -24,7 +25,7 @@ from daemon.domain.sku import (
     Settle,
 )
 from daemon.domain.slot import Slot
-from daemon.storage.codec import EmptyOrder
+from daemon.storage.codec import EmptyOrder, Entry
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_US: Final = int((datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH).total_seconds()) * 1_000_000
@@ -64,6 +65,13 @@ KINDS: Final[dict[type, str]] = {
     Reprice: "reprice",
     Assemble: "recipe",
     ComponentLevel: "component",
+    Postponed: "postponed",
+    Rules: "rules",
+    Standing: "standing",
+    FeedRead: "feed_read",
+    Stuck: "stuck",
+    Root: "chain.root",
+    Estranged: "restored",
 }
 
 VERDICTS: Final = {
@@ -77,16 +85,16 @@ VERDICTS: Final = {
 """What a verdict other than "applied" means. Verdicts that need no word (linked, frozen ...) are left out."""
 
 
-def kind_of(message: Message | EmptyOrder) -> str:
+def kind_of(message: Entry) -> str:
     """The word for a kind of event, as `history` and `events` show it."""
     if isinstance(message, Freeze):
         return "freeze" if message.frozen else "unfreeze"
     return KINDS[type(message)]
 
 
-def told(message: Message | EmptyOrder, verdict: str = "") -> str:
+def told(message: Entry, verdict: str = "") -> str:
     """What happened, in one sentence; `verdict` is the record's note."""
-    if isinstance(message, LevelReport) and verdict == "suspected":
+    if isinstance(message, LevelReport) and verdict in ("suspected", "looked"):
         seen = "shows" if message.read_us else "is said to show"
         return (
             f"listing {message.listing} {seen} {_level(message.level)}, which nothing explains yet: it is read again"
@@ -95,7 +103,7 @@ def told(message: Message | EmptyOrder, verdict: str = "") -> str:
     return f"{_told(message)}: {meaning}" if meaning else _told(message)
 
 
-def _told(message: Message | EmptyOrder) -> str:
+def _told(message: Entry) -> str:
     match message:
         case OrderLine():
             return _line(message)
@@ -119,8 +127,31 @@ def _told(message: Message | EmptyOrder) -> str:
             return f"a kit of {ingredients(message.recipe)}" if message.recipe else "no kit any more"
         case ComponentLevel():
             return _component(message)
+        case Rules() | Standing() | FeedRead() | Stuck() | Root() | Estranged():
+            return _circumstance(message)
         case _:
             return _pushed(message)
+
+
+def _circumstance(message: Condition) -> str:
+    match message:
+        case Rules():
+            names = ", ".join(name for name, _, _ in message.channels) or "none"
+            return f"from here on these channels are configured, with their rules: {names}"
+        case Standing():
+            modes = [f"{name} is in {mode}" for name, mode in message.modes]
+            said = [f"paused: {', '.join(message.paused)}"] * bool(message.paused) + modes
+            return "; ".join(said) or "every channel is live, and none is paused"
+        case FeedRead():
+            return f"the orders of {message.channel} are read up to {rfc3339(message.up_to_us)}"
+        case Root():
+            return f"the chain of {message.day} ends at event {message.seq} with {message.digest.hex()}"
+        case Estranged():
+            return "the state was restored from a backup: every listing is read before anything is pushed to it"
+        case Stuck():
+            reasons = [message.quarantined, message.poison, message.differs]
+            said = [reason for reason in reasons if reason] + ["nothing is pushed"] * message.halted
+            return f"it is stuck: {'; '.join(said)}" if said else "it is worked on as usual again"
 
 
 def _line(message: OrderLine) -> str:
@@ -177,6 +208,9 @@ def _pushed(message: PushMessage) -> str:
             return f"nobody knows whether the push happened: {message.error}; the listing is read back"
         case ReadBack():
             return f"read back: the listing shows {_level(message.level)}"
+        case Postponed():
+            why = f" ({message.error})" if message.error else ""
+            return f"it is to be read back at {rfc3339(message.recheck_us)}{why}"
         case Revive():
             return "asked for by a person: read the listing, then push what differs"
         case Hold():

@@ -21,6 +21,7 @@ from daemon.config import Config
 from daemon.config_channels import ChannelConfig
 from daemon.credentials import CredentialError, Secret, SecretRef, WebhookSecret, resolver
 from daemon.domain.channel import Adapter, Platform
+from daemon.domain.conditions import Standing, rules_of
 from daemon.domain.exchange import Reply, Request
 from daemon.domain.policy import Policy
 from daemon.domain.queues import Queue
@@ -89,6 +90,12 @@ class Parts:
     shadows: Shadows
     clients: list[HttpPort] = field(factory=list)
 
+    def stand(self, by: str) -> None:
+        """Write down which channels are paused or not live, where that is news."""
+        paused = [name for name, channel in self.channels.items() if channel.account.paused]
+        modes = {name: channel.switch.mode.mode for name, channel in self.channels.items()}
+        self.registry.circumstances.standing(Standing.of(paused, modes), by or "config.yaml")
+
 
 def assemble(
     config: Config, platforms: Mapping[str, Platform], ports: Ports, telemetry: Telemetry,
@@ -131,6 +138,11 @@ def assemble(
         store, outbox, orders, links, letters, refetches, policy_of, watch,
         Bounds(limits.mailbox_max, limits.queued_max, limits.actors_max), config.kits,
     )  # fmt: skip
+    registry.circumstances.rules = rules_of(
+        {name: (policies[name], adapters[name].traits.compare_and_set) for name in config.channels}, config.kits
+    )
+    cursors.moved = registry.circumstances.feed_read
+    registry.circumstances.watermark_us = lambda channel: cursors.get(channel).polled_us
     drifts = Drifts(store)
     registry.sighted = Investigator(store, drifts, config.kits, registry.actors, watch.drifted, in_shadow).look
     receiver = Receiver(store, registry, seen, letters, watch, ports.wall_us, calendar_us)
@@ -217,7 +229,7 @@ def _channel(
     )  # fmt: skip
     dispatcher = Dispatcher(
         account, parts.outbox, parts.store, parts.dead_letters, poller, deliver, parts.watch, parts.ports.rng,
-        registry.shares, registry.halted.__contains__, parts.aftermath.unread, promises,
+        registry.shares, registry.silenced, parts.aftermath.unread, promises,
     )  # fmt: skip
     masses = Masses(
         name, config.sweep.mass_change, registry, parts.store, parts.alarms, poller.absorb,
@@ -244,6 +256,7 @@ def _channel(
     def keep_paused() -> None:
         paused = [each for each, other in parts.channels.items() if other.account.paused]
         parts.store.put(META, b"paused", pack(paused))
+        parts.stand("admin")
 
     channel.keep_paused = keep_paused
     return channel

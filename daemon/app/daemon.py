@@ -189,6 +189,9 @@ class Daemon:
         for name in unpack(parts.store.env.get(META, b"paused") or pack([])):
             if name in parts.channels:
                 parts.channels[name].account.paused = True
+        parts.stand("start")
+        for channel in parts.channels.values():
+            channel.switch.stood = parts.stand  # not before the log is repeated
         self.clocks.recall()
         unfinished = parts.registry.resume(life_us, parts.policies)
         parts.aftermath.begin()

@@ -60,6 +60,8 @@ class ModeSwitch:
     mode: ChannelMode = field(factory=ChannelMode)
     began: Callable[[ChannelMode], None] = lambda mode: None  # noqa: ARG005 - a silent default
     """Told when a watch in shadow begins."""
+    stood: Callable[[str], None] = lambda by: None  # noqa: ARG005 - a silent default
+    """Told who said so, whenever another mode begins to hold."""
     _mass_share: float = field(init=False)
     _fresh: bool = False
     """Did this start put it into shadow?"""
@@ -92,6 +94,7 @@ class ModeSwitch:
         # Another tool's bulk update is no mass change of somebody's mistake.
         self.masses.share = 0.0 if watched else self._mass_share
         self.lane.hush(self.now_us(), quiet=watched)
+        self.stood(self.mode.by)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Go live where the configuration asks for it, and see a roll back to its end; for ever."""

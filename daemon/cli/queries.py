@@ -6,8 +6,24 @@ import json
 
 import click
 
+from daemon.admin.moments import FORMS, LAST_US, BadMomentError, moment_us
 from daemon.cli import tables
 from daemon.cli.session import SKU, as_json, client, show, talks
+
+
+def _moment(_: click.Context, __: click.Parameter, text: str) -> str:
+    """Wrong usage is said before anybody is asked; whether it is still to come, the daemon's clock says."""
+    try:
+        moment_us(text or "now", LAST_US)
+    except BadMomentError as error:
+        raise click.BadParameter(f"{error}: {FORMS}") from None
+    return text
+
+
+AT = click.option(
+    "--at", default="", metavar="TIME", callback=_moment,
+    help="As it was then: 2026-01-31T14:05:00Z, 2026-01-31 (its first moment), 14:05 (today; UTC) or '2h ago'.",
+)  # fmt: skip
 
 
 @click.command()
@@ -19,10 +35,11 @@ def status() -> None:
 
 @click.command()
 @click.argument("sku", type=SKU)
+@AT
 @talks
-def sku(sku: str) -> None:
-    """A SKU's stock now, and what each of its listings shows."""
-    show(client().get("skus", sku), tables.sku)
+def sku(sku: str, at: str) -> None:
+    """A SKU's stock and what its listings show, now or then."""
+    show(client().get("skus", sku, at=at), tables.sku)
 
 
 @click.command()
@@ -54,10 +71,11 @@ def history(sku: str, limit: int, before: int | None) -> None:
 @click.command()
 @click.argument("sku", type=SKU)
 @click.option("--channel", default="", help="Only the listings of this channel.")
+@AT
 @talks
-def explain(sku: str, channel: str) -> None:
-    """Why each listing of a SKU shows what it shows."""
-    show(client().get("skus", sku, "explain", channel=channel), tables.explain)
+def explain(sku: str, channel: str, at: str) -> None:
+    """Why listings show, or showed, what they do."""
+    show(client().get("skus", sku, "explain", channel=channel, at=at), tables.explain)
 
 
 @click.command()

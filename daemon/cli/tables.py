@@ -228,7 +228,7 @@ def _stock(document: Any) -> str:
 
 def sku(document: Any) -> Group:
     """`onhand sku`."""
-    lines = [_stock(document)]
+    lines = [*_then(document), _stock(document)]
     if document["frozen"]:
         reason = document["frozen"]["reason"]
         lines.append(f"frozen by {document['frozen']['by']}" + (f": {reason}" if reason else ""))
@@ -248,6 +248,11 @@ def sku(document: Any) -> Group:
     )  # fmt: skip
     columns = ("channel", "listing", "#shows", "#should show", "state", "last push", "last error")
     return Group(sentences(lines), *made_of, "", table(columns, rows))
+
+
+def _then(document: Any) -> list[str]:
+    """What moment of the past it is, if it is one."""
+    return [f"as it was at {document['at']}, after event {document['after_event']}"] if "at" in document else []
 
 
 def _components(document: Any) -> Table:
@@ -296,7 +301,7 @@ def event_line(each: Any) -> str:
 
 def explain(document: Any) -> Group:
     """`onhand explain`."""
-    parts: list[Any] = [sentences([_stock(document), *(f"  {line}" for line in document["stock"])])]
+    parts: list[Any] = [sentences([*_then(document), _stock(document), *(f"  {line}" for line in document["stock"])])]
     orders = document["open_orders"]
     if orders:
         rows = (

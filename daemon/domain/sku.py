@@ -137,15 +137,25 @@ class Revive:
 
 
 @frozen
+class Postponed:
+    """A listing could not be read, or shows what nobody expected: it is read back at `recheck_us`, not before."""
+
+    channel: str
+    listing: str
+    error: str
+    recheck_us: int
+
+
+@frozen
 class Reprice:
     """The channels' policies changed (a new configuration): wish anew."""
 
 
-PushMessage = Sent | Confirmed | Failed | Doubted | ReadBack | Revive | Hold | Restore
+PushMessage = Sent | Confirmed | Failed | Doubted | ReadBack | Revive | Hold | Restore | Postponed
 KitMessage = Assemble | ComponentLevel
 Message = OrderLine | StockCount | Adjustment | LevelReport | PushMessage | Freeze | Settle | Reprice | KitMessage
 
-StepVerdict = Verdict | Literal["linked", "frozen", "thawed", "settled", "assembled", "suspected"]
+StepVerdict = Verdict | Literal["linked", "frozen", "thawed", "settled", "assembled", "suspected", "looked"]
 
 
 @frozen
@@ -200,11 +210,14 @@ class Sku:
                 return Step(verdict, before, before, log=True, slots=changed)
             case Settle():
                 folded = self.stock.settle(message.horizon_us, message.floors or {})
-                shaken = tuple(each for each in self.slots.values() if each.rests_on_less_than(self.stock.lines))
+                shaken = tuple(
+                    each for each in self.slots.values()
+                    if each.rests_on_less_than(self.stock.lines) and not (each.unplaced and each.recheck_us)
+                )  # fmt: skip
                 for each in shaken:
                     each.unplaced = max(each.unplaced, 1)
                     each.ask_recheck(now_us)
-                return Step("settled", before, self.available, log=bool(folded), slots=shaken)
+                return Step("settled", before, self.available, log=bool(folded or shaken), slots=shaken)
             case Reprice():
                 return Step("applied", before, before, log=False, slots=self._wish(now_us, policy_of))
             case Assemble() | ComponentLevel():
@@ -277,11 +290,15 @@ class Sku:
                 slot.rebase(seen.level, seen.at, self.stock.lines, now_us)
             self._wish(now_us, policy_of)
             return Step("linked", before, before, log=True, slots=(slot,))
+        asked = slot.recheck_us
         verdict = look(slot, seen, self.stock.lines, now_us)
         if verdict == "known":
             return Step("known", before, before, log=False)
-        suspected = verdict == "suspected"
-        return Step("suspected" if suspected else "known", before, before, log=suspected, slots=(slot,))
+        if verdict == "suspected":
+            return Step("suspected", before, before, log=True, slots=(slot,))
+        # Where it was to be read back by then anyway, there is nothing to remember.
+        news = slot.recheck_us != asked
+        return Step("looked" if news else "known", before, before, log=news, slots=(slot,))
 
     def _read_back(self, message: ReadBack, now_us: int, policy_of: PolicyOf) -> Step:
         before = self.available
@@ -309,7 +326,9 @@ class Sku:
         self._wish(now_us, policy_of)
         return Step("applied", before, before, log=True, slots=(slot,))
 
-    def _push(self, slot: Slot, message: Sent | Confirmed | Failed | Doubted | Revive | Hold, now_us: int) -> bool:
+    def _push(
+        self, slot: Slot, message: Sent | Confirmed | Failed | Doubted | Revive | Hold | Postponed, now_us: int
+    ) -> bool:  # fmt: skip
         lines = self.stock.lines
         match message:
             case Sent(generation=generation):
@@ -343,10 +362,13 @@ class Sku:
                 if message.anyway:
                     slot.ask_recheck(now_us)
                 return True
+            case Postponed():
+                slot.error, slot.recheck_us = message.error, message.recheck_us
+                return True
             case Hold():
-                changed = slot.held != message.held
+                before = (slot.held, slot.suspicion, slot.recheck_us)
                 slot.hold(message.held, now_us)
-                return changed
+                return before != (slot.held, slot.suspicion, slot.recheck_us)
 
     def _wish(self, now_us: int, policy_of: PolicyOf) -> tuple[Slot, ...]:
         available = self.available

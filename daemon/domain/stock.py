@@ -11,7 +11,7 @@ Any permutation, repetition and splitting of the same observations gives the sam
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from attrs import define, field, frozen
 
@@ -381,8 +381,8 @@ def dump(stock: Stock) -> Plain:
     return (
         stock.settled_us,
         tuple(sorted(stock.settled.items())),
-        tuple((where, *_dump_anchor(anchor)) for where, anchor in sorted(stock.anchors.items())),
-        tuple((*key, *_dump_line(line)) for key, line in sorted(stock.lines.items())),
+        tuple((where, *dump_anchor(anchor)) for where, anchor in sorted(stock.anchors.items())),
+        tuple((*key, *dump_line(line)) for key, line in sorted(stock.lines.items())),
         tuple(
             (*key, movement.quantity, dump_instant(movement.at), movement.location)
             for key, movement in sorted(stock.adjustments.items())
@@ -396,32 +396,56 @@ def load(plain: Plain) -> Stock:
     stock = Stock(settled_us=settled_us, settled=dict(settled))  # type: ignore[arg-type,call-overload]  # the codec checked the seal; shape errors raise below
     for where, quantity, kind, at, source, reference in anchors:  # type: ignore[attr-defined]  # as above
         stock.anchors[where] = Anchor(quantity, kind, load_instant(at), source, reference)
-    for channel, order, line, sightings, placed, takes, listing, *kit in lines:  # type: ignore[attr-defined]  # as above
-        stock.lines[channel, order, line] = Line(
-            tuple(
-                Sighting(version, read_us, load_instant(at), tuple(Content(*content) for content in contents))
-                for version, read_us, at, contents in sightings
-            ),
-            load_instant(placed) if placed is not None else None,
-            takes,
-            listing,
-            *kit,
-        )
+    for channel, order, line, *timeline in lines:  # type: ignore[attr-defined]  # as above
+        stock.lines[channel, order, line] = load_line(timeline)
     for source, reference, quantity, at, location in adjustments:  # type: ignore[attr-defined]  # as above
         stock.adjustments[source, reference] = Movement(quantity, load_instant(at), location)
     stock._recount()
     return stock
 
 
-def _dump_anchor(anchor: Anchor) -> Plain:
+Sums = tuple[int, int, int, tuple[tuple[tuple[str, str], int], ...]]
+"""(units, held, ambiguous, own by (channel, listing)): what `Stock` adds up of its lines and adjustments."""
+
+
+def sums_of(stock: Stock) -> Sums:
+    """The sums as they stand, so that they need not be added up again."""
+    return (stock._units, stock._held, stock._ambiguous, tuple(sorted(stock._own.items())))
+
+
+def resumed(plain: Plain, lines: dict[LineKey, Line], sums: Sums) -> Stock:
+    """A stock without its lines (`plain`, see `dump`) joined with them; nothing is added up."""
+    stock = load(plain)
+    stock.lines = lines
+    stock._units, stock._held, stock._ambiguous, own = sums
+    stock._own = {(where[0], where[1]): units for where, units in own}
+    return stock
+
+
+def dump_anchor(anchor: Anchor) -> Plain:
     return (anchor.quantity, anchor.kind, dump_instant(anchor.at), anchor.source, anchor.reference)
 
 
-def _dump_line(line: Line) -> Plain:
+def dump_line(line: Line) -> Plain:
     sightings = tuple((s.version, s.read_us, dump_instant(s.at), s.contents) for s in line.sightings)
     placed = dump_instant(line.placed) if line.placed is not None else None
     kit = (line.kit, line.whole) if line.kit else ()
     return (sightings, placed, line.takes_at_placement, line.listing, *kit)
+
+
+def load_line(plain: list[Any]) -> Line:
+    """The inverse of `dump_line`."""
+    sightings, placed, takes, listing, *kit = plain
+    return Line(
+        tuple(
+            Sighting(version, read_us, load_instant(at), tuple(Content(*content) for content in contents))
+            for version, read_us, at, contents in sightings
+        ),
+        load_instant(placed) if placed is not None else None,
+        takes,
+        listing,
+        *kit,
+    )
 
 
 def dump_instant(instant: Instant) -> Plain:

@@ -116,8 +116,7 @@ class Reader:
             failures = self._unread[key_of(slot)] = min(self._unread.get(key_of(slot), 0) + 1, 20)
             wait_s = next_attempt(outcome, failures, self.rng.random()) or 1.0
             current = lane.slots.get(key_of(slot), slot)
-            current.error = reason
-            current.recheck_us = now_us + int(max(wait_s, 0.05) * SECOND_US)
+            self.outbox.postpone(current, reason, now_us + int(max(wait_s, 0.05) * SECOND_US))
 
     async def as_believed(self, keys: Sequence[SlotKey]) -> list[SlotKey]:
         """Of a channel that cannot compare: those that show what we believe, which it is asked first.
@@ -158,7 +157,8 @@ class Reader:
         await self.deliver(messages, "readback")
         now_us = self.store.now_us()
         for slot in self._present([key_of(slot) for slot in slots]):
-            slot.ask_recheck(now_us)
+            due_us = min(slot.recheck_us, now_us) if slot.recheck_us else now_us
+            self.outbox.postpone(slot, slot.error, due_us)
 
 
 def _other_sku(seen: LevelSeen | None, slot: Slot) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from attrs import fields, frozen
 
+from daemon.domain.conditions import Condition, Estranged, FeedRead, Root, Rules, Standing, Stuck
 from daemon.domain.instants import Instant
 from daemon.domain.kits import Assemble, ComponentLevel, load_recipe
 from daemon.domain.observations import Adjustment, LevelReport, OrderLine, StockCount
@@ -23,6 +24,7 @@ from daemon.domain.sku import (
     Freeze,
     Hold,
     Message,
+    Postponed,
     ReadBack,
     Restore,
     Revive,
@@ -99,6 +101,11 @@ class EmptyOrder:
     at: Instant
 
 
+Aside = EmptyOrder | Condition
+"""What stands in the log and changes no SKU."""
+Entry = Message | Aside
+
+
 @frozen
 class Record:
     """One entry of the event log: everything needed to explain it and to apply it again."""
@@ -106,7 +113,7 @@ class Record:
     seq: int
     at_us: int
     sku: str
-    message: Message | EmptyOrder
+    message: Entry
     cause: Cause
     before: int | None = None
     after: int | None = None
@@ -132,6 +139,13 @@ _TYPES: tuple[type, ...] = (
     ComponentLevel,
     Hold,
     Restore,
+    Rules,
+    Standing,
+    FeedRead,
+    Stuck,
+    Root,
+    Postponed,
+    Estranged,
 )
 _NUMBER = {kind: place for place, kind in enumerate(_TYPES)}
 
@@ -164,7 +178,7 @@ _LAYOUT = {kind: _layout(kind) for kind in _TYPES}
 _HAS_SKU = {kind for kind in _TYPES if any(each.name == "sku" for each in fields(kind))}
 
 
-def dump_message(message: Message | EmptyOrder) -> Plain:
+def dump_message(message: Entry) -> Plain:
     """A message as a plain tuple: its type's number, then its fields without trailing defaults."""
     kind = type(message)
     layout = _LAYOUT[kind]
@@ -177,7 +191,7 @@ def dump_message(message: Message | EmptyOrder) -> Plain:
     return (_NUMBER[kind], *values)
 
 
-def load_message(plain: list[Any], sku: str) -> Message | EmptyOrder:
+def load_message(plain: list[Any], sku: str) -> Entry:
     """The inverse of `dump_message`."""
     kind = _TYPES[plain[0]]
     given: dict[str, Any] = {}
@@ -187,8 +201,29 @@ def load_message(plain: list[Any], sku: str) -> Message | EmptyOrder:
         given["recipe"] = load_recipe(given["recipe"])
     if kind in _HAS_SKU:
         given["sku"] = sku
-    make: Callable[..., Message | EmptyOrder] = kind
+    make: Callable[..., Entry] = kind
     return make(**given)
+
+
+RULES, STANDING, ROOT, ESTRANGED = "\x01rules", "\x01standing", "\x01root", "\x01estranged"
+FEED, STUCK = "\x01read ", "\x01stuck "
+"""Names under which the log's index finds what concerns no SKU's state; no SKU begins with a control character."""
+
+_INDEX: dict[type, Callable[[str, Any], str]] = {
+    EmptyOrder: lambda sku, message: "",  # noqa: ARG005 - all have one shape
+    Rules: lambda sku, message: RULES,  # noqa: ARG005 - as above
+    Standing: lambda sku, message: STANDING,  # noqa: ARG005 - as above
+    Estranged: lambda sku, message: ESTRANGED,  # noqa: ARG005 - as above
+    Root: lambda sku, message: ROOT,  # noqa: ARG005 - as above
+    FeedRead: lambda sku, message: FEED + message.channel,  # noqa: ARG005 - as above
+    Stuck: lambda sku, message: STUCK + sku,  # noqa: ARG005 - as above
+}
+
+
+def indexed_as(sku: str, message: Entry) -> str:
+    """The name under which the log's index finds an event: its SKU, or one of the above; "" for none."""
+    name = _INDEX.get(type(message))
+    return sku if name is None else name(sku, message)
 
 
 def dump_record(record: Record) -> bytes:

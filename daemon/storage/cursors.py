@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from attrs import frozen
 
 from daemon.storage.codec import number, pack, unpack
@@ -29,6 +31,8 @@ class Cursors:
         self.store = store
         self._known: dict[str, Cursor] = {}
         self._drifted: dict[str, None] = {}
+        self.moved: Callable[[str], None] = lambda channel: None  # noqa: ARG005 - set by whoever assembles
+        """Told the channel whose orders have been read further, in the turn in which that is so."""
 
     def get(self, channel: str) -> Cursor:
         """The channel's cursor; all zero before the first poll."""
@@ -43,6 +47,7 @@ class Cursors:
         self._drifted[channel] = None
         if not self.store.settled():
             self.catch_up()
+        self.moved(channel)
 
     def catch_up(self) -> None:
         """Write the cursors that moved alone with the next commit."""

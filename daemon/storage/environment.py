@@ -268,6 +268,22 @@ class Environment:
             raise self._unreadable(error) from None
         return unseal(key, value, table)
 
+    def get_many(self, table: str, keys: list[bytes]) -> list[bytes]:
+        """The payloads of rows that must be there, in one snapshot. Raises `DamagedError`, `StoreError` as `get`."""
+        found = []
+        self._check_size()
+        try:
+            with self.env.begin(db=self.tables[table]) as txn:
+                for key in keys:
+                    value = txn.get(key)
+                    if value is None:
+                        check_absence(txn, key, table)
+                        raise DamagedError(f"the row {key!r} of table {table} is missing: {REMEDY}")
+                    found.append(unseal(key, value, table))
+        except lmdb.Error as error:
+            raise self._unreadable(error) from None
+        return found
+
     def scan(
         self, table: str, start: bytes = b"", *, limit: int, prefix: bytes = b"", reverse: bool = False
     ) -> list[tuple[bytes, bytes]]:

@@ -16,7 +16,7 @@ from typing import Literal
 import trio
 from attrs import define, field, frozen
 
-from daemon.domain.sku import Sent
+from daemon.domain.sku import Postponed, Sent
 from daemon.domain.slot import Slot
 from daemon.storage.codec import Cause
 from daemon.storage.store import Store
@@ -124,6 +124,8 @@ class Lane:
     changed: trio.Event = field(factory=trio.Event)
     quiet: bool = False
     """The channel is only watched: see `ready_at`."""
+    raise_needs_us: int = 0
+    """Up to when the channel's orders must have been read for any raise that there was."""
     _ready: _Queue = field(factory=_Queue)
     """By urgency."""
     _later: _Queue = field(factory=_Queue)
@@ -140,6 +142,8 @@ class Lane:
             self.slots.pop(key, None)
             return
         self.slots[key] = slot
+        if slot.raises():
+            self.raise_needs_us = max(self.raise_needs_us, slot.raise_needs_us(compares=False))
         moment = ready_at(slot, quiet=self.quiet)
         if moment is None:
             return
@@ -244,6 +248,13 @@ class Outbox:
         record = self.store.append(slot.sku, sent, Cause(by, slot.channel), at_us=now_us)
         self.claimed(slot.sku, record.seq)
         return sent
+
+    def postpone(self, slot: Slot, error: str, recheck_us: int, *, by: str = "readback") -> None:
+        """Read this listing back at `recheck_us`, because of `error`."""
+        slot.error, slot.recheck_us = error, recheck_us
+        message = Postponed(slot.channel, slot.listing, error, recheck_us)
+        record = self.store.append(slot.sku, message, Cause(by, slot.channel), at_us=self.store.now_us())
+        self.claimed(slot.sku, record.seq)
 
     def statistics(self) -> OutboxStatistics:
         """How many slots wait, are under way, are stopped."""

@@ -19,7 +19,18 @@ from attrs import define, evolve, field, frozen
 
 from daemon.domain.instants import tick
 from daemon.storage.chain import link
-from daemon.storage.codec import Cause, EmptyOrder, Record, dump_record, load_record, number, pack, unpack
+from daemon.storage.codec import (
+    REMEDY,
+    Cause,
+    DamagedError,
+    Record,
+    dump_record,
+    indexed_as,
+    load_record,
+    number,
+    pack,
+    unpack,
+)
 from daemon.storage.environment import MIB, Batch, Environment, Head
 from daemon.storage.files import StoreError
 from daemon.storage.tables import CHAIN, CHAIN_EVERY, DELIVERIES, HISTORY, LOG, META
@@ -153,11 +164,15 @@ class Store:
         self._next.write(LOG, key, payload)
         if record.seq % CHAIN_EVERY == 0:
             self._next.write(CHAIN, key, head.chain)
-        if not isinstance(message, EmptyOrder):
-            self.behind[HISTORY, sku.encode() + b"\0" + key] = lambda: b""
+        self.index(record)
         self.tail.append(record)
         self._ring()
         return record
+
+    def index(self, record: Record) -> None:
+        """Let the event be found by its name, from the next checkpoint on."""
+        if name := indexed_as(record.sku, record.message):
+            self.behind[HISTORY, name.encode() + b"\0" + number(record.seq)] = lambda: b""
 
     def next_delivery(self) -> int:
         """The number of a new delivery; numbers grow, and one that comes to nothing is just missing."""
@@ -355,10 +370,14 @@ class Store:
         return None if payload is None else load_record(seq, payload)
 
     def history(self, sku: str, *, before: int = 1 << 62, limit: int = 100) -> list[Record]:
-        """The newest events of a SKU below sequence number `before`, newest first."""
+        """The newest events of a SKU (or of another name, see `codec.indexed_as`) below sequence number `before`,
+        newest first."""
         if before < 1:
             return []
-        newest = [record for record in reversed(self.tail) if record.sku == sku and record.seq < before][:limit]
+        newest = [
+            record for record in reversed(self.tail)
+            if record.seq < before and indexed_as(record.sku, record.message) == sku
+        ][:limit]  # fmt: skip
         oldest_known = newest[-1].seq if newest else before
         prefix = sku.encode() + b"\0"
         rows = self.env.scan(HISTORY, prefix + number(oldest_known - 1), limit=limit, prefix=prefix, reverse=True)
@@ -366,6 +385,43 @@ class Store:
             if len(key) == len(prefix) + 8 and (found := self.record(int.from_bytes(key[-8:], "big"))):
                 newest.append(found)
         return newest
+
+    def events_of(self, name: str, after: int, until: int, limit: int) -> list[Record]:
+        """The first `limit` events of a name behind `after`, up to `until`, in order; those of the newest commit are
+        among them before they are durable."""
+        prefix = name.encode() + b"\0"
+        rows = self.env.scan(HISTORY, prefix + number(after + 1), limit=limit, prefix=prefix)
+        found = {int.from_bytes(key[-8:], "big"): None for key, _ in rows if len(key) == len(prefix) + 8}
+        fresh: dict[int, Record | None] = {
+            record.seq: record for record in self.tail
+            if after < record.seq <= until and indexed_as(record.sku, record.message) == name
+        }  # fmt: skip
+        seqs = sorted(seq for seq in {**found, **fresh} if seq <= until)[:limit]
+        stored = self._stored([seq for seq in seqs if not fresh.get(seq)])
+        return [fresh.get(seq) or stored[seq] for seq in seqs]
+
+    def _stored(self, seqs: list[int]) -> dict[int, Record]:
+        rows = self.env.get_many(LOG, [number(seq) for seq in seqs])
+        return {seq: load_record(seq, payload) for seq, payload in zip(seqs, rows, strict=True)}
+
+    def seq_at(self, us: int) -> int:
+        """The newest event that was there at that moment of our clock; 0 for none. Events are stamped in order."""
+        low, high = 0, self.head.seq
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self._at_us(middle) <= us:
+                low = middle
+            else:
+                high = middle - 1
+        return low
+
+    def _at_us(self, seq: int) -> int:
+        if self.tail and seq >= self.tail[0].seq:
+            return self.tail[seq - self.tail[0].seq].at_us
+        found = self.record(seq)
+        if found is None:
+            raise DamagedError(f"event {seq} is missing from the log: {REMEDY}")
+        return found.at_us
 
     def newest_complete(self, sku: str) -> int:
         """The newest event of a SKU, by its history, that the tables written behind must know; 0 for none."""

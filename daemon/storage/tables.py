@@ -15,10 +15,14 @@ deliveries   delivery number            (channel, topic, dedup digest, received_
 dead         id                         a dead letter (dead_letters.DeadLetter)
 cursors      channel                    (cursor_us on the channel's clock, our time of the last finished poll)
 refetch      channel NUL order          our time when it was asked for
-skus         sku            behind      (seq, stock.dump, freeze or None, [slot.dump_slot ...], kit if any)
+skus         sku            behind      (seq, stock.dump, freeze or None, [slot.dump_slot ...], kit or None,
+                                        events since the newest mark, newest event of the log)
+marks        sku NUL seq                how the SKU was at that event, zlib-compressed (`actors.marks`), every
+                                        MARK_EVERY events of it: folding the log up to any moment begins there
+stuck        sku                        why a SKU is not worked on (conditions.Stuck), where it is so
 links        channel NUL listing behind sku
 orders       channel NUL order behind   ([[line, sku, listing, recipe if any] ...], [[version, read_us, instant] ...])
-history      sku NUL seq    behind      empty: which events concern a SKU
+history      name NUL seq   behind      empty: which events concern a SKU, or a condition (`codec.indexed_as`)
 dedup        digest         behind      delivery number
 open         sku            behind      empty: SKUs with a listing that needs work
 alarms       condition NUL channel NUL subject       an open alarm (alarms.Alarm)
@@ -51,10 +55,12 @@ DRIFTS = "drifts"
 DRIFT_DAYS = "drift_days"
 PRIORS = "priors"
 SHADOWS = "shadows"
+MARKS = "marks"
+STUCK = "stuck"
 
 TABLES = (
     META, LOG, CHAIN, DELIVERIES, DEAD, CURSORS, REFETCH, SKUS, LINKS, ORDERS, HISTORY, DEDUP, OPEN,
-    ALARMS, DRIFTS, DRIFT_DAYS, PRIORS, SHADOWS,
+    ALARMS, DRIFTS, DRIFT_DAYS, PRIORS, SHADOWS, MARKS, STUCK,
 )  # fmt: skip
 
 BEHIND = frozenset({SKUS, LINKS, ORDERS, HISTORY, DEDUP, OPEN, SHADOWS})

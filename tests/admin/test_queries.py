@@ -79,7 +79,10 @@ async def test_an_unknown_sku_is_404_with_a_hint(admin: AdminSocket) -> None:
         ("/v1/skus?what=1", 400, "bad_query"),
         ("/v1/skus?limit=1&limit=2", 400, "bad_query"),
         ("/v1/skus?prefix=%FF", 400, "bad_query"),
-        ("/v1/skus/A?at=2026-01-01T00:00:00Z", 400, "bad_query"),
+        ("/v1/skus/A?at=2026-01-01T00:00:00Z", 400, "bad_moment"),  # still to come
+        ("/v1/skus/A?at=yesterday", 400, "bad_moment"),
+        ("/v1/skus/A/explain?at=2025-02-30", 400, "bad_moment"),
+        ("/v1/skus/nothing?at=2025-01-01", 404, "unknown_sku"),
         ("/v1/skus/A/history?before=0", 400, "bad_query"),
         ("/v1/events?follow=yes", 400, "bad_query"),
         ("/v1/events?after=-1", 400, "bad_query"),

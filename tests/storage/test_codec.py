@@ -8,11 +8,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.actors.actor import Actor, dump_actor, load_actor
+from daemon.actors.actor import MARK_EVERY, Actor, dump_actor, load_actor
+from daemon.domain.conditions import Estranged, FeedRead, Root, Standing, Stuck, rules_of
 from daemon.domain.instants import Instant, Span
 from daemon.domain.observations import Adjustment, LevelReport, OrderLine, StockCount
 from daemon.domain.policy import Policy
-from daemon.domain.sku import Confirmed, Doubted, Failed, Freeze, ReadBack, Restore, Revive, Sent, Settle, Sku
+from daemon.domain.sku import (
+    Confirmed,
+    Doubted,
+    Failed,
+    Freeze,
+    Postponed,
+    ReadBack,
+    Restore,
+    Revive,
+    Sent,
+    Settle,
+    Sku,
+)
 from daemon.storage.codec import (
     Cause,
     DamagedError,
@@ -55,6 +68,14 @@ MESSAGES = {
     "restore": Restore("shop", "L1", 4),
     "let go": Restore("shop", "L1", None),
     "empty order": EmptyOrder("shop", "1001", 3, 0, AT),
+    "rules": rules_of({"shop": (Policy(buffer=1, share=0.5, cap=9), True)}, {"SET": (("CUP", 2),)}),
+    "standing": Standing.of(["site", "shop"], {"shop": "shadow", "site": "live"}),
+    "feed read": FeedRead("shop", 7),
+    "stuck": Stuck("q", halted=True, poison="p", differs="d"),
+    "not stuck": Stuck(),
+    "root": Root("2026-01-31", 8, bytes(range(16))),
+    "estranged": Estranged((("shop", 9),)),
+    "postponed": Postponed("shop", "L1", "no answer", 9),
 }  # fmt: skip
 
 
@@ -104,6 +125,25 @@ GOLDEN = {
     "empty order": (
         "97cd03e8a0960ca473686f70a4313030310300940102030495a4706f6c6ca473686f7003a431303031a13104c0a46c617465"
     ),
+    "rules": (
+        "97cd03e8a14193119193a473686f709601cb3fe000000000000009a7636f7272656374c2c2c39192a35345549192a3435550"
+        "0295a4706f6c6ca473686f7003a431303031a13104c0a46c617465"
+    ),
+    "standing": (
+        "97cd03e8a141931292a473686f70a4736974659192a473686f70a6736861646f7795a4706f6c6ca473686f7003a431303031"
+        "a13104c0a46c617465"
+    ),
+    "feed read": "97cd03e8a1419313a473686f700795a4706f6c6ca473686f7003a431303031a13104c0a46c617465",
+    "stuck": "97cd03e8a1419514a171c3a170a16495a4706f6c6ca473686f7003a431303031a13104c0a46c617465",
+    "not stuck": "97cd03e8a141911495a4706f6c6ca473686f7003a431303031a13104c0a46c617465",
+    "root": (
+        "97cd03e8a1419415aa323032362d30312d333108c410000102030405060708090a0b0c0d0e0f95a4706f6c6ca473686f7003"
+        "a431303031a13104c0a46c617465"
+    ),
+    "estranged": "97cd03e8a14192179192a473686f700995a4706f6c6ca473686f7003a431303031a13104c0a46c617465",
+    "postponed": (
+        "97cd03e8a1419516a473686f70a24c31a96e6f20616e737765720995a4706f6c6ca473686f7003a431303031a13104c0a46c617465"
+    ),
 }
 
 
@@ -125,7 +165,7 @@ def test_a_key_is_these_bytes() -> None:
 def test_the_tables_are_these() -> None:
     assert TABLES == (
         "meta", "log", "chain", "deliveries", "dead", "cursors", "refetch", "skus", "links", "orders", "history",
-        "dedup", "open", "alarms", "drifts", "drift_days", "priors", "shadows",
+        "dedup", "open", "alarms", "drifts", "drift_days", "priors", "shadows", "marks", "stuck",
     )  # fmt: skip
     assert sorted(BEHIND) == ["dedup", "history", "links", "open", "orders", "shadows", "skus"]
 
@@ -142,17 +182,27 @@ def sku() -> Actor:
     return Actor(state, 42)
 
 
+ROW = (
+    "972a9500909196a0fda9617661696c61626c659401020304a6706572736f6ea09197a473686f70a431303031a1319194"
+    "0700920102919502000000a0c0c2a09195a6706572736f6ea27231fe9401020304a092a3616e6ea5617564697491dc00"
+    "15a473686f70a24c31a141000165059401020304039193a473686f70a431303031a131000000000000ce001e84e600a0"
+    "0000c00000"
+)
+FIRST_ROW = "94" + ROW[2:-6]
+"""As it was written before there were marks."""
+
+
 def test_the_row_of_a_sku_is_these_bytes() -> None:
     payload = dump_actor(sku())
-    assert payload.hex() == (
-        "942a9500909196a0fda9617661696c61626c659401020304a6706572736f6ea09197a473686f70a431303031a1319194"
-        "0700920102919502000000a0c0c2a09195a6706572736f6ea27231fe9401020304a092a3616e6ea5617564697491dc00"
-        "15a473686f70a24c31a141000165059401020304039193a473686f70a431303031a131000000000000ce001e84e600a0"
-        "0000"
-    )
+    assert payload.hex() == ROW
     again = load_actor("A", payload)
-    assert (again.seq, again.state) == (42, sku().state)
+    assert (again.seq, again.state, again.unmarked) == (42, sku().state, 0)
     assert dump_actor(again) == payload
+
+
+def test_a_row_from_before_there_were_marks_is_read_and_marked_with_its_next_event() -> None:
+    again = load_actor("A", bytes.fromhex(FIRST_ROW))
+    assert (again.seq, again.state, again.unmarked) == (42, sku().state, MARK_EVERY)
 
 
 @pytest.mark.parametrize(

@@ -56,8 +56,10 @@ def test_a_log_record_is_these_bytes(name: str) -> None:
 def test_a_kits_row_is_these_bytes() -> None:
     actor = Actor(Sku("SET", kit=Kit(RECIPE, {"CUP": ComponentLevel("CUP", 5, 7, "why")})), 9)
     row = dump_actor(actor)
-    assert row.hex() == "9509950090909090c090929292a34355500192a5504c415445029194a34355500507a3776879"
+    assert row.hex() == "9709950090909090c090929292a34355500192a5504c415445029194a34355500507a37768790000"
     assert load_actor("SET", row) == actor
+    before_marks = load_actor("SET", b"\x95" + row[1:-2])
+    assert (before_marks.seq, before_marks.state) == (9, actor.state)
 
 
 def test_a_stored_order_knows_what_its_kits_were_made_of() -> None:

@@ -1,0 +1,122 @@
+"""Marks: a SKU's state as it was at an event, from which folding the log up to any later moment begins.
+
+The order lines of a mark are decoded one by one, when they are asked for: a SKU that sells a lot has tens of
+thousands, of which the few events behind a mark concern a handful.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+from daemon.actors.actor import Actor
+from daemon.domain.kits import dump_kit, load_kit
+from daemon.domain.lines import Line
+from daemon.domain.sku import Freeze, Sku
+from daemon.domain.slot import dump_slot, load_slot
+from daemon.domain.stock import LineKey, Stock, dump, dump_line, load_line, resumed, sums_of
+from daemon.storage.codec import REMEDY, DamagedError, number, pack, unpack
+from daemon.storage.environment import Environment
+from daemon.storage.tables import MARKS
+
+
+class PackedLines(dict[LineKey, Line]):
+    """Order lines by key, packed until somebody asks for them.
+
+    The packed ones stand in the dict itself as (newest version, bytes), so its size and order are the lines'."""
+
+    def __getitem__(self, key: LineKey) -> Line:
+        found: Any = super().__getitem__(key)
+        if type(found) is not tuple:
+            return found  # type: ignore[no-any-return]  # else it is a Line
+        line = load_line(unpack(found[1]))
+        super().__setitem__(key, line)
+        return line
+
+    def get(self, key: LineKey, default: Any = None) -> Any:
+        """As of any dict."""
+        return self[key] if key in self else default  # noqa: SIM401 - this is the `get` that is meant
+
+    def pop(self, key: LineKey, *default: Any) -> Any:
+        """As of any dict."""
+        if key in self:
+            line = self[key]
+            del self[key]
+            return line
+        return super().pop(key, *default)
+
+    def items(self) -> Any:
+        """All of them, decoded."""
+        self._unpack()
+        return super().items()
+
+    def values(self) -> Any:
+        """All of them, decoded."""
+        self._unpack()
+        return super().values()
+
+    def _unpack(self) -> None:
+        for key in self:
+            self[key]
+
+    def newest(self) -> dict[str, int]:
+        """The newest version by channel, without decoding anything."""
+        newest: dict[str, int] = {}
+        found: Any
+        for key, found in super().items():
+            version = found[0] if type(found) is tuple else found.sightings[-1].version
+            newest[key[0]] = max(newest.get(key[0], 0), version)
+        return newest
+
+
+def mark_key(sku: str, seq: int) -> bytes:
+    """The key of a mark: true from event `seq` on, until the SKU's next one."""
+    return sku.encode() + b"\0" + number(seq)
+
+
+def dump_mark(actor: Actor) -> bytes:
+    """The mark of a SKU as it is now."""
+    state, stock = actor.state, actor.state.stock
+    bare = Stock(stock.anchors, {}, stock.adjustments, stock.settled_us, stock.settled)
+    freeze = state.freeze
+    lines = [(key, line.sightings[-1].version, pack(dump_line(line))) for key, line in stock.lines.items()]
+    plain = (
+        dump(bare), sums_of(stock), lines,
+        (freeze.by, freeze.reason) if freeze else None,
+        [dump_slot(slot) for _, slot in sorted(state.slots.items())],
+        dump_kit(state.kit) if state.kit else None,
+    )  # fmt: skip
+    return zlib.compress(pack(plain), 1)
+
+
+def load_mark(sku: str, payload: bytes) -> Sku:
+    """The inverse of `dump_mark`. Raises `DamagedError` on anything else."""
+    try:
+        bare, sums, packed, freeze, slots, kit = unpack(zlib.decompress(payload))
+        lines = PackedLines()
+        for key, version, line in packed:
+            lines[key[0], key[1], key[2]] = (version, line)  # type: ignore[assignment]  # packed, see there
+        state = Sku(sku, resumed(bare, lines, sums), kit=load_kit(kit) if kit else None)
+        state.freeze = Freeze(frozen=True, by=freeze[0], reason=freeze[1]) if freeze else None
+        for plain in slots:
+            slot = load_slot(plain)
+            state.slots[slot.channel, slot.listing] = slot
+    except (TypeError, ValueError, LookupError, AttributeError, zlib.error) as error:
+        raise DamagedError(f"a mark of SKU {sku!r} cannot be read ({error}): {REMEDY}") from None
+    return state
+
+
+def newest_mark(env: Environment, sku: str, until: int) -> tuple[int, Sku] | None:
+    """The newest mark up to event `until`, with its event; None where there is none."""
+    prefix = sku.encode() + b"\0"
+    rows = env.scan(MARKS, prefix + number(until), limit=1, prefix=prefix, reverse=True)
+    if not rows or len(rows[0][0]) != len(prefix) + 8:
+        return None
+    return int.from_bytes(rows[0][0][-8:], "big"), load_mark(sku, rows[0][1])
+
+
+def first_mark(env: Environment, sku: str) -> int:
+    """The event of the oldest mark; 0 where there is none."""
+    prefix = sku.encode() + b"\0"
+    rows = env.scan(MARKS, prefix, limit=1, prefix=prefix)
+    return int.from_bytes(rows[0][0][-8:], "big") if rows else 0
