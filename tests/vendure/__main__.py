@@ -125,7 +125,26 @@ async def _dead_letters(found: Daemon) -> int:
 
 
 async def run(installed: Path, folder: Path, say: Teller) -> bool:
-    """Everything after the installation. Raises what went wrong on the way."""
+    """Everything after the installation; False where SIGTERM ended it. Raises what went wrong on the way."""
+    good = False
+    async with trio.open_nursery() as nursery:
+        await nursery.start(_end_on_sigterm, nursery.cancel_scope)
+        good = await _run(installed, folder, say)
+        nursery.cancel_scope.cancel()
+    return good
+
+
+async def _end_on_sigterm(
+    everything: trio.CancelScope, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """So that every child is killed then, too."""
+    with trio.open_signal_receiver(signal.SIGTERM) as signals:
+        task_status.started()
+        async for _ in signals:
+            everything.cancel()
+
+
+async def _run(installed: Path, folder: Path, say: Teller) -> bool:
     limits = httpx.Limits(max_keepalive_connections=0)  # the shop dies: no connection outlives an exchange
     with trio.fail_after(RUN_MAX_S):
         async with (
@@ -155,11 +174,11 @@ def main() -> int:
     parser.add_argument("--dir", type=Path, default=usual_folder(), help="where Vendure is installed (%(default)s)")
     parser.add_argument("--keep", action="store_true", help="leave logs and data there, also where all was right")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that every child is killed then, too
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that npm ends with us
     try:
         installed = install(options.dir)
-    except NotInstalledError as exc:
-        print(exc, file=sys.stderr)
+    except (NotInstalledError, KeyboardInterrupt) as exc:
+        print(str(exc) or "stopped", file=sys.stderr)
         return 1
     folder = Path(tempfile.mkdtemp(prefix="onhand-v-"))
     say, good = Teller(), False

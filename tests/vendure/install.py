@@ -20,7 +20,7 @@ SHOP = Path(__file__).parent / "shop"
 PLUGIN = Path(__file__).resolve().parents[2] / "adapters" / "vendure" / "plugin" / "onhand-plugin.ts"
 NPM_MAX_S = 600.0
 COMPILE_MAX_S = 120.0
-SAID_MAX = 400
+SAID_MAX = 200
 
 
 class NotInstalledError(Exception):
@@ -85,9 +85,12 @@ def _run(command: list[str], folder: Path, most_s: float, failing: str) -> None:
                 os.killpg(child.pid, signal.SIGKILL)
                 child.wait()
         out.seek(0)
-        said = " ".join(out.read().decode("utf-8", "replace").split())[-SAID_MAX:]
-    if code != 0:
-        raise NotInstalledError(f"{failing} {said or f'it took more than {most_s:.0f} s'}")
+        said = out.read().decode("utf-8", "replace").splitlines()
+    if code is None:
+        raise NotInstalledError(f"{failing} It took more than {most_s:.0f} s")
+    if code:
+        errors = [" ".join(line.split()) for line in said if "error" in line.lower()] or said
+        raise NotInstalledError(f"{failing} {'; '.join(errors)[:SAID_MAX]}")
 
 
 def _digest(paths: list[Path]) -> str:

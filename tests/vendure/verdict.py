@@ -9,6 +9,7 @@ from attrs import define, field, frozen
 from rich.console import Console
 from rich.table import Table
 
+from daemon.theatre.demo_tables import ms
 from daemon.theatre.notices import notices, spread
 from daemon.theatre.oversold import Explanation, explain
 from daemon.theatre.truth import Book, oversales, true_numbers
@@ -117,7 +118,7 @@ def show(console: Console, verdict: Verdict, tally: Tally) -> None:
         f"off and repeated; {tally.cancelled} cancelled, {tally.handed_over} handed over"
     )
     console.print(
-        f"news of a sale: at the other shops after {verdict.news_ms['p50']} ms (median), {verdict.news_ms['p99']} ms "
+        f"news of a sale: at the other shops after {ms(verdict.news_ms['p50'])} (median), {ms(verdict.news_ms['p99'])} "
         f"(99 %), with Vendure away for {tally.vendure_back_s:.1f} s and the daemon for {tally.daemon_back_s:.1f} s"
     )
     units = sum(each.oversale.units for each in verdict.oversold)
