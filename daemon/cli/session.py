@@ -29,7 +29,11 @@ _CHANNEL: Final = "daemon.cli.channel"
 
 
 def default_socket(environ: Mapping[str, str], directory: Path) -> str:
-    """$ONHAND_SOCKET, else what config.yaml in `directory` says, else the system's."""
+    """$ONHAND_SOCKET, else what config.yaml in `directory` says, else the system's.
+
+    The system's also where only that one is there: a clone has a config.yaml too, and whoever has just installed the
+    service from it types the next command there.
+    """
     if environ.get("ONHAND_SOCKET"):
         return environ["ONHAND_SOCKET"]
     try:
@@ -39,7 +43,8 @@ def default_socket(environ: Mapping[str, str], directory: Path) -> str:
     if not isinstance(root, YamlMapping):
         return SYSTEM_SOCKET
     path = _text(root, "admin_socket") or f"{_text(root, 'state_dir') or './state'}/admin.sock"
-    return str(directory / path)
+    own = str(directory / path)
+    return SYSTEM_SOCKET if not os.path.exists(own) and os.path.exists(SYSTEM_SOCKET) else own
 
 
 def _text(root: YamlMapping, name: str) -> str:

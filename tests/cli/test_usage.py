@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.cli import main
+from daemon.cli import main, session
 from daemon.cli.session import SYSTEM_SOCKET, default_socket
 
 COMMANDS = (
@@ -137,6 +137,20 @@ def test_the_socket_is_found_where_the_environment_or_the_configuration_says(tmp
         assert default_socket({}, tmp_path) == SYSTEM_SOCKET
     config.write_bytes(b"\xff\xfe")
     assert default_socket({}, tmp_path) == SYSTEM_SOCKET
+
+
+def test_in_a_clone_the_service_is_found_where_no_daemon_of_the_clone_ever_ran(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, own = tmp_path / "service.sock", tmp_path / "state" / "admin.sock"
+    monkeypatch.setattr(session, "SYSTEM_SOCKET", str(service))
+    (tmp_path / "config.yaml").write_text("channels: {}\n")
+    assert default_socket({}, tmp_path) == str(own), "neither is there: the one that `onhand run` would make is named"
+    service.touch()
+    assert default_socket({}, tmp_path) == str(service)
+    own.parent.mkdir()
+    own.touch()
+    assert default_socket({}, tmp_path) == str(own)
 
 
 def test_help_is_exit_code_0_and_no_command_at_all_is_2(capsys: pytest.CaptureFixture[str]) -> None:
