@@ -119,7 +119,8 @@ def show(console: Console, verdict: Verdict, tally: Tally) -> None:
     )
     console.print(
         f"news of a sale: at the other shops after {ms(verdict.news_ms['p50'])} (median), "
-        f"{ms(verdict.news_ms['p99'])} (99 %), with Vendure away for {tally.vendure_back_s:.1f} s and the daemon for {tally.daemon_back_s:.1f} s"
+        f"{ms(verdict.news_ms['p99'])} (99 %), with Vendure away for "
+        f"{tally.vendure_back_s:.1f} s and the daemon for {tally.daemon_back_s:.1f} s"
     )
     units = sum(each.oversale.units for each in verdict.oversold)
     console.print(f"sold twice: {units} units")
