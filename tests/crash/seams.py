@@ -141,8 +141,8 @@ class DyingEnvironment:
         txn = self._env.begin(*args, **options)
         return DyingTransaction(txn, self._fuse, self.kinds) if options.get("write") else txn
 
-    def open_db(self, key: bytes, txn: Any = None) -> Any:
-        return self._env.open_db(key, txn=txn._txn if isinstance(txn, DyingTransaction) else txn)
+    def open_db(self, key: bytes, txn: Any = None, **options: Any) -> Any:
+        return self._env.open_db(key, txn=txn._txn if isinstance(txn, DyingTransaction) else txn, **options)
 
     def copyfd(self, fd: int, **options: Any) -> None:
         self._fuse("backup.begun")
