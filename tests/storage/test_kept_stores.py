@@ -56,7 +56,10 @@ def as_rows(name: str, backup: Path) -> Path:
     return backup
 
 
-@pytest.fixture(params=[(name, form) for name in NAMES for form in (as_file, as_rows)], ids=str)
+@pytest.fixture(
+    params=[(name, form) for name in NAMES for form in (as_file, as_rows)],
+    ids=lambda param: f"{param[0]} {param[1].__name__}",
+)
 def state(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path]:
     name, form = request.param
     restore(form(name, tmp_path / "backup"), tmp_path / "state")
