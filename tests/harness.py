@@ -274,13 +274,13 @@ def span(us: int) -> Instant:
 @asynccontextmanager
 async def housed(
     directory: Path, *, channels: tuple[str, ...] = ("shop", "site"), kits: Mapping[str, Recipe] = NO_KITS,
-    run_blocking: RunBlocking | None = None, resumed: bool = True, **bounds: int,
+    run_blocking: RunBlocking | None = None, resumed: bool = True, map_bytes: int = 16 << 20, **bounds: int,
 ) -> AsyncIterator[House]:  # fmt: skip
     """A store in `directory`, its committer (`run_blocking`: on a thread of its own), a registry and its drain.
 
     `resumed` False: the caller repeats the log and takes up unfinished work by itself."""
     clock = Clock()
-    env = Environment.open(directory / "state", genesis="test", map_bytes=16 << 20)
+    env = Environment.open(directory / "state", genesis="test", map_bytes=map_bytes)
     try:
         store = Store(env, run_blocking or WriterThread(), clock, disk_floor_bytes=0)
         outbox, letters = Outbox(store), DeadLetters(store)

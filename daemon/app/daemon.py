@@ -14,6 +14,7 @@ from daemon.admin.inside import Inside
 from daemon.app.assembly import Parts, assemble
 from daemon.app.clocks import Clocks
 from daemon.app.maintenance import Upkeep
+from daemon.app.roots import Roots
 from daemon.app.sentinel import Sentinel
 from daemon.app.watching import CounterView
 from daemon.config import Config
@@ -68,6 +69,7 @@ class Daemon:
     handler: PublicHandler = field(init=False)
     inside: Inside = field(init=False)
     clocks: Clocks = field(init=False)
+    roots: Roots = field(init=False)
     serving: trio.Event = field(factory=trio.Event)
     """Set when state is complete and webhooks are answered."""
     ended: trio.Event = field(factory=trio.Event)
@@ -77,6 +79,7 @@ class Daemon:
     def __attrs_post_init__(self) -> None:
         parts = self.parts
         self.clocks = Clocks(parts.store, parts.channels)
+        self.roots = Roots(parts.store, parts.telemetry)
         intakes = {name: channel.intake for name, channel in parts.channels.items()}
         limits = parts.config.limits
         self.handler = PublicHandler(
@@ -164,6 +167,7 @@ class Daemon:
                     await self._finish(rooms)
                 parts.store.hurry()
                 parts.registry.drain()
+                self.roots.at_stop()
                 await self.checkpoint()
                 parts.store.stop()
             clean = True
@@ -205,6 +209,7 @@ class Daemon:
         rooms.start_soon(self._checkpoints)
         sentinel = Sentinel(parts.alarms, parts.dead_letters, parts.channels, parts.ports.wall_us)
         rooms.start_soon(self._supervise, "sentinel", sentinel.run)
+        rooms.start_soon(self._supervise, "roots of the chain", self.roots.run)
         rooms.start_soon(self._supervise, "orders since a backup", parts.aftermath.run)
         for name, channel in parts.channels.items():
             tasks = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from hashlib import blake2b
 
+from daemon.domain.conditions import Root
 from daemon.storage.codec import DamagedError, Record, load_record, number
 from daemon.storage.environment import Environment, Head
 from daemon.storage.tables import CHAIN, CHAIN_EVERY, LOG
@@ -35,19 +36,34 @@ def chained(env: Environment, head: Head) -> Iterator[Record]:
             seq += 1
             if int.from_bytes(key, "big") != seq:
                 raise BrokenLogError(seq, "it is missing")
-            chain = link(chain, key, payload)
+            before, chain = chain, link(chain, key, payload)
             if seq % CHAIN_EVERY == 0 and _stored(env, key) != chain:
                 raise BrokenLogError(seq - CHAIN_EVERY + 1, "the chain does not hold from here on")
             try:
-                yield load_record(seq, payload)
+                record = load_record(seq, payload)
             except DamagedError as error:
                 raise BrokenLogError(seq, str(error)) from None
+            _check_root(record, before)
+            yield record
             if seq == head.seq:
                 break
         if not page:
             raise BrokenLogError(seq + 1, "it is missing")
     if chain != head.chain:
         raise BrokenLogError(seq, "the chain does not end where it should")
+    try:
+        kept = env.head()
+    except DamagedError as error:
+        raise BrokenLogError(seq, str(error)) from None
+    if kept.seq < seq:
+        raise BrokenLogError(kept.seq + 1, "the head record does not know of it")
+
+
+def _check_root(record: Record, chain: bytes) -> None:
+    """A root says what the chain was before it."""
+    root = record.message
+    if isinstance(root, Root) and (root.seq, root.digest) != (record.seq - 1, chain):
+        raise BrokenLogError(record.seq, f"the root of {root.day} is not that of the events before it")
 
 
 def _page(env: Environment, after: int) -> list[tuple[bytes, bytes]]:
@@ -66,5 +82,5 @@ def _page(env: Environment, after: int) -> list[tuple[bytes, bytes]]:
 def _stored(env: Environment, key: bytes) -> bytes | None:
     try:
         return env.get(CHAIN, key)
-    except DamagedError:
-        return None
+    except DamagedError as error:
+        raise BrokenLogError(int.from_bytes(key, "big"), f"its link of the chain: {error}") from None
