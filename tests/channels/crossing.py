@@ -78,7 +78,7 @@ class Crossing:
     # -- what befalls it --
 
     async def _meet(self, request: Request, sort: Sort, *, fragile: bool) -> Reply:
-        fate = self.weather.fate(sort, self.now_s(), fragile=fragile)
+        fate = self.weather.fate(sort, fragile=fragile)
         refusal = self.stage.partial(request) if fate == "partly refused" else None
         if not fate or (fate == "partly refused" and refusal is None):
             answer = await self._back(await self._do(request, sort))

@@ -7,12 +7,17 @@ from collections import Counter
 import pytest
 
 from adapters import PLATFORMS
+from tests.channels.mutants import MUTANTS
 from tests.channels.stages import STAGES
+from tests.channels.weather import kinds_of
 from tests.channels.world import play
+from tests.simulation.mutants.planting import planted
 
 pytestmark = pytest.mark.slow
 
 SEEDS = range(2)
+FOUND = [("cancelled_receipts_never_read", "etsy")]
+"""Bugs, and a channel where a few seeds find each."""
 
 
 def test_every_native_channel_is_played() -> None:
@@ -30,6 +35,20 @@ def test_with_faults_every_listing_comes_to_the_right_level(channel: str) -> Non
         assert result.deeds["sold"], "nobody bought anything"
         faults += result.faults
     assert faults.total() > 5
+
+
+@pytest.mark.parametrize("channel", ["etsy"])
+def test_each_kind_of_fault_happens_where_each_has_its_turn(channel: str) -> None:
+    result = play(channel, 0, 30.0, every=True)
+    assert set(kinds_of(STAGES[channel])) <= set(result.faults)
+    assert result.failures == ()
+
+
+@pytest.mark.parametrize(("name", "channel"), FOUND)
+def test_a_planted_bug_is_found(name: str, channel: str) -> None:
+    with planted(MUTANTS[name].mutant):
+        assert any(play(channel, seed, 6.0).failures for seed in range(6))
+    assert channel in MUTANTS[name].channels
 
 
 def test_one_seed_is_one_run() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
 from attrs import define, field
@@ -49,37 +49,43 @@ class Weather:
 
     rng: random.Random
     share: dict[str, float]
+    now_s: Callable[[], float]
     counts: Counter[str] = field(factory=Counter)
     stormy: bool = False
     spell: Spell | None = None
 
     @classmethod
-    def drawn(cls, rng: random.Random, stage: Stage) -> Weather:
-        """Each world has about half of the kinds, so that none hides what another would show."""
+    def drawn(cls, rng: random.Random, stage: Stage, *, every: bool = False) -> Weather:
+        """Each world has about half of the kinds, so that none hides what another would show; or every one."""
+        if every:
+            return cls(rng, dict.fromkeys(kinds_of(stage), 0.02), stage.around.now_s)
         strength = rng.choice((0.02, 0.05, 0.12))
         share = {kind: strength * rng.uniform(0.3, 1.5) for kind in kinds_of(stage) if rng.random() < 0.55}
         if not stage.compared:
             share.pop(STALE[0], None)  # a level read twice from an old copy is believed until somebody compares
-        return cls(rng, share)
+        return cls(rng, share, stage.around.now_s)
 
     def has(self, kind: str) -> bool:
         return self.stormy and kind in self.share
 
     def hit(self, kind: str) -> bool:
         """Does it happen now?"""
-        return self.has(kind) and self.rng.random() < self.share[kind]
+        return self.has(kind) and self.rng.random() < (0.85 if self._spells(kind) else self.share[kind])
+
+    def _spells(self, kind: str) -> bool:
+        return self.spell is not None and self.spell.kind == kind and self.now_s() < self.spell.until_s
 
     def happened(self, kind: str) -> None:
         self.counts[kind] += 1
 
-    def fate(self, sort: Sort, now_s: float, *, fragile: bool) -> Fate:
+    def fate(self, sort: Sort, *, fragile: bool) -> Fate:
         """`fragile`: what was answered must be heard."""
         if not self.stormy:
             return ""
         fates = self._fates(sort, fragile=fragile)
-        spell = self.spell
-        if spell is not None and now_s < spell.until_s and spell.kind in fates and self.rng.random() < 0.85:
-            return next(each for each in fates if each == spell.kind)
+        spell = next((each for each in fates if self._spells(each)), "")
+        if spell and self.rng.random() < 0.85:
+            return spell
         return next((each for each in fates if each in self.share and self.rng.random() < self.share[each]), "")
 
     def _fates(self, sort: Sort, *, fragile: bool) -> Sequence[Fate]:

@@ -62,15 +62,18 @@ class Result:
 class World:
     """Build it, `run` it once."""
 
-    def __init__(self, channel: str, seed: int, minutes: float | None = None, *, loud: bool = False) -> None:
-        self.channel, self.seed, self.loud = channel, seed, loud
+    def __init__(
+        self, channel: str, seed: int, minutes: float | None = None, *, loud: bool = False, every: bool = False
+    ) -> None:
+        """every: each kind of fault has its turn."""
+        self.channel, self.seed, self.loud, self.every = channel, seed, loud, every
         rng = self.dice("world")
         self.minutes = minutes or float(rng.choice(MINUTES))
-        self.pace_s = max(rng.choice((1.0, 4.0, 10.0, 30.0)), self.minutes * 60 / DEEDS)
+        self.pace_s = 2.0 if every else max(rng.choice((1.0, 4.0, 10.0, 30.0)), self.minutes * 60 / DEEDS)
         self.early = rng.random() < 0.5
         """Does the storm blow when the daemon meets the channel first?"""
-        self.kills = rng.random() < 0.4
-        self.compared = rng.random() < 0.5
+        self.kills = rng.random() < 0.4 and not every
+        self.compared = rng.random() < 0.5 or every
         """Are listings compared while nothing is wrong with them? That would heal what went wrong before."""
         self.failures: list[str] = []
         self.story: deque[str] = deque(maxlen=STORY_LINES)
@@ -152,7 +155,7 @@ class World:
             ),
         )  # fmt: skip
         self.stage.compared = self.compared
-        self.weather = Weather.drawn(self.dice("weather"), self.stage)
+        self.weather = Weather.drawn(self.dice("weather"), self.stage, every=self.every)
         self.crossing = Crossing(self.stage, self.weather, self.dice("way"), nursery, self.note)
         self.north = Storefront(NORTH, SKUS, self.stage.stock, f"secret-{NORTH}", self.seed)
         self.host = StoreHost(self.north, self.now_us)
@@ -165,7 +168,7 @@ class World:
             self.dice("people"), self.stage, self.host, self.books, self.lives.tell, self.lives.known, self.note,
             self.pace_s,
         )  # fmt: skip
-        self.storms = Storms(self.dice("storms"), self.weather, self.crossing, self.stage, self.note)
+        self.storms = Storms(self.dice("storms"), self.weather, self.crossing, self.stage, self.note, self.every)
         self.judge = Judge(self)
 
     def _taken(self, body: bytes) -> None:
@@ -192,6 +195,9 @@ class World:
                 nursery.start_soon(self.storms.run)
                 if self.kills:
                     nursery.start_soon(self.lives.kill_now_and_then, self.dice("kills"))
+                if self.every:
+                    await self.storms.done.wait()
+                    nursery.cancel_scope.cancel()
 
     def _calm(self) -> None:
         self.note("CALM")
@@ -209,6 +215,7 @@ def _in_words(error: BaseException) -> str:
     return f"{type(error).__name__}: {error} ({places})"
 
 
-def play(channel: str, seed: int, minutes: float | None = None, *, loud: bool = False) -> Result:
-    """One world, from its beginning to its verdict. `loud`: its story has every line of the daemon's log."""
-    return World(channel, seed, minutes, loud=loud).run()
+def play(channel: str, seed: int, minutes: float | None = None, *, loud: bool = False, every: bool = False) -> Result:
+    """One world, from its beginning to its verdict. `loud`: its story has every line of the daemon's log; `every`:
+    each kind of fault has its turn in it."""
+    return World(channel, seed, minutes, loud=loud, every=every).run()

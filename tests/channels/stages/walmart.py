@@ -25,6 +25,7 @@ class Walmart(Stage):
     retries_s = (5.0, 60.0, 300.0)
     applies_later = True
     told_in_s = 120.0
+    window_s = float("inf")  # it takes every sale off what it is told by itself, also those that nobody heard of
 
     def __init__(self, stock: Mapping[str, int], around: Surroundings) -> None:
         if around.rng.random() < 0.5:
