@@ -9,7 +9,6 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from attrs import frozen
 
@@ -47,7 +46,8 @@ STAGES = (
 HANDED_OVER = "hand-over to the writer's thread"
 
 
-class Sample(NamedTuple):
+@frozen
+class Sample:
     """A stack, outermost first, without line numbers, and how often it was seen."""
 
     frames: Sequence[str]

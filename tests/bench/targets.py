@@ -100,7 +100,7 @@ def judge(results: Results, targets: Sequence[Target] = TARGETS) -> list[Judged]
         if found is None:
             judged.append(Judged(target, None, "not measured"))
             continue
-        figure = found.figure
-        scaled = Figure(*(each * target.scale for each in (figure.median, figure.low, figure.high)), figure.runs)
+        figure, scale = found.figure, target.scale
+        scaled = Figure(figure.median * scale, figure.low * scale, figure.high * scale, figure.runs)
         judged.append(Judged(target, scaled, "ok" if target.met(scaled.median) else "MISS"))
     return judged

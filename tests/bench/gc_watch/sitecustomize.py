@@ -13,7 +13,8 @@ import time
 
 
 def _watch(path: str) -> None:
-    told = {"us": 0.0, "longest_us": 0.0, "collections": [0, 0, 0]}
+    spent_us: list[float] = []
+    collections = [0, 0, 0]
     began = 0.0
 
     def collected(phase: str, info: dict[str, int]) -> None:
@@ -21,12 +22,11 @@ def _watch(path: str) -> None:
         if phase == "start":
             began = time.thread_time()
             return
-        spent_us = (time.thread_time() - began) * 1e6
-        told["us"] += spent_us
-        told["longest_us"] = max(told["longest_us"], spent_us)
-        told["collections"][info["generation"]] += 1
+        spent_us.append((time.thread_time() - began) * 1e6)
+        collections[info["generation"]] += 1
 
     def tell() -> None:
+        told = {"us": sum(spent_us), "longest_us": max(spent_us, default=0.0), "collections": collections}
         with open(path, "w") as file:
             json.dump(told, file)
 

@@ -15,8 +15,8 @@ from tests.bench.results import Bench
 from tests.bench.stats import percentile
 
 SKUS = 1_000
-QUIET_RATE, HOT_RATE = 100, 300
-SECONDS = (2, 15)
+QUIET_RATE, HOT_RATE = 150, 300
+SECONDS = (3, 15)
 SLOW_S = 2.0
 FAST = {"rate_per_s": 200, "burst": 50}
 
@@ -26,6 +26,10 @@ def run(bench: Bench) -> None:
     slow, healthy = OTHERS
     with house(bench.folder / "house", skus=SKUS, every=FAST) as home:
         books = Books()
+        warm = random.Random(0).choices(orders.sku_names(SKUS)[1:], k=QUIET_RATE)
+        books.sell(warm)
+        load.send(bench.folder, home.port, [orders.single(sku) for sku in warm], connections=64).insist()
+        home.wait(home.settled, "settling", every_s=0.1)
         for number in range(bench.rounds):
             alone_ms, alone_way_ms = _quiet(bench, home, books, number, "alone", healthy)
             hot = orders.batch(HOT_RATE * bench.size(*SECONDS), orders.sku_names(1), seed=number)

@@ -25,8 +25,8 @@ def run(bench: Bench) -> None:
     """See the module."""
     with house(bench.folder / "quiet", skus=SKUS) as home:
         home.pause(SHOP, *OTHERS)
-        for number in range(bench.rounds):
-            bench.say(f"round {number + 1} of {bench.rounds}")
+        for number in range(bench.size(1, bench.rounds)):
+            bench.say(f"round {number + 1} of {bench.size(1, bench.rounds)}")
             bench.add("latency.commit", disk.floor(bench.folder, 1).commit_ms, "ms")
             for rate in RATES:
                 _open(bench, home, f"latency.at_{rate}", rate, number)
@@ -37,7 +37,7 @@ def run(bench: Bench) -> None:
                 bench.add(f"latency.closed_{connections}.p99", seen.latency_ms(0.99), "ms")
     channels = (SHOP, *(f"other-{place}" for place in range(1, BUSY_CHANNELS + 1)))
     with house(bench.folder / "busy", skus=SKUS, channels=channels) as home:
-        for number in range(min(bench.rounds, 3)):
+        for number in range(bench.size(1, min(bench.rounds, 3))):
             commit_ms = disk.floor(bench.folder, 1).commit_ms
             p99_ms = _open(bench, home, "latency.pushing_to_8", BUSY_RATE, number)
             bench.add("latency.pushing_to_8.over_commit", p99_ms - commit_ms, "ms")

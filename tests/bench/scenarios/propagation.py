@@ -42,7 +42,7 @@ def run(bench: Bench) -> None:
             told, seen, journal = _sell(bench, home, books, burst, connections=BURST)
             waits = [wait for channel in OTHERS for wait in waits_ms(told, seen.due_ns, journal, channel)]
             bench.add("propagation.burst.all", max(waits) / 1e3, "s")
-    for number in range(min(bench.rounds, 3)):
+    for number in range(bench.size(1, min(bench.rounds, 3))):
         with house(bench.folder / f"coalescing-{number}", skus=SKUS) as home:
             sales = random.Random(number).choices(names, k=SALES)
             _, seen, journal = _sell(bench, home, Books(), sales)

@@ -82,7 +82,8 @@ def run(bench: Bench) -> None:
             found = disk.floor(bench.folder, CONNECTIONS)
             bench.add("saturation.flush", found.flush_ms, "ms")
             bench.add("saturation.commit", found.commit_ms, "ms")
-            spell(bench, ours, "any", idle)
+            seen = spell(bench, ours, "any", idle)
+            bench.add("saturation.generator.cpu", seen.client_cpu_us / seen.done, "us")
             spell(bench, usual, "any", idle)
             for work, chosen in (("uniform", skus), ("hot", skus[:1])):
                 for each in (daemon, *services):
@@ -104,7 +105,7 @@ def _pushing(bench: Bench, home: House, daemon: Entrant, skus: Sequence[str]) ->
     """The same while levels leave."""
     home.resume(SHOP, *OTHERS)
     home.wait(home.settled, "catching up with the pushes")
-    for number in range(min(bench.runs, 3)):
+    for number in range(bench.size(1, 3)):
         pushing = Entrant("daemon", daemon.port, daemon.cpu_us, daemon.count)
         spell(bench, pushing, "pushing", orders.batch(daemon.count, skus, seed=100 + number))
 

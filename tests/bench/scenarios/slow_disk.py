@@ -27,7 +27,7 @@ def run(bench: Bench) -> None:
         for form in ("plain", "tuned"):
             base = stack.enter_context(peers.database(bench.folder / form, names, 1_000_000, flush_us=FLUSH_US))
             ports[form] = stack.enter_context(peers.service(bench.folder / form, base, form)).port
-        for number in range(bench.rounds):
+        for number in range(bench.size(1, bench.rounds)):
             for connections in CONNECTIONS:
                 rates = {}
                 for who, port in ports.items():

@@ -138,6 +138,7 @@ def _killed(bench: Bench, large: Path) -> None:
     write_log(large, bench.size(*SKUS), 0, bench.size(*TAIL))
     with _running(large) as (daemon, _, serving_s):
         bench.add("start.killed", serving_s, "s")
+        bench.add("start.killed.cpu", daemon.cpu_us() / 1e6, "s")
         repeated = _started(daemon)["repeated"]
         if repeated < bench.size(*TAIL):
             raise BenchError(f"only {repeated} events were repeated: the tail was not there")
