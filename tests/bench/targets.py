@@ -85,6 +85,7 @@ TARGETS: Sequence[Target] = (
     most("query p99, its history", "query.history.p99", 5, "ms"),
     most("explain p99", "query.explain.p99", 50, "ms"),
     most("a SKU as of an earlier moment, p99", "query.at.p99", 50, "ms"),
+    most("explain as of an earlier moment, p99", "query.explain_at.p99", 50, "ms"),
     most("cost of the ten-millionth event, against the 10,000th", "growth.last_over_first", 1.2, "x"),
     most("soak: memory at the end, against the first quarter's", "soak.memory_growth", 1.05, "x"),
     most("soak: LMDB reader slots gained", "soak.readers_gained", 0, "slots"),
