@@ -26,6 +26,7 @@ from daemon.domain.observations import LevelReport, OrderLine, Recipe, StockCoun
 from daemon.domain.policy import Policy
 from daemon.domain.shadow import Sums, Watched
 from daemon.domain.trust import Trust
+from daemon.ingress.catalogue import Odd
 from daemon.ingress.listeners import unix_listener
 from daemon.ingress.masses import Decision, MassHold
 from daemon.ingress.server import HttpServer
@@ -82,6 +83,7 @@ class TwinChannel:
     file_mode: FileMode = "live"
     priors: list[Restored] = field(factory=list)
     sums: Sums = field(factory=Sums)
+    odd: dict[str, Odd] = field(factory=dict)
     seen: list[Watched] = field(factory=list)
     hindrance: str = ""
     held: MassHold | None = None
@@ -161,6 +163,9 @@ class TwinChannel:
 
     def wanted_topics(self) -> tuple[str, ...]:
         return self.topics
+
+    def odd_listings(self) -> dict[str, Odd]:
+        return self.odd
 
 
 @define

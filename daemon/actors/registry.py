@@ -23,7 +23,7 @@ from daemon.domain.conditions import Estranged, Rules, Stuck
 from daemon.domain.instants import SECOND_US
 from daemon.domain.kits import NO_KITS
 from daemon.domain.observations import Adjustment, LevelReport, OrderLine, Recipe
-from daemon.domain.sku import Doubted, Freeze, Hold, PolicyOf, PushMessage, Reprice, Settle, Sku, Step
+from daemon.domain.sku import Doubted, Freeze, Hold, Link, PolicyOf, PushMessage, Reprice, Settle, Sku, Step
 from daemon.domain.slot import Slot
 from daemon.domain.stock import LineKey
 from daemon.storage.codec import REMEDY, Aside, Cause, DamagedError, EmptyOrder, Record
@@ -242,6 +242,8 @@ class Registry:
             self._changed(actor)
         if isinstance(part.message, LevelReport) and step.verdict == "linked":
             self.links.link(part.message.channel, part.message.listing, part.sku)
+        elif isinstance(part.message, Link):
+            self._linked(part.sku, part.message)
         for slot in step.slots:
             self._offer(slot, now_us)
         if step.before != step.after:
@@ -252,6 +254,12 @@ class Registry:
             self.refetches.ask(part.message.channel, part.message.order, now_us)
         self.watcher.applied(part, step, seq)
         return self._follow(actor, step, now_us), step.verdict
+
+    def _linked(self, sku: str, said: Link) -> None:
+        """A person said which SKU a listing is."""
+        self.links.say(said.channel, said.listing, sku if said.linked else "", said.by)
+        if not said.linked and said.channel in self.outbox.lanes:
+            self.outbox.lane(said.channel).slots.pop((sku, said.listing), None)
 
     def _follow(self, actor: Actor, step: Step, now_us: int) -> Actor:
         """What a second look found is looked into, and what follows from it is applied, in the same turn."""
@@ -465,6 +473,8 @@ class Registry:
                 continue
             if isinstance(record.message, LevelReport):
                 self.links.link(record.message.channel, record.message.listing, record.sku)
+            elif isinstance(record.message, Link):
+                self._linked(record.sku, record.message)
             self._repeat(record, policy_of)
         return repeated
 

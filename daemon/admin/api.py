@@ -10,6 +10,7 @@ from daemon.admin.commands import Commands
 from daemon.admin.facts import Facts
 from daemon.admin.imports import Imports
 from daemon.admin.inside import Inside
+from daemon.admin.linking import Linking
 from daemon.admin.metrics import Metrics
 from daemon.admin.requests import BODY_MAX, Query, decode_segment, read_body
 from daemon.admin.route import Call, choose, is_name
@@ -43,7 +44,13 @@ class AdminHandler:
         subject of every discarded letter, so that the next sighting of what it was about makes a new one."""
         facts, commands = Facts(inside, new_id), Commands(inside, forget)
         self._desk = Desk(
-            inside, facts, Imports(inside, facts), commands, EventStreams(inside.store), Metrics(inside)
+            inside,
+            facts,
+            Imports(inside, facts),
+            Linking(inside, facts),
+            commands,
+            EventStreams(inside.store),
+            Metrics(inside),
         )
         self._witness = witness
 

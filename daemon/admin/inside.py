@@ -16,6 +16,7 @@ from daemon.domain.mode import ChannelMode, FileMode
 from daemon.domain.policy import Policy
 from daemon.domain.shadow import Sums, Watched
 from daemon.domain.trust import Trust
+from daemon.ingress.catalogue import Odd
 from daemon.ingress.masses import Decision, MassHold
 from daemon.storage.alarms import Alarms
 from daemon.storage.dead_letters import DeadLetters
@@ -170,6 +171,10 @@ class ChannelControl(Protocol):
         ...
 
     def wanted_topics(self) -> tuple[str, ...]: ...
+
+    def odd_listings(self) -> Mapping[str, Odd]:
+        """Listings that only a person can link, as the last look at the catalogue found them."""
+        ...
 
 
 class Maintenance(Protocol):

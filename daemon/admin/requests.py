@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 import msgspec
@@ -99,6 +99,24 @@ class Backup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     directory: Annotated[str, msgspec.Meta(min_length=1, max_length=4096, pattern=r"^/[^\x00]*$")]
 
 
+class LinkLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One line of a file of links: which SKU a listing is; the empty one: none. What cannot be makes its line wrong,
+    not the page."""
+
+    line: Annotated[int, msgspec.Meta(ge=1, le=1 << 40)]
+    channel: Annotated[str, msgspec.Meta(max_length=200)]
+    listing: Annotated[str, msgspec.Meta(max_length=1_000)]
+    sku: Annotated[str, msgspec.Meta(max_length=1_000)]
+    reason: Text = ""
+
+
+class Links(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /v1/links`: a page of links; without `apply` nothing changes."""
+
+    rows: Annotated[tuple[LinkLine, ...], msgspec.Meta(max_length=IMPORT_ROWS_MAX)]
+    apply: bool = False
+
+
 class Replay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`POST /v1/replay`: kept deliveries, of one channel if `channel`, received from `since` to before `until` (like
     2026-01-31T14:05Z; empty: all). Without `apply` nothing changes."""
@@ -122,7 +140,7 @@ def read_body(body: bytes, shape: type[B]) -> B:
     """The body as `shape`; an empty one counts as `{}`. Raises `ApiError` 400 that names the field."""
     why = objection(body) if body else ""
     try:
-        value = msgspec.json.decode(body or b"{}", type=shape)
+        value = _decoded(body or b"{}", shape)
     except (msgspec.DecodeError, RecursionError) as error:  # the parent of ValidationError: also what is no JSON
         why = str(error)
     except UnicodeDecodeError:
@@ -131,6 +149,29 @@ def read_body(body: bytes, shape: type[B]) -> B:
         if not why:
             return value
     raise ApiError(400, "bad_body", f"the body is not as expected: {why}", _fields(shape))
+
+
+def _decoded(body: bytes, shape: type[B]) -> B:
+    """The body as `shape`. In JSON 4.0 is the whole number 4, and the description cannot say otherwise."""
+    try:
+        return msgspec.json.decode(body, type=shape)
+    except msgspec.ValidationError as error:
+        try:
+            return msgspec.convert(_whole(msgspec.json.decode(body)), type=shape)
+        except (msgspec.ValidationError, RecursionError):
+            raise error from None
+
+
+def _whole(value: Any) -> Any:
+    """The same, with every number that is whole as one."""
+    match value:
+        case float() if value.is_integer():
+            return int(value)
+        case list():
+            return [_whole(each) for each in value]
+        case dict():
+            return {name: _whole(each) for name, each in value.items()}
+    return value
 
 
 def _fields(shape: type[B]) -> str:

@@ -16,10 +16,24 @@ from daemon.admin.facts import Facts
 from daemon.admin.health import channel_view, status_view
 from daemon.admin.imports import Imports, exported
 from daemon.admin.inside import Inside
+from daemon.admin.linking import Linking
 from daemon.admin.metrics import OPEN_METRICS, Metrics
 from daemon.admin.openapi import description
 from daemon.admin.replay import progress_view
-from daemon.admin.requests import Adjust, Backup, Because, Count, Empty, Import, Param, Rebuild, Replay, Whole, Word
+from daemon.admin.requests import (
+    Adjust,
+    Backup,
+    Because,
+    Count,
+    Empty,
+    Import,
+    Links,
+    Param,
+    Rebuild,
+    Replay,
+    Whole,
+    Word,
+)
 from daemon.admin.route import Answer, Call, Route
 from daemon.admin.shadow import shadow_view
 from daemon.admin.shapes import Shape
@@ -41,6 +55,7 @@ class Desk:
     inside: Inside
     facts: Facts
     imports: Imports
+    linking: Linking
     commands: Commands
     streams: EventStreams
     metrics: Metrics
@@ -59,6 +74,7 @@ BEFORE: Final = Whole("before", "only events before this one", SEQ_MAX, 1, SEQ_M
 BEFORE_DRIFT: Final = Whole("before", "only drifts before this one, 0: all", 0, 0, SEQ_MAX)
 AFTER: Final = Whole("after", "only what comes after this one", 0, 0, SEQ_MAX)
 EVENT_LIMIT: Final = Whole("limit", "at most so many events, 0: all", 0, 0, SEQ_MAX)
+PROBLEMS: Final = Whole("problems", "1: only what a person has to decide, all of it", 0, 0, 1)
 PAGE: Final = Whole("page", "which page, from 0", 0, 0, modes.PAGE_MAX)
 FOLLOW: Final = Whole("follow", "1: go on for ever, as the log grows", 0, 0, 1)
 
@@ -105,8 +121,9 @@ async def _history(desk: Desk, call: Call) -> Json:
     sku = valid_sku(call.names[0])
     before = call.query.whole(BEFORE)
     limit = call.query.whole(LIMIT)
-    find_sku(desk.inside, sku)
     records = desk.inside.store.history(sku, before=before, limit=limit)
+    if not records:  # also of one that was linked to nothing since, and has no state any more
+        find_sku(desk.inside, sku)
     page = page_of(map(entry, records), "history", records[-1].seq if len(records) == limit else None)
     return {"sku": sku, **page}
 
@@ -263,6 +280,17 @@ async def _rebuild(desk: Desk, call: Call) -> Json:
     return await desk.commands.rebuild(verify_only=call.body.verify)
 
 
+async def _links(desk: Desk, call: Call) -> Json:
+    channel = call.query.text(OF_CHANNEL)
+    if call.query.whole(PROBLEMS):
+        return await desk.linking.problems(channel)
+    return desk.linking.page(channel, call.query.text(LISTING_CURSOR), call.query.whole(LIMIT))
+
+
+async def _link(desk: Desk, call: Call) -> Json:
+    return await desk.linking.take(call.body, call.by)
+
+
 async def _replay(desk: Desk, call: Call) -> Json:
     return await desk.commands.replay(call.body)
 
@@ -348,6 +376,17 @@ ROUTES: Final = (
     _post(_CHANNEL + "/drift/refuse", "What it shows is wrong.", _refuse, shapes.MassDecided, Empty, 404, 409),
     _post(_HOOKS + "/register", "Mend the subscriptions.", _register, shapes.Registered, Empty, 404, 409, 502),
     _post("/v1/backup", "Copy the state into an empty directory.", _backup, shapes.Copied, Backup, 409),
+    _get(
+        "/v1/links",
+        "Which SKU each listing is.",
+        _links,
+        shapes_shadow.LinkPage,
+        (OF_CHANNEL, PROBLEMS, LIMIT, LISTING_CURSOR),
+        404,
+    ),
+    _post(
+        "/v1/links", "Compare links with what is known, or say them.", _link, shapes_shadow.LinksImported, Links, 409
+    ),
     _get("/v1/replay", "How far a replay is.", _replaying, shapes_shadow.Replaying),
     _post("/v1/replay", "Read kept deliveries again.", _replay, shapes_shadow.Replayed, Replay, 404, 409),
     _post("/v1/rebuild", "Fold the whole log again and compare.", _rebuild, shapes.Rebuilt, Rebuild, 409),

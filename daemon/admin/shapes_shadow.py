@@ -172,3 +172,44 @@ class Replayed(Shape, frozen=True):
     changed: list[ReplayedDelivery]
     changed_left_out: int
     not_understood: list[ReplayPuzzle]
+
+
+class ListingLink(Shape, frozen=True):
+    """Which SKU a listing is, null for none; `by`: the person who said so, null for an equal SKU at the channel.
+    `problem`: what only a person can decide."""
+
+    channel: str
+    listing: str
+    sku: str | None
+    by: str | None
+    title: str | None
+    problem: Literal["repeated", "nearly_alike", "renamed", "no_sku"] | None
+    about: str | None
+
+
+class LinkPage(Shape, frozen=True):
+    """`next`: the cursor of the following page; `left_out`: problems that are not named."""
+
+    links: list[ListingLink]
+    next: str | None
+    left_out: int
+
+
+class LinkDifference(Shape, frozen=True):
+    """A line of a file beside the links: SKUs now and then."""
+
+    line: int
+    channel: str
+    listing: str
+    state: Literal["linked", "changed", "unlinked", "same", "wrong"]
+    now: str | None
+    then: str | None
+    problem: str | None
+
+
+class LinksImported(Shape, frozen=True):
+    """What a page of links would change, or did."""
+
+    applied: bool
+    told: int
+    rows: list[LinkDifference]

@@ -21,6 +21,7 @@ from daemon.domain.sku import (
     Doubted,
     Failed,
     Hold,
+    Link,
     Postponed,
     PushMessage,
     ReadBack,
@@ -322,6 +323,8 @@ def entry(record: Record) -> Json:
         shown |= {"component": message.component, "component_available": message.available}
     if isinstance(message, Assemble):
         shown["components"] = [{"sku": component, "units": units} for component, units in message.recipe]
+    if isinstance(message, Link):
+        shown["listing"] = message.listing
     if isinstance(message, (*PUSHES, LevelReport)):
         shown["listing"] = message.listing
         shown |= _level_of(message)

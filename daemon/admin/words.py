@@ -15,6 +15,7 @@ from daemon.domain.sku import (
     Failed,
     Freeze,
     Hold,
+    Link,
     Postponed,
     PushMessage,
     ReadBack,
@@ -89,6 +90,8 @@ def kind_of(message: Entry) -> str:
     """The word for a kind of event, as `history` and `events` show it."""
     if isinstance(message, Freeze):
         return "freeze" if message.frozen else "unfreeze"
+    if isinstance(message, Link):
+        return "linked" if message.linked else "unlinked"
     return KINDS[type(message)]
 
 
@@ -117,8 +120,8 @@ def _told(message: Entry) -> str:
             return f"{message.source} adjusted by {message.quantity:+d}, reference {message.reference}{reason}"
         case LevelReport():
             return f"listing {message.listing} was linked to this SKU; it shows {_level(message.level)}"
-        case Freeze():
-            return _frozen(message)
+        case Freeze() | Link():
+            return _decided(message)
         case Settle():
             return f"what is older than {rfc3339(message.horizon_us)} was folded into the count"
         case Reprice():
@@ -179,10 +182,13 @@ def _component(message: ComponentLevel) -> str:
     return f"component {message.component} {has}" + (f"; perhaps fewer ({message.stuck})" if message.stuck else "")
 
 
-def _frozen(message: Freeze) -> str:
-    if not message.frozen:
-        return f"unfrozen by {message.by}"
-    return f"frozen by {message.by}" + (f" ({message.reason})" if message.reason else "")
+def _decided(message: Freeze | Link) -> str:
+    why = f" ({message.reason})" if message.reason else ""
+    if isinstance(message, Link):
+        return (
+            f"{message.by} said that listing {message.listing} {'is' if message.linked else 'is not'} this SKU{why}"
+        )
+    return f"frozen by {message.by}{why}" if message.frozen else f"unfrozen by {message.by}"
 
 
 HELD: Final = {

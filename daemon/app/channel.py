@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from attrs import define
@@ -15,7 +15,7 @@ from daemon.domain.channel import Webhook
 from daemon.domain.policy import Policy
 from daemon.domain.shadow import Sums, Watched
 from daemon.events import Event
-from daemon.ingress.catalogue import Catalogue
+from daemon.ingress.catalogue import Catalogue, Odd
 from daemon.ingress.filterprobe import FilterProbe
 from daemon.ingress.hookwatch import HookWatch
 from daemon.ingress.masses import Decision, Masses, MassHold
@@ -189,6 +189,10 @@ class Channel:
     def wanted_topics(self) -> tuple[str, ...]:
         """The topics that must be subscribed."""
         return self.account.adapter.wanted_topics()
+
+    def odd_listings(self) -> Mapping[str, Odd]:
+        """Listings that only a person can link."""
+        return self.catalogue.odd
 
     # -- for the account --
 

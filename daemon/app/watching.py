@@ -321,7 +321,7 @@ def _source(cause: Cause) -> str:
 
 _KINDS = {
     "StockCount": "count", "Adjustment": "adjustment", "Freeze": "freeze", "Settle": "settle",
-    "Assemble": "recipe", "ComponentLevel": "component", "Hold": "hold", "Restore": "restore",
+    "Assemble": "recipe", "ComponentLevel": "component", "Hold": "hold", "Restore": "restore", "Link": "link",
 }  # fmt: skip
 
 

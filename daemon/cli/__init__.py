@@ -9,7 +9,7 @@ from io import TextIOWrapper
 import click
 
 from daemon import __version__
-from daemon.cli import channels, commands, console, drift, launch, letters, queries, replay, sheets
+from daemon.cli import channels, commands, console, drift, launch, letters, links, queries, replay, sheets
 from daemon.cli.client import NoDaemonError, RefusedError
 from daemon.config_yaml import ConfigError
 from daemon.storage.files import StoreError
@@ -35,7 +35,7 @@ for _command in (
     channels.shadow_report, commands.count, commands.adjust, letters.dead_letters, commands.push, commands.pull,
     channels.reconcile,
     commands.rebuild, commands.backup, launch.restore, channels.webhooks, commands.freeze, commands.unfreeze,
-    drift.drift, sheets.import_sheet, sheets.export_sheet, replay.replay, console.console,
+    drift.drift, sheets.import_sheet, sheets.export_sheet, replay.replay, links.links, console.console,
 ):  # fmt: skip
     onhand.add_command(_command)
 

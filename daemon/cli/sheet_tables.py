@@ -88,6 +88,14 @@ def exported(document: Any) -> Group:
     return Group(sentences([*lines, *_repeated(document)]))
 
 
+def exported_links(document: Any) -> Group:
+    """`onhand export --links`."""
+    lines = [f"{document['file']}: {document['links']} listings"]
+    if document["without_sku"]:
+        lines.append(f"{document['without_sku']} of them without a SKU: a person has to link them")
+    return Group(sentences(lines))
+
+
 def _repeated(document: Any) -> list[str]:
     found = document["repeated"]
     lines = [f"{each['sku']}: several listings at {each['channel']} share it" for each in found[:ROWS_SHOWN]]

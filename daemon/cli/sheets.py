@@ -16,9 +16,11 @@ from attrs import define, field
 
 from daemon.cli import sheet_tables
 from daemon.cli.client import NoDaemonError, RefusedError
+from daemon.cli.links import exported_links, import_links
 from daemon.cli.session import as_json, client, show, talks
 from daemon.cli.tables import shown
 from daemon.domain.count_sheet import BYTES_MAX, Problem, SheetRow, read_sheet, written
+from daemon.domain.link_sheet import LinkRow, is_link_sheet, written_links
 
 PAGE_ROWS: Final = 200
 PAGE_BYTES: Final = 48 << 10
@@ -106,6 +108,9 @@ def import_sheet(file: Path, apply: bool) -> int:
       listings, remark
                   as `onhand export` writes them, for reading alone
 
+    A file whose first line names channel, listing and sku (and no quantity) says which SKU each listing is instead;
+    an empty sku: none. `onhand export F.csv --links` writes one.
+
     Nothing is told if any line is wrong. The same file applied again changes nothing; where the same numbers were
     truly counted again, say so in counted_at, reference or note.
 
@@ -113,6 +118,8 @@ def import_sheet(file: Path, apply: bool) -> int:
     it there so that no spreadsheet takes the cell for a formula.
     """
     raw = _content(file)
+    if is_link_sheet(raw):
+        return import_links(file, raw, apply=apply)
     report = _Report(str(file), hashlib.sha256(raw).hexdigest()[:16])
     _read(raw, report)
     report.unreadable = report.wrong
@@ -229,8 +236,9 @@ def _sorted(problems: list[Problem]) -> list[Problem]:
 
 @click.command("export")
 @click.argument("file", type=click.Path(path_type=Path), metavar="F.csv")
+@click.option("--links", is_flag=True, help="Which SKU each listing is, instead of counts.")
 @talks
-def export_sheet(file: Path) -> None:
+def export_sheet(file: Path, links: bool) -> None:
     """Write the books into a CSV file that `onhand import` reads.
 
     One line a SKU and location, with what lies on the shelf there. Enter what was counted, and take out (or empty the
@@ -242,10 +250,12 @@ def export_sheet(file: Path) -> None:
     still take the zeros off a SKU like 0123: tell it that the column is text.)
     """
     document = {"file": str(file), "rows": 0, "skus": 0, "to_count": 0, "repeated": []}
+    if links:
+        document = {"file": str(file), "links": 0, "without_sku": 0}
     beside = file.with_name(f"{file.name}.part")
     try:
         with beside.open("w", encoding="utf-8", newline="") as opened:
-            for piece in written(_booked(document)):
+            for piece in written_links(_linked(document)) if links else written(_booked(document)):
                 opened.write(piece)
             opened.flush()
             os.fsync(opened.fileno())
@@ -253,7 +263,14 @@ def export_sheet(file: Path) -> None:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
-    show(document, sheet_tables.exported)
+    show(document, sheet_tables.exported_links if links else sheet_tables.exported)
+
+
+def _linked(document: Any) -> Iterator[LinkRow]:
+    for each in exported_links():
+        document["links"] += 1
+        document["without_sku"] += not each.sku
+        yield each
 
 
 def _booked(document: Any) -> Iterator[SheetRow]:

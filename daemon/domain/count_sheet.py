@@ -40,7 +40,7 @@ _WHOLE: Final = re.compile(r"[0-9]{1,12}")
 _MOMENT: Final = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]([0-9]{2}:[0-9]{2})(?:(:[0-9]{2})(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})"
 )
-_FIRST: Final = re.compile(r"[\r\n]*([^\r\n]*)")
+FIRST_LINE: Final = re.compile(r"[\r\n]*([^\r\n]*)")
 _LINE_END: Final = re.compile(rb"\r\n?|\n")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ENCODINGS: Final = ((b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"), (b"PK\x03\x04", "a spreadsheet's own format"))
@@ -70,7 +70,7 @@ class Problem:
     sentence: str
 
 
-class _WrongError(ValueError):
+class WrongCellError(ValueError):
     """A cell that cannot be taken; the sentence says what to do."""
 
 
@@ -79,11 +79,11 @@ class _WrongError(ValueError):
 
 def read_sheet(raw: bytes) -> Iterator[SheetRow | Problem]:
     """Every row of the file in its order, and in the place of a wrong one its problem. Never raises."""
-    text = _decoded(raw)
+    text = decoded(raw)
     if isinstance(text, Problem):
         yield text
         return
-    lines = _cells(text, _separator(_FIRST.match(text)[1]))  # type: ignore[index]  # it matches any text
+    lines = cells_of(text, _separator(FIRST_LINE.match(text)[1]))  # type: ignore[index]  # it matches any text
     for line, cells in lines:
         if isinstance(cells, str):
             yield Problem(line, cells)
@@ -112,7 +112,7 @@ def _rows(
             return
         try:
             row = _row(line, cells, places, width)
-        except _WrongError as error:
+        except WrongCellError as error:
             yield Problem(line, str(error))
             continue
         before = seen.setdefault((row.sku, row.location), line)
@@ -123,7 +123,8 @@ def _rows(
         yield row
 
 
-def _decoded(raw: bytes) -> str | Problem:
+def decoded(raw: bytes) -> str | Problem:
+    """The text of a file, or why it has none."""
     if len(raw) > BYTES_MAX:
         return Problem(1, f"the file is larger than {BYTES_MAX >> 20} MiB: split it")
     for mark, name in _ENCODINGS:
@@ -138,22 +139,24 @@ def _decoded(raw: bytes) -> str | Problem:
 
 def _separator(first: str) -> str:
     """The one under which the first line names the columns that are needed; else the comma."""
-    fitting = [each for each in SEPARATORS if {*NEEDED} <= {_column(cell) for cell in _split(first, each)}]
+    fitting = [each for each in SEPARATORS if {*NEEDED} <= {column_name(cell) for cell in split_line(first, each)}]
     return fitting[0] if len(fitting) == 1 else ","
 
 
-def _split(line: str, separator: str) -> list[str]:
+def split_line(line: str, separator: str) -> list[str]:
+    """The cells of one line; none where its quotation marks do not fit together."""
     try:
         return next(csv.reader([line], delimiter=separator, strict=True), [])
     except csv.Error:
         return []
 
 
-def _column(cell: str) -> str:
+def column_name(cell: str) -> str:
+    """What a cell of the first line calls its column."""
     return cell.strip().casefold()
 
 
-def _cells(text: str, separator: str) -> Iterator[tuple[int, list[str] | str]]:
+def cells_of(text: str, separator: str) -> Iterator[tuple[int, list[str] | str]]:
     """Line number and cells of each row that has any; instead of the cells, what is wrong with them."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     while True:
@@ -177,7 +180,7 @@ def _cells(text: str, separator: str) -> Iterator[tuple[int, list[str] | str]]:
 
 def _header(cells: Sequence[str]) -> dict[str, int] | str:
     """Where each column stands, or what is wrong with the header."""
-    names = [_column(cell) for cell in cells]
+    names = [column_name(cell) for cell in cells]
     known = ", ".join(COLUMNS)
     if missing := [name for name in NEEDED if name not in names]:
         return (
@@ -193,12 +196,14 @@ def _header(cells: Sequence[str]) -> dict[str, int] | str:
 
 def _row(line: int, cells: Sequence[str], places: dict[str, int], width: int) -> SheetRow:
     if len(cells) != width:
-        raise _WrongError(
+        raise WrongCellError(
             f"it has {len(cells)} cells where the first line names {width}: put a cell that holds a separator into "
             "quotation marks, or add the missing ones"
         )
     if len(places) < width and any(cell for place, cell in enumerate(cells) if place not in places.values()):
-        raise _WrongError("a cell stands in a column without a name: name the column in the first line, or empty it")
+        raise WrongCellError(
+            "a cell stands in a column without a name: name the column in the first line, or empty it"
+        )
 
     def cell(name: str) -> str:
         return cells[places[name]] if name in places else ""
@@ -206,17 +211,17 @@ def _row(line: int, cells: Sequence[str], places: dict[str, int], width: int) ->
     try:
         sku = check_sku(unguarded(cell("sku")))
     except BadSkuError as error:
-        raise _WrongError(str(error)) from None
+        raise WrongCellError(str(error)) from None
     moment = cell("counted_at").strip()
     if moment and counted_span(moment) is None:
-        raise _WrongError(
+        raise WrongCellError(
             f"counted_at {_cut(moment)} is no moment with its time zone: write it like 2026-01-31T14:05Z, or leave "
             "the cell empty for now"
         )
     return SheetRow(
         line, sku, _quantity(cell("quantity").strip()), _kind(cell("kind").strip()),
-        _text("location", cell("location"), NAME_MAX), moment,
-        _text("reference", cell("reference"), NAME_MAX), _text("note", cell("note"), NOTE_MAX, lines=True),
+        text_of("location", cell("location"), NAME_MAX), moment,
+        text_of("reference", cell("reference"), NAME_MAX), text_of("note", cell("note"), NOTE_MAX, lines=True),
         unguarded(cell("listings")), unguarded(cell("remark")),
     )  # fmt: skip
 
@@ -225,13 +230,13 @@ def _quantity(text: str) -> int | None:
     if not text:
         return None
     if text.isascii() and text.startswith("-") and _WHOLE.fullmatch(text[1:]):
-        raise _WrongError(f"the quantity {text} is below zero: a count says how many there are, 0 or more")
+        raise WrongCellError(f"the quantity {text} is below zero: a count says how many there are, 0 or more")
     if not _WHOLE.fullmatch(text):
-        raise _WrongError(
+        raise WrongCellError(
             f"the quantity {_cut(text)} is no whole number: write digits alone, without separators or decimals"
         )
     if int(text) > QUANTITY_MAX:
-        raise _WrongError(f"the quantity {text} is above {QUANTITY_MAX:,}: correct it")
+        raise WrongCellError(f"the quantity {text} is above {QUANTITY_MAX:,}: correct it")
     return int(text)
 
 
@@ -241,16 +246,17 @@ def _kind(text: str) -> CountKind:
             return "on_hand"
         case "available":
             return "available"
-    raise _WrongError(f"the kind {_cut(text)} is neither on_hand nor available: write one, or nothing for on_hand")
+    raise WrongCellError(f"the kind {_cut(text)} is neither on_hand nor available: write one, or nothing for on_hand")
 
 
-def _text(name: str, cell: str, longest: int, *, lines: bool = False) -> str:
+def text_of(name: str, cell: str, longest: int, *, lines: bool = False) -> str:
+    """The text of a cell. Raises `WrongCellError`."""
     text = unguarded(cell)
     if len(text) > longest:
-        raise _WrongError(f"its {name} has {len(text)} characters: shorten it to {longest}")
+        raise WrongCellError(f"its {name} has {len(text)} characters: shorten it to {longest}")
     allowed = "\t\r\n" if lines else ""
     if any((ord(letter) < 32 or ord(letter) == 127) and letter not in allowed for letter in text):
-        raise _WrongError(f"its {name} holds a control character: take it out")
+        raise WrongCellError(f"its {name} holds a control character: take it out")
     return text
 
 
@@ -290,9 +296,9 @@ def unguarded(cell: str) -> str:
 
 def written(rows: Iterable[SheetRow]) -> Iterator[str]:
     """The file, piece by piece: the header, then a line a row. Their line numbers play no part."""
-    yield _line(COLUMNS)
+    yield line_of(COLUMNS)
     for row in rows:
-        yield _line(
+        yield line_of(
             (
                 guarded(row.sku), guarded(row.location), row.kind, "" if row.quantity is None else str(row.quantity),
                 row.counted_at, guarded(row.reference), guarded(row.note), guarded(row.listings),
@@ -301,7 +307,8 @@ def written(rows: Iterable[SheetRow]) -> Iterator[str]:
         )  # fmt: skip
 
 
-def _line(cells: Sequence[str]) -> str:
+def line_of(cells: Sequence[str]) -> str:
+    """One line of a file."""
     place = io.StringIO()
     csv.writer(place, lineterminator="\r\n").writerow(cells)
     return place.getvalue()

@@ -99,6 +99,17 @@ class Hold:
 
 
 @frozen
+class Link:
+    """A person says that a listing is this SKU (`linked`), or that it is not, or not any more."""
+
+    channel: str
+    listing: str
+    linked: bool
+    by: str
+    reason: str = ""
+
+
+@frozen
 class Restore:
     """A person wants a listing to show `level` again, whatever the stock is; None: it follows the stock again."""
 
@@ -153,9 +164,13 @@ class Reprice:
 
 PushMessage = Sent | Confirmed | Failed | Doubted | ReadBack | Revive | Hold | Restore | Postponed
 KitMessage = Assemble | ComponentLevel
-Message = OrderLine | StockCount | Adjustment | LevelReport | PushMessage | Freeze | Settle | Reprice | KitMessage
+Message = (
+    OrderLine | StockCount | Adjustment | LevelReport | PushMessage | Freeze | Settle | Reprice | KitMessage | Link
+)
 
-StepVerdict = Verdict | Literal["linked", "frozen", "thawed", "settled", "assembled", "suspected", "looked"]
+StepVerdict = (
+    Verdict | Literal["linked", "unlinked", "frozen", "thawed", "settled", "assembled", "suspected", "looked"]
+)
 
 
 @frozen
@@ -224,6 +239,8 @@ class Sku:
                 return self._assemble(message, now_us, policy_of)
             case ReadBack():
                 return self._read_back(message, now_us, policy_of)
+            case Link():
+                return self._link(message, now_us, policy_of)
             case Restore():
                 return self._restore(message, now_us, policy_of)
             case _:
@@ -283,10 +300,7 @@ class Sku:
             slot = self.slots[key] = Slot(seen.channel, seen.listing, self.sku)
             policy = policy_of(seen.channel)
             if seen.level is not None:
-                slot.touched = [] if policy is not None and policy.adds_held else [
-                    key for key, line in self.stock.lines.items()
-                    if key[0] == seen.channel and (line.whole or not line.kit)
-                ]  # fmt: skip
+                slot.touched = [] if policy is not None and policy.adds_held else self._sold_at(seen.channel)
                 slot.rebase(seen.level, seen.at, self.stock.lines, now_us)
             self._wish(now_us, policy_of)
             return Step("linked", before, before, log=True, slots=(slot,))
@@ -314,6 +328,28 @@ class Sku:
             self._wish(now_us, policy_of)
         follows = (adoption(self.sku, sighting),) if sighting and sighting.done == "adopted" else ()
         return Step("applied", before, before, log=True, slots=(slot,), sighting=sighting, follows=follows)
+
+    def _link(self, message: Link, now_us: int, policy_of: PolicyOf) -> Step:
+        """A listing that a person links is read before anything is pushed to it: nobody knows yet what it shows."""
+        before = self.available
+        key = (message.channel, message.listing)
+        if not message.linked:
+            self.slots.pop(key, None)
+            return Step("unlinked", before, before, log=True, slots=self._wish(now_us, policy_of))
+        slot = self.slots.get(key)
+        if slot is None:
+            policy = policy_of(message.channel)
+            slot = self.slots[key] = Slot(message.channel, message.listing, self.sku)
+            slot.touched = [] if policy is not None and policy.adds_held else self._sold_at(message.channel)
+        slot.ask_recheck(now_us)
+        changed = self._wish(now_us, policy_of)
+        return Step("linked", before, before, log=True, slots=(slot, *(each for each in changed if each is not slot)))
+
+    def _sold_at(self, channel: str) -> list[LineKey]:
+        """Lines that may move what a listing of the channel shows."""
+        return [
+            key for key, line in self.stock.lines.items() if key[0] == channel and (line.whole or not line.kit)
+        ]  # fmt: skip
 
     def _restore(self, message: Restore, now_us: int, policy_of: PolicyOf) -> Step:
         before = self.available

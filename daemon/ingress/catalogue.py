@@ -144,6 +144,18 @@ class Pulled:
     error: str = ""
 
 
+ODD_MAX = 10_000
+"""Listings remembered that only a person can link."""
+
+
+@frozen
+class Odd:
+    """What a catalogue says of a listing that only a person can link; `seller_sku` empty: it names none."""
+
+    seller_sku: str
+    title: str
+
+
 @define(eq=False)
 class Catalogue:
     """Pulls one channel's catalogue."""
@@ -157,6 +169,8 @@ class Catalogue:
     """Set after the first pull, however it ended."""
     failed: Callable[[str], None] = lambda error: None  # noqa: ARG005 - a silent default
     broken: str = ""
+    odd: dict[str, Odd] = field(factory=dict)
+    """Listings that the last whole pull found without a SKU, or with another one than they are linked to."""
     _turn: trio.Lock = field(factory=trio.Lock)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -219,6 +233,7 @@ class Catalogue:
     async def _pull(self, seen: Callable[[Sequence[LevelSeen]], None]) -> Pulled:
         page, listings, linked = "", 0, 0
         tally, odd = Tally(), list[Part]()
+        found: dict[str, Odd] = {}
         for _ in range(PAGES_MAX):
             asked_us = self.receiver.wall_us()
             answer = await self.account.converse(self.account.adapter.listings(page))
@@ -226,6 +241,7 @@ class Catalogue:
                 return Pulled(listings, linked, tally.differing, answer.reason)
             moment = Span(asked_us, max(asked_us, self.receiver.wall_us()))
             seen(answer.levels)
+            self._look_for_odd(answer.levels, found)
             parts = self.receiver.levels(self.intake, answer.levels, moment, "catalogue")
             news, strange = self.masses.count(tally, parts)
             await self.receiver.registry.deliver(news)
@@ -239,6 +255,7 @@ class Catalogue:
                 return Pulled(
                     listings, linked, tally.differing, f"the catalogue has more than {LISTINGS_MAX} listings"
                 )
+        self.odd = found
         believed = await self.masses.judge(tally, odd)
         if isinstance(believed, str):
             self.first_counts.withdraw(self.account.name)
@@ -249,6 +266,15 @@ class Catalogue:
         if linked and self.receiver.relink(self.account.name):
             self.intake.look()
         return Pulled(listings, linked, tally.differing)
+
+    def _look_for_odd(self, levels: Sequence[LevelSeen], found: dict[str, Odd]) -> None:
+        """Note what only a person can link. Nothing is guessed."""
+        links = self.intake.normaliser.links
+        for level in levels:
+            known = links.get(self.account.name, level.listing)
+            wrong = known is not None and not known.by and level.seller_sku not in (None, "", known.sku)
+            if (wrong or (known is None and not level.seller_sku)) and len(found) < ODD_MAX:
+                found[level.listing] = Odd(level.seller_sku or "", level.title)
 
     def _offer(self, parts: Sequence[Part]) -> None:
         """Offer first counts of SKUs that nobody has counted."""

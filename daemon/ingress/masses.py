@@ -23,6 +23,7 @@ from daemon.domain.sku import Hold, Sku
 from daemon.domain.slot import Held, Slot
 from daemon.storage.alarms import Alarms
 from daemon.storage.codec import Cause, pack, unpack
+from daemon.storage.links import load_link
 from daemon.storage.store import Store
 from daemon.storage.tables import LINKS, META, pair
 
@@ -221,7 +222,7 @@ class Masses:
         start = prefix
         while rows := self.store.env.scan(LINKS, start, limit=PAGE, prefix=prefix):
             start = rows[-1][0] + b"\0"
-            for sku in dict.fromkeys(payload.decode() for _, payload in rows):
+            for sku in dict.fromkeys(load_link(payload).sku for _, payload in rows):
                 state = self.registry.peek(sku)
                 for slot in list(state.slots.values()) if state else ():
                     if slot.channel == self.channel and slot.held == "mass":

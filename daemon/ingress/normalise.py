@@ -80,6 +80,8 @@ class Normaliser:
         known = self.orders.sku_of(self.channel, order, line.line) or self.links.sku_of(self.channel, line.listing)
         if known:
             return known, ""
+        if self.links.barred(self.channel, line.listing):
+            return "", f"a person said that listing {line.listing} is no SKU"
         if not line.seller_sku:
             return "", f"listing {line.listing or '(none)'} has no SKU and is linked to none"
         try:
@@ -90,7 +92,7 @@ class Normaliser:
     def level(self, seen: LevelSeen, cause: Cause, moment: Span | None = None) -> Part | None:
         """A level that the channel shows; None for a listing without any SKU. `moment`: when it was read."""
         sku = self.links.sku_of(self.channel, seen.listing)
-        if not sku and seen.seller_sku:
+        if not sku and seen.seller_sku and not self.links.barred(self.channel, seen.listing):
             try:
                 sku = check_sku(seen.seller_sku)
             except BadSkuError:

@@ -20,6 +20,7 @@ from daemon.ingress.catalogue import Catalogue
 from daemon.ingress.masses import Masses
 from daemon.ingress.receiver import Intake, Receiver
 from daemon.outbound.account import Account
+from daemon.storage.links import load_link
 from daemon.storage.outbox import Lane
 from daemon.storage.store import Store
 from daemon.storage.tables import LINKS, pair
@@ -195,7 +196,7 @@ class Sweeper:
         prefix = pair(name, "")
         rows = self.store.env.scan(LINKS, self._place or prefix, limit=size, prefix=prefix)
         for key, payload in rows:
-            state = self.receiver.registry.peek(payload.decode())
+            state = self.receiver.registry.peek(load_link(payload).sku)
             for slot in state.slots.values() if state else ():
                 if slot.channel == name and pair(name, slot.listing) == key:
                     found.append(Target(slot.sku, slot.listing))

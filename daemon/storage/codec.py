@@ -23,6 +23,7 @@ from daemon.domain.sku import (
     Failed,
     Freeze,
     Hold,
+    Link,
     Message,
     Postponed,
     ReadBack,
@@ -146,6 +147,7 @@ _TYPES: tuple[type, ...] = (
     Root,
     Postponed,
     Estranged,
+    Link,
 )
 _NUMBER = {kind: place for place, kind in enumerate(_TYPES)}
 

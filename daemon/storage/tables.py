@@ -20,7 +20,7 @@ skus         sku            behind      (seq, stock.dump, freeze or None, [slot.
 marks        sku NUL seq                how the SKU was at that event, zlib-compressed (`actors.marks`), every
                                         MARK_EVERY events of it: folding the log up to any moment begins there
 stuck        sku                        why a SKU is not worked on (conditions.Stuck), where it is so
-links        channel NUL listing behind sku
+links        channel NUL listing behind sku, and where a person said so: NUL and who (links.Linked)
 orders       channel NUL order behind   ([[line, sku, listing, recipe if any] ...], [[version, read_us, instant] ...])
 history      name NUL seq   behind      empty: which events concern a SKU, or a condition (`codec.indexed_as`)
 dedup        digest         behind      delivery number

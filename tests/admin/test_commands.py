@@ -43,6 +43,14 @@ async def test_an_on_hand_count_holds_what_is_sold_but_still_there(house: House,
     assert (available["available"], available["on_hand"]) == (9, 11)
 
 
+async def test_a_whole_number_may_be_written_with_a_point(house: House, admin: AdminSocket) -> None:
+    answer = await admin.ask("POST", "/v1/counts", b'{"sku": "A", "quantity": 4.0}')
+    assert (answer.status, answer.json()["counted"]) == (200, 4)
+    for quantity in (b"4.5", b"-4.0", b"1e300", b"[4.0]", b"true"):
+        refused = await admin.ask("POST", "/v1/counts", b'{"sku": "A", "quantity": ' + quantity + b"}")
+        assert (refused.status, refused.code) == (400, "bad_body"), quantity
+
+
 async def test_an_adjustment_without_reference_gets_one(house: House, admin: AdminSocket) -> None:
     await house.counted("A", 5)
     first = (await admin.post("/v1/adjustments", {"sku": "A", "quantity": -2, "reason": "broken"})).json()

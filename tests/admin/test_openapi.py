@@ -17,6 +17,7 @@ from daemon.admin.shapes import Error, LogEvent, OpenedLetter
 from daemon.domain.drift import Named
 from daemon.domain.policy import Policy
 from daemon.domain.shadow import Sums
+from daemon.ingress.catalogue import Odd
 from daemon.ingress.masses import MassHold
 from tests.harness import START_US, AdminSocket, House, seen_in_shadow
 
@@ -30,6 +31,13 @@ BODIES: dict[str, object] = {
     },
     "/v1/skus/{sku}/freeze": {"reason": "recall"},
     "/v1/rebuild": {"verify": True},
+    "/v1/links": {
+        "rows": [
+            {"line": 2, "channel": "shop", "listing": "L-A/1", "sku": ""},
+            {"line": 3, "channel": "nowhere", "listing": "L", "sku": "A"},
+        ]
+    },
+    "/v1/replay": {"channel": "shop", "since": "2026-01-31T14:05Z"},
 }
 
 
@@ -46,6 +54,7 @@ async def furnish(house: House) -> None:
         house.dead_letters.add(kind, 1, channel="shop", sku="A/1", cause="c", subject=kind, content=b"x", delivery=3)  # type: ignore[arg-type]  # four of the kinds
     house.alarms.raised("mass_change", "shop", "many", "A/1")
     house.channels["shop"].held = MassHold("zero", 5, 6, 20)
+    house.channels["shop"].odd = {"L-bare": Odd("", "A cap")}
     house.channels["shop"].sums = Sums(START_US, 3, 2, [5], [9], [1])
     house.channels["shop"].seen = [seen_in_shadow("L-A/1"), seen_in_shadow("L-B")]
     house.channels["shop"].priors = [

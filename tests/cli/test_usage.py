@@ -20,7 +20,7 @@ from daemon.cli.session import SYSTEM_SOCKET, default_socket
 COMMANDS = (
     "run", "demo", "verify", "check-config", "sandbox", "status", "channels", "shadow", "sku", "history", "explain",
     "events", "count", "adjust", "dead-letters", "push", "pull", "reconcile", "rebuild", "replay", "backup",
-    "restore", "webhooks", "freeze", "unfreeze", "import", "export", "console",
+    "restore", "webhooks", "freeze", "unfreeze", "import", "export", "console", "links",
 )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from daemon.domain.sku import (
     Doubted,
     Failed,
     Freeze,
+    Link,
     Postponed,
     ReadBack,
     Restore,
@@ -67,6 +68,8 @@ MESSAGES = {
     "revive": Revive("shop", "L1", anyway=True),
     "restore": Restore("shop", "L1", 4),
     "let go": Restore("shop", "L1", None),
+    "link": Link("shop", "L1", linked=True, by="ann", reason="case"),
+    "unlink": Link("shop", "L1", linked=False, by="ann"),
     "empty order": EmptyOrder("shop", "1001", 3, 0, AT),
     "rules": rules_of({"shop": (Policy(buffer=1, share=0.5, cap=9), True)}, {"SET": (("CUP", 2),)}),
     "standing": Standing.of(["site", "shop"], {"shop": "shadow", "site": "live"}),
@@ -121,6 +124,10 @@ GOLDEN = {
     "settle with floors": "97cd03e8a141930a0c81a265750795a4706f6c6ca473686f7003a431303031a13104c0a46c617465",
     "revive": "97cd03e8a141940ba473686f70a24c31c395a4706f6c6ca473686f7003a431303031a13104c0a46c617465",
     "restore": "97cd03e8a1419410a473686f70a24c310495a4706f6c6ca473686f7003a431303031a13104c0a46c617465",
+    "link": (
+        "97cd03e8a1419618a473686f70a24c31c3a3616e6ea46361736595a4706f6c6ca473686f7003a431303031a13104c0a46c617465"
+    ),
+    "unlink": "97cd03e8a1419518a473686f70a24c31c2a3616e6e95a4706f6c6ca473686f7003a431303031a13104c0a46c617465",
     "let go": "97cd03e8a1419410a473686f70a24c31c095a4706f6c6ca473686f7003a431303031a13104c0a46c617465",
     "empty order": (
         "97cd03e8a0960ca473686f70a4313030310300940102030495a4706f6c6ca473686f7003a431303031a13104c0a46c617465"

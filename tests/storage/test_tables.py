@@ -17,7 +17,7 @@ from daemon.storage.codec import EmptyOrder, pack
 from daemon.storage.cursors import Cursor, Cursors, Refetches
 from daemon.storage.dead_letters import DeadKind, DeadLetters
 from daemon.storage.idempotency import SeenDeliveries, digest
-from daemon.storage.links import Links
+from daemon.storage.links import Linked, Links, load_link
 from daemon.storage.orders import VERSIONS_MAX, OrderEntry, OrderIndex, dump_entry, load_entry
 from daemon.storage.store import Store
 from daemon.storage.tables import DEAD, DELIVERIES, LINKS, ORDERS
@@ -80,6 +80,30 @@ async def test_links_are_kept_through_a_checkpoint_and_a_kill(tmp_path: Path) ->
         await store.checkpoint()
     async with opened(tmp_path) as store:
         assert Links(store).sku_of("shop", "L") == "B"
+
+
+async def test_what_a_person_says_of_a_listing_stands_over_what_a_catalogue_says(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        links = Links(store)
+        links.link("shop", "L", "A")
+        links.say("shop", "L", "B", "ann")
+        links.say("shop", "none", "", "ann")
+        links.link("shop", "L", "A")
+        links.link("shop", "none", "A")
+        await store.checkpoint()
+    async with opened(tmp_path) as store:
+        links = Links(store)
+        links.link("shop", "L", "A")
+        assert (links.get("shop", "L"), links.barred("shop", "L")) == (Linked("B", "ann"), False)
+        assert (links.get("shop", "none"), links.barred("shop", "none")) == (Linked("", "ann"), True)
+        assert links.get("shop", "unheard of") is None
+        assert not links.barred("shop", "unheard of")
+        assert [known.sku for _, known in links.page(b"", 9, "shop")] == ["B", ""]
+        assert links.page(b"", 9, "site") == []
+
+
+def test_a_link_from_before_people_could_say_so_is_read() -> None:
+    assert load_link("TEE-ü".encode()) == Linked("TEE-ü")
 
 
 # --- orders --------------------------------------------------------------------------------------------------
