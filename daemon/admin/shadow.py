@@ -13,6 +13,8 @@ def shadow_view(control: ChannelControl, after: str, limit: int, now_us: int) ->
     """`GET /v1/channels/{channel}/shadow`: the whole, and a page of its listings."""
     sums, rows = control.watched(after, limit)
     mode = control.view().mode
+    watching = mode.mode == "shadow"
+    until_us = now_us if watching else mode.since_us
     return {
         "channel": control.name,
         "mode": mode.mode,
@@ -23,12 +25,12 @@ def shadow_view(control: ChannelControl, after: str, limit: int, now_us: int) ->
         "lag_at_least_ms": _spread(sums.least),
         "lag_at_most_ms": _spread(sums.most),
         "onhand_ms": _spread(sums.own),
-        "listings": [_listing(each, now_us) for each in rows],
+        "listings": [_listing(each, until_us, watching=watching) for each in rows],
         "next": rows[-1].listing if len(rows) == limit else None,
     }
 
 
-def _listing(each: Watched, now_us: int) -> Json:
+def _listing(each: Watched, until_us: int, *, watching: bool) -> Json:
     return {
         "listing": each.listing,
         "sku": each.sku,
@@ -41,17 +43,18 @@ def _listing(each: Watched, now_us: int) -> Json:
             {"at": when(push.at_us), "level": push.level, "showed": push.showed, "cause": push.cause}
             for push in each.recent
         ],
-        "over": _spell(each.over, now_us),
-        "under": _spell(each.under, now_us),
+        "over": _spell(each.over, until_us, watching=watching),
+        "under": _spell(each.under, until_us, watching=watching),
         "waits_for": len(each.waiting),
         "not_followed": each.lost,
     }
 
 
-def _spell(spell: Spell, now_us: int) -> Json:
-    least_us, most_us = spell.lasted(now_us)
+def _spell(spell: Spell, until_us: int, *, watching: bool) -> Json:
+    """`until_us`: now, or when the watch ended."""
+    least_us, most_us = spell.lasted(until_us)
     return {
-        "now": bool(spell.since_us),
+        "now": watching and bool(spell.since_us),
         "times": spell.times,
         "worst": spell.worst,
         "at_least_s": round(least_us / SECOND_US, 3),

@@ -15,6 +15,7 @@ from daemon.cli import main, tables
 from daemon.domain.channel import Webhook
 from daemon.domain.drift import Named
 from daemon.domain.gaps import Capture
+from daemon.domain.mode import ChannelMode
 from daemon.domain.shadow import Sums
 from daemon.ingress.masses import MassHold
 from tests.admin.test_commands import ME, stopped_by_a_letter
@@ -157,6 +158,11 @@ async def test_a_time_in_shadow_is_reported(house: House, onhand: Onhand) -> Non
     assert "3 over 5, 2025-06-15 15:06:41Z: order 7 at site" in shown
     document = (await onhand("shadow", "--json")).json()["channels"][0]
     assert document["listings"][0]["pushes"][0]["level"] == 3
+    # Live since: the report ends there.
+    house.channels["shop"].mode = ChannelMode("live", "ann", START_US + 650_000_000)
+    house.clock.us = START_US + 9_000_000_000
+    ended = (await onhand("shadow", "shop", "--json")).json()["channels"][0]["listings"][0]["over"]
+    assert (ended["now"], ended["at_most_s"]) == (False, 649.0)
 
 
 async def test_a_roll_back_shows_the_difference_first_and_asks(house: House, onhand: Onhand) -> None:
