@@ -358,6 +358,13 @@ class Registry:
         self._news.mind(sku, Cause("rebuild"))
         self._wake.set()
 
+    def offer(self, sku: str) -> None:
+        """The SKU may be pushed again: its row is written anew, and its listings go on."""
+        actor, now_us = self.actor(sku), self.store.now_us()
+        self._changed(actor)
+        for slot in actor.state.slots.values():
+            self._offer(slot, now_us)
+
     def release(self, sku: str) -> bool:
         """A person says that the SKU may be worked on again; True if it was in quarantine."""
         self.halted.discard(sku)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import asdict
 
 from daemon.admin.answers import Json
-from daemon.admin.inside import ChannelView, Inside, Lag, RebuildReport, ReconcileReport
+from daemon.admin.inside import AuditReport, ChannelView, Inside, Lag, RebuildReport, ReconcileReport
 from daemon.admin.views import counts
 from daemon.admin.words import when
 from daemon.domain.gaps import Capture
@@ -33,6 +33,7 @@ def status_view(inside: Inside) -> Json:
         "queued": registry.queued,
         "crashes": registry.crashes,
         "quarantined": dict(sorted(inside.registry.quarantined.items())),
+        "audit": audit_view(inside.audit()),
         "outbox": {"pending": outbox.pending, "in_flight": outbox.in_flight, "dead": outbox.dead},
         "dead_letters": inside.dead_letters.count,
         "channels": {name: channel_view(control.view()) for name, control in inside.channels.items()},
@@ -44,6 +45,17 @@ def status_view(inside: Inside) -> Json:
             "readers": store.readers,
             "trouble": store.trouble or None,
         },
+    }
+
+
+def audit_view(report: AuditReport) -> Json:
+    """How far the self-audit is."""
+    return {
+        "audited": report.audited,
+        "skus": report.skus,
+        "since": when(report.since_us),
+        "rounds": report.rounds,
+        "differing": dict(report.differing),
     }
 
 

@@ -213,6 +213,17 @@ class RebuildReport:
 
 
 @frozen
+class AuditReport:
+    """How far the self-audit's round is, since when, how many were completed; SKUs whose books differ, with why."""
+
+    audited: int = 0
+    skus: int = 0
+    since_us: int = 0
+    rounds: int = 0
+    differing: Mapping[str, str] = field(factory=dict)
+
+
+@frozen
 class Inside:
     """Everything the admin room may touch."""
 
@@ -229,3 +240,5 @@ class Inside:
     since_us: int
     not_ready: Callable[[], str]
     """Why the daemon is not ready; empty when it is."""
+    audit: Callable[[], AuditReport] = AuditReport
+    """How far the self-audit is."""

@@ -338,6 +338,17 @@ class AlarmState(Shape, frozen=True):
     what_to_do: str
 
 
+class AuditFigures(Shape, frozen=True):
+    """The round of the self-audit under way: SKUs done, of how many, since when; rounds before it; and the SKUs whose
+    books are not what the log makes of them, with why."""
+
+    audited: int
+    skus: int
+    since: Moment
+    rounds: int
+    differing: dict[str, str]
+
+
 class Status(Shape, frozen=True):
     """How the daemon is."""
 
@@ -355,6 +366,7 @@ class Status(Shape, frozen=True):
     queued: int
     crashes: int
     quarantined: dict[str, str]
+    audit: AuditFigures
     outbox: OutboxFigures
     dead_letters: int
     channels: dict[str, ChannelState]

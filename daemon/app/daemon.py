@@ -12,6 +12,7 @@ from daemon.admin.answers import refuse
 from daemon.admin.api import AdminHandler
 from daemon.admin.inside import Inside
 from daemon.app.assembly import Parts, assemble
+from daemon.app.audit import Auditor
 from daemon.app.clocks import Clocks
 from daemon.app.maintenance import Upkeep
 from daemon.app.roots import Roots
@@ -70,6 +71,7 @@ class Daemon:
     inside: Inside = field(init=False)
     clocks: Clocks = field(init=False)
     roots: Roots = field(init=False)
+    auditor: Auditor = field(init=False)
     serving: trio.Event = field(factory=trio.Event)
     """Set when state is complete and webhooks are answered."""
     ended: trio.Event = field(factory=trio.Event)
@@ -80,6 +82,7 @@ class Daemon:
         parts = self.parts
         self.clocks = Clocks(parts.store, parts.channels)
         self.roots = Roots(parts.store, parts.telemetry)
+        self.auditor = Auditor(parts.store, parts.registry, parts.alarms, parts.ports.wall_us)
         intakes = {name: channel.intake for name, channel in parts.channels.items()}
         limits = parts.config.limits
         self.handler = PublicHandler(
@@ -90,11 +93,20 @@ class Daemon:
             max_connections_per_peer=limits.max_connections_per_peer, max_buffered_bytes=limits.max_buffered_bytes,
         )  # fmt: skip
         self.public = HttpServer(self.handler, http_limits, on_error=self._request_failed, wall_clock=self._wall_s)
-        upkeep = Upkeep(parts.store, parts.registry, parts.receiver, intakes, parts.telemetry, self.checkpoint)
+        upkeep = Upkeep(
+            parts.store,
+            parts.registry,
+            parts.receiver,
+            intakes,
+            parts.telemetry,
+            self.checkpoint,
+            self.auditor.right_again,
+        )
         self.inside = Inside(
             parts.store, parts.registry, parts.outbox, parts.dead_letters, parts.alarms, parts.drifts, parts.channels,
             upkeep,
             CounterView(parts.telemetry.counters), parts.ports.wall_us(), self.not_ready,
+            self.auditor.report,
         )  # fmt: skip
         admin = AdminHandler(self.inside, new_id=parts.ports.new_id, forget=self._discarded, witness=self._commanded)
         self.admin = HttpServer(
@@ -209,6 +221,7 @@ class Daemon:
         rooms.start_soon(self._checkpoints)
         sentinel = Sentinel(parts.alarms, parts.dead_letters, parts.channels, parts.ports.wall_us)
         rooms.start_soon(self._supervise, "sentinel", sentinel.run)
+        rooms.start_soon(self._supervise, "self-audit", self.auditor.run)
         rooms.start_soon(self._supervise, "roots of the chain", self.roots.run)
         rooms.start_soon(self._supervise, "orders since a backup", parts.aftermath.run)
         for name, channel in parts.channels.items():

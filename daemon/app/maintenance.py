@@ -13,16 +13,16 @@ from daemon.actors.letters import part_of
 from daemon.actors.registry import Registry
 from daemon.admin.inside import RebuildReport
 from daemon.admin.replay import ReplayProgress, ReplayReport
+from daemon.app.audit import books, stored_books
 from daemon.app.replaying import Replays
 from daemon.domain.channel import Delivery
-from daemon.domain.kits import Assemble, ComponentLevel, dump_kit
+from daemon.domain.kits import Assemble, ComponentLevel
 from daemon.domain.observations import Adjustment, OrderLine, StockCount
 from daemon.domain.sku import Revive, Settle, Sku
-from daemon.domain.stock import dump
 from daemon.events import Event
 from daemon.ingress.receiver import Intake, Receiver
 from daemon.storage.chain import BrokenLogError, chained
-from daemon.storage.codec import Cause, Record, pack, unpack
+from daemon.storage.codec import Cause, Record, unpack
 from daemon.storage.dead_letters import DeadLetter
 from daemon.storage.files import StoreError, structural_problems
 from daemon.storage.store import Store
@@ -47,11 +47,6 @@ def _fold(skus: dict[str, Sku], record: Record) -> None:
         state.step(message, record.at_us, lambda _: None)
 
 
-def _books(state: Sku) -> bytes:
-    """What is compared: the stock, and the components of a kit."""
-    return pack((dump(state.stock), dump_kit(state.kit) if state.kit else None))
-
-
 @define(eq=False)
 class Upkeep:
     """See `daemon.admin.inside.Maintenance`."""
@@ -63,6 +58,8 @@ class Upkeep:
     telemetry: Telemetry
     checkpoint: Callable[[], object]
     """Awaitable: write everything that lags behind the log."""
+    right_again: Callable[[str], None]
+    """Told each SKU whose books are what the log makes of them, by a command that repairs."""
     replays: Replays = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -116,8 +113,11 @@ class Upkeep:
         if different and not verify_only:
             for sku in different:
                 self.registry.replace_books(skus[sku])
-            await self.checkpoint()  # type: ignore[misc]  # an async callable
             repaired = True
+        if not broken and not verify_only:
+            for sku in [sku for sku, stuck in self.registry.circumstances.stuck.items() if stuck.differs]:
+                self.right_again(sku)
+            await self.checkpoint()  # type: ignore[misc]  # an async callable
         self.telemetry.event(Event.REBUILT, events=events, skus=len(skus), different=len(different), broken=broken)
         return RebuildReport(events, len(skus), tuple(different[:NAMED_MAX]), broken, repaired)
 
@@ -125,14 +125,13 @@ class Upkeep:
         """SKUs whose books in use, or whose stored row, are not what the log makes of them, byte for byte."""
         different = []
         for place, (sku, state) in enumerate(sorted(skus.items())):
-            folded = _books(state)
+            folded = books(state)
             actor = self.registry.actors.get(sku)
             if actor is not None:
-                same = actor.seq > end or _books(actor.state) == folded
+                same = actor.seq > end or books(actor.state) == folded
             else:
                 payload = self.store.env.get(SKUS, sku.encode())
-                row = unpack(payload) if payload is not None else []
-                same = payload is not None and pack((row[1], row[4] if len(row) > 4 else None)) == folded
+                same = payload is not None and stored_books(payload) == folded
             if not same:
                 different.append(sku)
             if place % 500 == 499:

@@ -91,6 +91,7 @@ def status(document: Any) -> Group:
     if storage["trouble"]:
         lines.append(f"STORAGE: {storage['trouble']}")
     lines += [f"QUARANTINED {sku}: {reason}" for sku, reason in document["quarantined"].items()]
+    lines += [f"BOOKS DIFFER {sku}: {reason}" for sku, reason in document["audit"]["differing"].items()]
     alarms = _alarms(document["alarms"])
     apart: list[Any] = [sentences(alarms), ""] if alarms else []
     return Group(*apart, sentences(lines), "", *_brief(list(document["channels"].values())))

@@ -17,7 +17,7 @@ from daemon.storage.tables import ALARMS, pair
 
 Condition = Literal[
     "webhooks_silent", "acknowledgements_lie", "mass_change", "breaker_open", "raise_held", "feed_unread",
-    "pushes_dead", "queue_unread", "filter_ignored",
+    "pushes_dead", "queue_unread", "filter_ignored", "books_differ",
 ]  # fmt: skip
 
 RUNBOOK: dict[Condition, str] = {
@@ -47,6 +47,11 @@ RUNBOOK: dict[Condition, str] = {
     "filter_ignored": (
         "the channel's order feed gives orders that were not asked for, so that every poll reads all of it: is it "
         "the platform that `adapter` names, and does a plugin or a proxy change its API? Else report it as a bug"
+    ),
+    "books_differ": (
+        "the books of a SKU are not what the log makes of them (a fault of the disk, or a bug: report it with a "
+        "backup), so nothing of it is pushed: `onhand rebuild --verify` checks the log itself, `onhand rebuild` puts "
+        "the books right"
     ),
     "pushes_dead": (
         "`onhand dead-letters` names the listings and why the channel refuses them: mend them there, then "

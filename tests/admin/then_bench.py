@@ -29,7 +29,7 @@ from tests.harness import House, housed
 from tests.storage.rooms import inline
 
 DAYS = 60
-BATCH = 2_000
+BATCH = 1_500
 HOT = "HOT"
 
 

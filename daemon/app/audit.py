@@ -1,0 +1,127 @@
+"""The rolling self-audit: SKU by SKU the log is folded anew and compared with the stored row and the live books.
+
+A disagreement heals by nothing of its own: pushes of that SKU alone stop, also over a restart, and a person is told;
+`onhand rebuild` puts its books right and lets it go on. The whole catalogue is read in a day, at most about a
+hundredth of the loop's time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import trio
+from attrs import define, evolve, field
+
+from daemon.actors.circumstances import FREE
+from daemon.actors.past import Folding
+from daemon.actors.registry import Registry
+from daemon.admin.inside import AuditReport
+from daemon.domain.instants import DAY_US, SECOND_US
+from daemon.domain.kits import dump_kit
+from daemon.domain.sku import Sku
+from daemon.domain.stock import dump
+from daemon.storage.alarms import Alarms
+from daemon.storage.codec import pack, unpack
+from daemon.storage.store import Store
+from daemon.storage.tables import SKUS
+
+WAKE_S = 60.0
+"""Between two handfuls of SKUs."""
+HANDFUL_MIN = 20
+"""SKUs of a handful; more where a day would else not be enough."""
+SLICE = 50
+SLICE_PAUSE_S = 0.2
+"""Events folded in one turn, a millisecond or two, and the pause after them."""
+
+
+def books(state: Sku) -> bytes:
+    """What is compared, byte for byte: the stock, and the components of a kit."""
+    return pack((dump(state.stock), dump_kit(state.kit) if state.kit else None))
+
+
+def stored_books(row: bytes) -> bytes:
+    """The same of a stored row."""
+    values = unpack(row)
+    return pack((values[1], values[4] if len(values) > 4 else None))
+
+
+@define(eq=False)
+class Auditor:
+    """`run` is its only task; nothing in it is random, so a simulation repeats it."""
+
+    store: Store
+    registry: Registry
+    alarms: Alarms
+    now_us: Callable[[], int]
+    since_us: int = 0
+    """When the round under way began."""
+    audited: int = 0
+    """SKUs of it that are done."""
+    rounds: int = 0
+    _skus: int = field(default=0)
+
+    async def run(self) -> None:
+        """Round after round, one a day, for ever."""
+        while True:
+            self.since_us, self.audited = self.now_us(), 0
+            await trio.sleep(WAKE_S)
+            await self.round()
+            rest_us = self.since_us + DAY_US - self.now_us()
+            await trio.sleep(min(max(rest_us / SECOND_US, WAKE_S), DAY_US / SECOND_US))
+
+    async def round(self) -> None:
+        """Every SKU once."""
+        after = ""
+        while page := self.registry.skus(after=after, limit=self._handful()):
+            for sku in page:
+                await self.audit(sku)
+                self.audited += 1
+            after = page[-1]
+            await trio.sleep(WAKE_S)
+        self.rounds += 1
+
+    def _handful(self) -> int:
+        self._skus = self.store.env.count(SKUS)
+        return max(HANDFUL_MIN, -(-self._skus * int(WAKE_S) // 86_400))
+
+    async def audit(self, sku: str) -> bool:
+        """Fold one SKU anew and compare; False where its books are not what the log makes of them."""
+        folding = Folding.begin(self.store, sku, self.store.head.seq, self.registry.policy_of, anew=True)
+        while True:
+            folding.until = self.store.head.seq
+            if folding.go(SLICE):
+                break  # and compare in this very turn: nothing can come in between
+            await trio.sleep(SLICE_PAUSE_S)
+        why = self._difference(sku, books(folding.state), folding.seq)
+        if why:
+            self._differs(sku, why)
+        return not why
+
+    def _difference(self, sku: str, folded: bytes, seq: int) -> str:
+        actor, row = self.registry.actors.get(sku), self.store.env.get(SKUS, sku.encode())
+        if actor is not None and books(actor.state) != folded:
+            return f"its books in use are not what the log makes of them at event {seq}"
+        told_later = actor is not None and actor.dirty
+        if row is not None and not told_later and unpack(row)[0] >= seq and stored_books(row) != folded:
+            return f"its stored books are not what the log makes of them at event {seq}"
+        return ""
+
+    def _differs(self, sku: str, why: str) -> None:
+        known = self.registry.circumstances.stuck.get(sku, FREE)
+        if not known.differs:
+            self.registry.circumstances.is_stuck(sku, evolve(known, differs=why), "audit")
+        self.alarms.raised("books_differ", "", f"{sku}: {why}; nothing of it is pushed", subject=sku)
+
+    def right_again(self, sku: str) -> None:
+        """Its books are what the log makes of them: it may be pushed again."""
+        known = self.registry.circumstances.stuck.get(sku, FREE)
+        if known.differs:
+            self.registry.circumstances.is_stuck(sku, evolve(known, differs=""), "rebuild")
+            self.registry.offer(sku)
+        self.alarms.cleared("books_differ", "", sku)
+
+    def report(self) -> AuditReport:
+        """How far it is."""
+        stuck = self.registry.circumstances.stuck
+        differing = {sku: each.differs for sku, each in sorted(stuck.items()) if each.differs}
+        return AuditReport(self.audited, self._skus, self.since_us, self.rounds, differing)
