@@ -23,7 +23,8 @@ from daemon.admin.words import rfc3339
 from daemon.domain.instants import DAY_US, Span
 from daemon.domain.instants import Instant as At
 from daemon.domain.observations import LevelReport, OrderLine, StockCount
-from daemon.domain.sku import Confirmed, Settle
+from daemon.domain.sku import Confirmed, ReadBack, Settle
+from daemon.domain.slot import TOUCHED_MAX
 from daemon.storage.codec import Cause
 from tests.harness import House, housed
 from tests.storage.rooms import inline
@@ -70,6 +71,9 @@ def _sale(house: House, sku: str, order: str) -> None:
             push = house.outbox.claim(slot)
             done = Confirmed(slot.channel, slot.listing, push.generation, push.level, house.now())
             registry.tell([Part(sku, done, Cause("push", slot.channel))])
+        if len(slot.touched) > TOUCHED_MAX:  # as it is asked for then
+            back = ReadBack(slot.channel, slot.listing, slot.belief, house.now())
+            registry.tell([Part(sku, back, Cause("readback", slot.channel))])
     registry.drain()
 
 
