@@ -209,7 +209,7 @@ async def test_an_address_that_somebody_else_has_is_one_sentence_and_exit_1(tmp_
         )  # fmt: skip
     assert refused.returncode == 1
     (sentence,) = refused.stderr.decode().splitlines()
-    assert "in use" in sentence
+    assert "another program listens on" in sentence
 
 
 async def test_a_wrong_configuration_is_exit_2_with_every_error_and_its_place(tmp_path: Path) -> None:

@@ -391,7 +391,8 @@ async def test_a_backup_is_restored_into_an_empty_directory(house: House, onhand
     assert (again.code, again.err) == (1, f"{copy} is not empty: name an empty directory for the backup\n")
     code = await trio.to_thread.run_sync(main, ["restore", str(copy), "--state-dir", str(new)])
     assert code == 0
-    assert f"set state_dir to {new} in the configuration" in onhand.capsys.readouterr().out
+    said = " ".join(onhand.capsys.readouterr().out.split())
+    assert f"set state_dir to {new} in the configuration" in said
     assert (new / "initialised").read_text() == "test"
     assert (new / "data.mdb").stat().st_mode & 0o777 == 0o600
 

@@ -43,9 +43,9 @@ class Cast:
         skus = tuple(sorted({sku for shown in self.stock.values() for sku in shown}))
         return evolve(
             Plan.of(seed), skus=skus, hot=frozenset(), kits={}, poll_s=self.poll_s, catalogue_s=self.catalogue_s,
-            fair=False, lies=False, eio=0.0, tears=0.0, late=0.0, twins=0.0, bolts=0.0, stumbles=0.0, reforms=0.0,
-            drift_ppm=0.0, kinds=frozenset(), oddities=frozenset(), channels=tuple(self.stock), narrow=False,
-            settlement_days=30, stretch=1.0,
+            shadow="", switched=False, fair=False, lies=False, eio=0.0, tears=0.0, late=0.0, twins=0.0, bolts=0.0,
+            stumbles=0.0, reforms=0.0, drift_ppm=0.0, kinds=frozenset(), oddities=frozenset(),
+            channels=tuple(self.stock), narrow=False, settlement_days=30, stretch=1.0,
         )  # fmt: skip
 
 
