@@ -22,7 +22,7 @@ def _unread(channel: str) -> int:  # noqa: ARG001 - where nobody reads feeds
     return 0
 
 
-@define
+@define(eq=False, repr=False)
 class Circumstances:
     """`watermark_us`: up to when a channel's orders are absorbed (our clock), 0 where nobody reads them."""
 

@@ -23,7 +23,7 @@ SLICE = 100
 """Events folded in one turn of the loop: a few milliseconds."""
 
 
-@define
+@define(eq=False, repr=False)
 class Folding:
     """One SKU's state, growing event by event up to event `until`. `go` never waits; whoever drives it does."""
 

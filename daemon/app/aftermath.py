@@ -26,7 +26,7 @@ AGAIN_S = 5.0
 """Seconds until a feed that could not be read is read again."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Aftermath:
     """`begin` before anything is served, then `run`; both do nothing unless the state was restored."""
 

@@ -45,7 +45,7 @@ def stored_books(row: bytes) -> bytes:
     return pack((values[1], values[4] if len(values) > 4 else None))
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Auditor:
     """`run` is its only task; nothing in it is random, so a simulation repeats it."""
 

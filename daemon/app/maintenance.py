@@ -47,7 +47,7 @@ def _fold(skus: dict[str, Sku], record: Record) -> None:
         state.step(message, record.at_us, lambda _: None)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Upkeep:
     """See `daemon.admin.inside.Maintenance`."""
 

@@ -41,7 +41,7 @@ class TooManyError(Exception):
     """More would change than can be tried out at once."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Books:
     """A copy of what would change: orders, and the stocks of SKUs."""
 
@@ -73,7 +73,7 @@ class _Books:
         return verdict
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Replays:
     """Runs one replay at a time."""
 
@@ -211,7 +211,7 @@ class Replays:
                 return  # what comes meanwhile is read as it comes
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Tried:
     """What is known of a trial so far."""
 

@@ -24,7 +24,7 @@ LOOK_S = 3600.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Roots:
     """Writes roots. `run` is its only task."""
 

@@ -26,7 +26,7 @@ INTERVALS = 3
 """Polls that may be missed on top."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Sentinel:
     """`run` is its only task. What it knows, it learns anew after a start; alarms that were open then stay open until
     the channel has shown in this life that they are over."""
