@@ -36,8 +36,8 @@ from daemon.telemetry import Telemetry
 DONE, REFUSED, WRONG = 0, 1, 2
 
 GC_THRESHOLDS = (50_000, 20, 100)
-"""Python's own (700, 10, 10) has the collector walk every known SKU again and again: a quarter of the time under load,
-in pauses of some 0.3 s. Little here is garbage in cycles, and what there is still goes while it is young."""
+"""Python's own (700, 10, 10) has the collector walk every known SKU again and again: a quarter of the time under
+load, in pauses of some 0.3 s. Little here is garbage in cycles, and what there is still goes while it is young."""
 
 
 def run_daemon(config_path: Path, platforms: Mapping[str, Platform]) -> int:
