@@ -72,7 +72,7 @@ class RegistryStatistics:
     crashes: int
 
 
-@define
+@define(repr=False)
 class Registry:
     """The actors of one daemon."""
 

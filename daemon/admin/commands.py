@@ -24,7 +24,7 @@ LETTERS_SCANNED: Final = 200
 """Letters read in one snapshot."""
 
 
-@define
+@define(repr=False)
 class Commands:
     """Commands and look-ups. Each raises `ApiError` where it is refused."""
 

@@ -223,7 +223,7 @@ class AuditReport:
     differing: Mapping[str, str] = field(factory=dict)
 
 
-@frozen
+@frozen(repr=False)
 class Inside:
     """Everything the admin room may touch."""
 

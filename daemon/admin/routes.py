@@ -48,7 +48,7 @@ BREATHER: Final = 50
 """SKUs loaded in one turn of the loop."""
 
 
-@frozen
+@frozen(repr=False)
 class Desk:
     """Everything that answers."""
 

@@ -64,7 +64,7 @@ from daemon.telemetry import Telemetry
 from daemon.vault import FileVault
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Parts:
     """The assembled daemon."""
 
@@ -285,7 +285,7 @@ def _queue_reader(parts: Parts, config: ChannelConfig, account: Account, intake:
     )  # fmt: skip
 
 
-@define
+@define(repr=False)
 class Keys:
     """The webhook secrets of a channel; none live means that its webhooks get 503 until there is one."""
 

@@ -32,7 +32,7 @@ from daemon.storage.priors import Taken
 from daemon.telemetry import Telemetry
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Channel:
     """Everything that runs for one channel; what a person can see and do with it (`ChannelControl`)."""
 

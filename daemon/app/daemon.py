@@ -59,7 +59,7 @@ CONNECTIONS_MIN = 16
 Listeners = Sequence[trio.abc.Listener[Any]]
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Daemon:
     """One daemon. `run` returns after an orderly stop; `stop` asks for one."""
 

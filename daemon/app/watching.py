@@ -85,7 +85,7 @@ CAUSES_MAX = 10_000
 """SKUs of which the newest change is remembered, to be named beside the pushes that follow from it."""
 
 
-@define
+@define(repr=False)
 class Watch:
     """Implements every watcher protocol of the rooms below."""
 

@@ -156,7 +156,7 @@ class Odd:
     title: str
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Catalogue:
     """Pulls one channel's catalogue."""
 

@@ -80,7 +80,7 @@ class Unwatched:
         """See `Hooks`."""
 
 
-@frozen
+@frozen(repr=False)
 class Intake:
     """What the receiver must know of a channel."""
 
@@ -99,7 +99,7 @@ class Intake:
     """Fetch soon the orders that are wished for, without reading the feed."""
 
 
-@define
+@define(repr=False)
 class Receiver:
     """Turns deliveries and pages into observations at their actors."""
 

@@ -18,7 +18,7 @@ RETRY_AFTER = (("Retry-After", "5"),)
 PREFIX = "/webhooks/"
 
 
-@define
+@define(repr=False)
 class PublicHandler:
     """Routes requests of the public port. `not_ready` says why the daemon is not ready, or nothing.
 

@@ -33,7 +33,7 @@ BULK_LEVEL_MIN = 25
 told of it."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Dispatcher:
     """Pushes levels to one channel. `run` is its only task; at most `concurrency` calls are under way."""
 

@@ -98,7 +98,7 @@ class Statistics:
     trouble: str
 
 
-@define
+@define(repr=False)
 class Store:
     """The durable state. All methods but `run`, `checkpoint` and `flush` are synchronous and return at once."""
 

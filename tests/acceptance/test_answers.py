@@ -38,9 +38,9 @@ def state_of(under_test: Daemon) -> str:
 
 
 async def numbers(under_test: Daemon) -> tuple[int, int]:
-    """(events in the log, dead letters)"""
+    """(events in the log beside the rules of the start, dead letters)"""
     status = await under_test.ask("/v1/status")
-    return status["events"], status["dead_letters"]
+    return status["events"] - 1, status["dead_letters"]
 
 
 async def test_what_is_committed_known_or_signed_but_not_understood_is_answered_200(tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ async def test_two_secrets_count_during_a_rotation_and_one_past_its_end_does_not
             for secret in ("new-canary", "old-canary", "oldest-canary")
         ]
         assert statuses == [200, 200, 401]
-        assert (await found.ask("/v1/status"))["events"] == 2
+        assert (await numbers(found))[0] == 2
 
 
 async def test_the_unsigned_ping_of_a_woocommerce_store_is_greeted_and_nothing_is_stored(tmp_path: Path) -> None:

@@ -145,6 +145,7 @@ PUSHES: Final = (
         "new_policy_not_wished_anew",
         "After a start with other rules the listings keep what the old ones asked for.",
         "I7",
-        (Patch("daemon.actors.registry:Registry.resume", "self._wish_all(now_us)", "pass"),),
+        (Patch("daemon.actors.registry:Registry.resume",
+               "self._wish_all(self.store.head.seq + 1, now_us, self.policy_of)", "pass"),),
     ),
 )  # fmt: skip

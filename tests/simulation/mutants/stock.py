@@ -7,6 +7,7 @@ from typing import Final
 from tests.simulation.mutants.planting import Mutant, Patch
 
 _APPLY_LINE: Final = "daemon.domain.stock:Stock._apply_line"
+_MET: Final = "daemon.domain.stock:Stock._met"
 
 STOCK: Final = (
     Mutant(
@@ -27,7 +28,7 @@ STOCK: Final = (
         "I1",
         (
             Patch(
-                _APPLY_LINE,
+                _MET,
                 "line = line_of(seen) if known is None else known.join(line_of(seen))",
                 "line = line_of(seen)",
             ),
@@ -37,8 +38,8 @@ STOCK: Final = (
         "delta_instead_of_absolute_on_duplicates",
         "A line told again takes its units again.",
         "I2",
-        (Patch(_APPLY_LINE, "if line == known:",
-               "if line == known:\n        self._count_in(self._line_share(key, line))"),),
+        (Patch(_APPLY_LINE, "if line is None or line == known:",
+               "if line is None or line == known:\n        line and self._count_in(self._line_share(key, line))"),),
     ),
     Mutant(
         "cancel_before_create_dropped",
@@ -46,10 +47,10 @@ STOCK: Final = (
         "I3",
         (
             Patch(
-                _APPLY_LINE,
+                _MET,
                 "if known is None and (seen.placed or seen.at).at.hi < self.settled_us:",
                 'if known is None and seen.cancelled:\n'
-                '        return Applied("known", before, before)\n'
+                '        return "known", None\n'
                 "    if known is None and (seen.placed or seen.at).at.hi < self.settled_us:",
             ),
         ),
