@@ -146,7 +146,9 @@ async def test_a_catalogue_without_an_end_ends_with_a_sentence(
 
     account = Endless()
     account.adapter = SimpleNamespace(listings=lambda page: page)
-    pulling: Any = catalogue.Catalogue(account, None, Absorbing(), None, Calm())  # type: ignore[arg-type]  # as much as is asked
+    links = SimpleNamespace(get=lambda *_: None)
+    intake: Any = SimpleNamespace(normaliser=SimpleNamespace(links=links))
+    pulling: Any = catalogue.Catalogue(account, intake, Absorbing(), None, Calm())  # type: ignore[arg-type]  # as much as is asked
     pulled = await pulling.pull()
     assert pulled.error == "the catalogue has more than 5 listings"
     assert account.asked == 3
