@@ -56,6 +56,8 @@ async def two_channels(
             "north": sandbox_channel("north", north.port),
         }  # fmt: skip
         write_config(folder, port, channels, public_url=f"http://127.0.0.1:{port}")
+        # Of an order from the very seconds of the first count nobody could say whether that holds it.
+        await trio.sleep(3)
         async with daemon(folder, port, env=SECRETS) as found:
             await found.wait_ready()
             yield mart.twin, north, found
