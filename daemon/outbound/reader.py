@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from attrs import define, evolve, field, frozen
 
@@ -23,6 +24,8 @@ from daemon.outbound.neighbours import Deliver, Feed, PushWatcher, key_of
 from daemon.outbound.promises import Promises
 from daemon.storage.outbox import Outbox, SlotKey
 from daemon.storage.store import Store
+
+SILENT: Final = NoAnswer("the channel does not say what the listing shows", reached=True)
 
 
 @frozen
@@ -77,7 +80,7 @@ class Reader:
         untold = {level.listing for level in answer if level.level is None}
         silent = [slot for slot in slots if slot.listing in untold and (slot.error or slot.alive_until_us)]
         if silent:
-            self._postpone(silent, NoAnswer("the channel does not say what the listing shows", reached=True))
+            self._postpone(silent, SILENT)
         messages: list[tuple[str, Message]] = []
         for slot in slots:
             if slot in silent:
@@ -136,13 +139,18 @@ class Reader:
             self._postpone(unreadable, look.answer)
             return [key for key in before if key not in set(map(key_of, unreadable))]
         shown = {level.listing: level for level in look.answer if level.level is not None}
+        # A channel that does not say what it shows was not looked at either.
+        untold = {level.listing for level in look.answer} - shown.keys()
+        unsaid = [slot for slot in self._present(list(before)) if slot.listing in untold and slot.raises()]
+        if unsaid:
+            self._postpone(unsaid, SILENT)
         astray = [
             slot for slot in self._present(list(before))
             if slot.listing in shown and shown[slot.listing].level not in (before[key_of(slot)], slot.belief)
         ]  # fmt: skip
         if astray:
             await self._suspect(astray, look, shown)
-        return [key for key in before if key not in set(map(key_of, astray))]
+        return [key for key in before if key not in set(map(key_of, [*unsaid, *astray]))]
 
     async def _suspect(self, slots: Sequence[Slot], look: Look, shown: Mapping[str, LevelSeen]) -> None:
         """Tell that these listings show what they should not, and read them once more at once: they wait to be

@@ -710,6 +710,20 @@ async def test_a_zero_that_becomes_a_level_while_the_batch_waits_does_not_leave_
         assert w.channel.levels == {"A": 3, "B": 8}  # the newer count holds those five already
 
 
+async def test_where_the_channel_does_not_say_what_it_shows_a_cut_leaves_and_a_raise_waits(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with world(tmp_path, compare_and_set=False, batch_max=2) as w:
+        await w.listed(A=5, B=5)
+        w.channel.silent = True
+        await w.counted(A=3, B=7)
+        await trio.sleep(5)
+        assert w.channel.levels == {"A": 3, "B": 5}
+        w.channel.silent = False
+        await w.quiet()
+        assert w.channel.levels == {"A": 3, "B": 7}
+
+
 async def test_a_look_that_is_throttled_puts_the_write_behind_it_off_as_well(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

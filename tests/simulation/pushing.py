@@ -218,7 +218,9 @@ class Pushing:
             # What was sold before somebody counted is in the count, heard of or not; what is folded is known.
             since_us = max(max(self.oracle.counts[sku], default=(0, 0))[1], self.oracle.durable.settled_us[sku])
             if line.versions[0].at_us > since_us and (then := line.as_of(seen_us, None)):
-                unseen += then.taken() - known.get((line.order, line.name), 0)
+                # What was given back since then needs no telling: the units are there again.
+                least = min(then.taken(), line.versions[-1].taken())
+                unseen += least - known.get((line.order, line.name), 0)
         if unseen > 0:
             self.oracle.fail("I5", f"{front.name}: {sku} is raised over {unseen} units sold unseen: {write}")
 
