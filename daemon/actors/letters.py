@@ -38,13 +38,17 @@ def sameness_of(part: Part) -> bytes:
 
 
 def part_of(content: bytes) -> Part:
-    """The message that a dead letter holds. Raises `ValueError` for one that could not be written down."""
+    """The message that a dead letter holds. Raises `ValueError` for one that could not be written down, and
+    for content that never was one."""
     plain = unpack(content)
     if isinstance(plain, str):
         # Not a wrong type but a wrong wish: what was written down is words for a person.
         raise ValueError(f"the message itself cannot be kept, so it cannot be told again: {plain[:200]}")  # noqa: TRY004 - see above
-    sku, message, cause = plain
-    return Part(sku, load_message(message, sku), Cause(*cause))  # type: ignore[arg-type]  # letters hold what actors are told
+    try:
+        sku, message, cause = plain
+        return Part(sku, load_message(message, sku), Cause(*cause))  # type: ignore[arg-type]  # letters hold what actors are told
+    except (TypeError, ValueError, LookupError) as error:
+        raise ValueError(f"this letter holds no message that can be read ({error}): discard it") from None
 
 
 def subject_of(part: Part) -> str:

@@ -34,7 +34,7 @@ def content_view(letter: DeadLetter) -> Json:
 def _message(content: bytes) -> Json | None:
     try:
         part = part_of(content)
-    except (DamagedError, TypeError, ValueError, IndexError):
+    except (DamagedError, ValueError):
         return None  # a letter of another make: its bytes are shown instead
     return {"kind": kind_of(part.message), "sku": part.sku or None, "text": told(part.message)}
 
