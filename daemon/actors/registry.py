@@ -245,7 +245,7 @@ class Registry:
         elif isinstance(part.message, Link):
             self._linked(part.sku, part.message)
         for slot in step.slots:
-            self._offer(slot, now_us)
+            self._offer(slot, now_us, sold=isinstance(part.message, OrderLine))
         if step.before != step.after:
             self._news.mind(part.sku, part.cause)
         if step.verdict == "late":
@@ -259,7 +259,7 @@ class Registry:
         """A person said which SKU a listing is."""
         self.links.say(said.channel, said.listing, sku if said.linked else "", said.by)
         if not said.linked and said.channel in self.outbox.lanes:
-            self.outbox.lane(said.channel).slots.pop((sku, said.listing), None)
+            self.outbox.lane(said.channel).forget((sku, said.listing))
 
     def _follow(self, actor: Actor, step: Step, now_us: int) -> Actor:
         """What a second look found is looked into, and what follows from it is applied, in the same turn."""
@@ -281,10 +281,10 @@ class Registry:
         actor.knows(record.seq)
         return record.seq
 
-    def _offer(self, slot: Slot, now_us: int) -> None:
+    def _offer(self, slot: Slot, now_us: int, *, sold: bool = False) -> None:
         """Put a changed slot into its lane. A channel that is not configured any more has none: its listings rest."""
         if self.policy_of(slot.channel) is not None:
-            self.outbox.refresh(slot, now_us)
+            self.outbox.refresh(slot, now_us, sold=sold)
             if slot.raises():
                 self.circumstances.feed_read(slot.channel)
 

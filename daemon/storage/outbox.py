@@ -2,8 +2,8 @@
 dispatchers meet: actors wish, dispatchers claim, and the answer comes back to the actor as a message.
 
 Slots are served by risk, never in the order they came: what must show zero first, then what must show less
-and is nearly gone, then everything that lowers, and what raises last. A channel that is down for a day costs
-one slot a listing, not a queue.
+and is nearly gone, then what somebody bought, then everything else that lowers, and what raises last. A channel
+that is down for a day costs one slot a listing, not a queue.
 """
 
 from __future__ import annotations
@@ -30,13 +30,16 @@ NEARLY_GONE = 5
 """A level up to this is nearly sold out: a sale there cannot wait."""
 
 
-def urgency(slot: Slot) -> int:
-    """0 is served first. Only a handful of classes, so that a waiting slot is queued a handful of times at most."""
+def urgency(slot: Slot, *, sold: bool = False) -> int:
+    """0 is served first. Only a handful of classes, so that a waiting slot is queued a handful of times at most.
+    sold: an order lowered it, so it does not wait behind a recount of the whole shop."""
     if slot.desired is None or slot.belief is None or slot.desired >= slot.belief:
-        return 3
+        return 4
     if slot.desired == 0:
         return 0
-    return 1 if slot.desired <= NEARLY_GONE else 2
+    if slot.desired <= NEARLY_GONE:
+        return 1
+    return 2 if sold else 3
 
 
 def ready_at(slot: Slot, *, quiet: bool = False) -> int | None:
@@ -124,6 +127,8 @@ class Lane:
     changed: trio.Event = field(factory=trio.Event)
     quiet: bool = False
     """The channel is only watched: see `ready_at`."""
+    sold: set[SlotKey] = field(factory=set)
+    """Slots that an order moved and that are not pushed yet. Only in memory: it decides what goes first, no more."""
     raise_needs_us: int = 0
     """Up to when the channel's orders must have been read for any raise that there was."""
     _ready: _Queue = field(factory=_Queue)
@@ -135,11 +140,15 @@ class Lane:
         """The slots as they are now: an actor may have been loaded afresh since its slot was taken."""
         return [slot for key in keys if (slot := self.slots.get(key))]
 
-    def refresh(self, slot: Slot, now_us: int) -> None:
-        """The slot changed: put it where it belongs now."""
+    def refresh(self, slot: Slot, now_us: int, *, sold: bool = False) -> None:
+        """The slot changed, by an order if `sold`: put it where it belongs now."""
         key = (slot.sku, slot.listing)
+        if not slot.needs_push():
+            self.sold.discard(key)
+        elif sold:
+            self.sold.add(key)
         if not slot.open() and not slot.dead_letter:
-            self.slots.pop(key, None)
+            self.forget(key)
             return
         self.slots[key] = slot
         if slot.raises():
@@ -153,9 +162,18 @@ class Lane:
                 self._later.put(key, moment)
         else:
             queued = self._ready.rank(key)
-            if queued is None or queued > urgency(slot):
-                self._ready.put(key, urgency(slot))
+            rank = self._rank(slot)
+            if queued is None or queued > rank:
+                self._ready.put(key, rank)
         self.changed.set()
+
+    def forget(self, key: SlotKey) -> None:
+        """There is nothing to do for this slot, or it is a listing no more."""
+        self.slots.pop(key, None)
+        self.sold.discard(key)
+
+    def _rank(self, slot: Slot) -> int:
+        return urgency(slot, sold=(slot.sku, slot.listing) in self.sold)
 
     def hush(self, now_us: int, *, quiet: bool) -> None:
         """From now on the channel is only watched, or it is pushed to again."""
@@ -181,8 +199,8 @@ class Lane:
                 continue
             if work is None:
                 self.refresh(slot, now_us)
-            elif urgency(slot) > entry[0]:
-                self._ready.put(entry[2], urgency(slot))  # it matters less than when it was queued
+            elif self._rank(slot) > entry[0]:
+                self._ready.put(entry[2], self._rank(slot))  # it matters less than when it was queued
             elif wanted(slot, work):
                 found.append((slot, work))
             else:
@@ -235,9 +253,9 @@ class Outbox:
             self.lanes[channel] = Lane()
         return self.lanes[channel]
 
-    def refresh(self, slot: Slot, now_us: int) -> None:
-        """A slot changed."""
-        self.lane(slot.channel).refresh(slot, now_us)
+    def refresh(self, slot: Slot, now_us: int, *, sold: bool = False) -> None:
+        """A slot changed; `sold`: by an order."""
+        self.lane(slot.channel).refresh(slot, now_us, sold=sold)
 
     def claim(self, slot: Slot, *, by: str = "push") -> Sent:
         """Take this slot for one push: what it should show is read now. Durable with the next commit, and

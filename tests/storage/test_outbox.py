@@ -13,8 +13,10 @@ from daemon.storage.outbox import STALE_MAX, Lane, ready_at, urgency, work_of
 CHANGES = st.lists(
     st.tuples(
         st.sampled_from("abc"),
-        st.sampled_from(["wish", "believe", "later", "recheck", "fly", "land", "die", "revive", "take", "wait"]),
-        st.integers(0, 8),
+        st.sampled_from(
+            ["wish", "sell", "believe", "later", "recheck", "fly", "land", "die", "revive", "take", "wait"]
+        ),
+        st.integers(0, 12),
     ),
     max_size=40,
 )
@@ -22,7 +24,7 @@ CHANGES = st.lists(
 
 def change(slot: Slot, what: str, amount: int, now_us: int) -> None:
     match what:
-        case "wish":
+        case "wish" | "sell":
             slot.want(amount, now_us)
         case "believe":
             slot.belief = amount
@@ -46,7 +48,7 @@ def change(slot: Slot, what: str, amount: int, now_us: int) -> None:
 def test_a_lane_offers_what_a_plain_list_would_most_urgent_first(
     changes: list[tuple[str, str, int]], limit: int, refused: int
 ) -> None:
-    lane, now_us = Lane(), 1_000
+    lane, now_us, sold = Lane(), 1_000, set[str]()
     slots = {name: Slot("shop", name, name, belief=0) for name in "abc"}
     for name, what, amount in changes:
         slot = slots[name]
@@ -59,14 +61,16 @@ def test_a_lane_offers_what_a_plain_list_would_most_urgent_first(
             assert len(taken) == min(limit, len(ready))
             assert len({each.sku for each, _ in taken}) == len(taken)
             assert all(work == work_of(each, now_us) for each, work in taken)
-            chosen = sorted(urgency(each) for each, _ in taken)
-            assert chosen == sorted(urgency(each) for each in ready)[:limit]
-            assert chosen == [urgency(each) for each, _ in taken]
+            ranks = {each.sku: urgency(each, sold=each.sku in sold) for each in slots.values()}
+            chosen = [ranks[each.sku] for each, _ in taken]
+            assert chosen == sorted(ranks[each.sku] for each in ready)[:limit]
             for each, _ in taken:  # as the dispatcher does when the call is over
                 lane.refresh(each, now_us)
         else:
             change(slot, what, amount, now_us)
-            lane.refresh(slot, now_us)
+            lane.refresh(slot, now_us, sold=what == "sell")
+            sold |= {name} if what == "sell" else set()
+            sold -= set() if slot.needs_push() and lane.slots.get((name, name)) else {name}
         moments = [at for each in slots.values() if (at := ready_at(each)) and at > now_us]
         due = lane.next_due(now_us)
         assert not moments or (due is not None and due <= min(moments))
@@ -91,6 +95,30 @@ def test_a_lane_under_constant_load_does_not_grow() -> None:
         lane.refresh(slot, turn)
     assert len(lane._ready.heap) <= 2 * 2 + STALE_MAX + 1
     assert len(lane._later.heap) <= 2 * 2 + STALE_MAX + 1
+
+
+def test_what_was_bought_goes_before_what_was_recounted_and_behind_what_is_nearly_gone() -> None:
+    lane = Lane()
+    counted, bought, few = (Slot("shop", name, name, desired=50, belief=99) for name in ("counted", "bought", "few"))
+    few.desired = 2
+    for slot in (counted, bought, few):
+        lane.refresh(slot, 1, sold=slot is bought)
+    assert [slot.sku for slot, _ in lane.take(1, lambda *_: True, 9)] == ["few", "bought", "counted"]
+
+
+def test_what_was_bought_once_and_pushed_waits_its_turn_at_the_next_recount() -> None:
+    lane = Lane()
+    counted, bought = (Slot("shop", name, name, desired=50, belief=99) for name in ("counted", "bought"))
+    lane.refresh(bought, 1, sold=True)
+    assert lane.take(1, lambda *_: True, 9) == [(bought, "push")]
+    bought.belief = 50
+    lane.refresh(bought, 1)
+    assert not lane.slots
+    assert not lane.sold
+    bought.desired = 20
+    lane.refresh(counted, 2)
+    lane.refresh(bought, 2)
+    assert [slot.sku for slot, _ in lane.take(2, lambda *_: True, 9)] == ["counted", "bought"]
 
 
 def test_a_slot_that_matters_less_than_when_it_was_queued_waits_its_turn() -> None:

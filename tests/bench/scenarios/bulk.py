@@ -2,7 +2,7 @@
 the middle a unit is sold: is the limit used up, and how many calls leave before the sale's own?
 
 Three recounts: one that lowers every level and one that raises every level, while the SKU sold has plenty; and one
-that lowers, while the last but two are sold. Sales of what has plenty stand in one class with a recount that lowers.
+that lowers, while the last but two are sold.
 """
 
 from __future__ import annotations
