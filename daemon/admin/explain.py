@@ -61,14 +61,13 @@ def anchors(stock: Stock) -> list[Json]:
 def open_orders(stock: Stock) -> list[Json]:
     """Order lines with units sold that are still on the shelf."""
     held = []
-    for (channel, order, line), timeline in sorted(stock.lines.items()):
+    for (channel, order, line), timeline in stock.open_lines():
         now = timeline.now()
-        if now.taken > now.fulfilled:
-            held.append(
-                {"channel": channel, "order": order, "line": line, "held": now.taken - now.fulfilled,
-                 "taken": now.taken, "since": moment(timeline.placed or timeline.sightings[0].at),
-                 "kit": timeline.kit or None}
-            )  # fmt: skip
+        held.append(
+            {"channel": channel, "order": order, "line": line, "held": now.taken - now.fulfilled,
+             "taken": now.taken, "since": moment(timeline.placed or timeline.sightings[0].at),
+             "kit": timeline.kit or None}
+        )  # fmt: skip
     return held
 
 
@@ -97,7 +96,7 @@ def stock_sentences(state: Sku, around: Surroundings) -> list[str]:
             f"of {stock.ambiguous} facts nobody can say on which side of a count they fall; the lower number holds"
         )
     through: dict[str, int] = {}
-    for line in stock.lines.values():
+    for _, line in stock.open_lines():
         if line.kit and not line.whole:
             now = line.now()
             through[line.kit] = through.get(line.kit, 0) + now.taken - now.fulfilled

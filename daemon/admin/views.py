@@ -253,7 +253,7 @@ def numbers(state: Sku) -> Json:
 
 def kits_held(stock: Stock) -> int:
     """Kits sold and not yet handed over."""
-    readings = [line.now() for line in stock.lines.values() if line.whole]
+    readings = [line.now() for _, line in stock.open_lines() if line.whole]
     return sum(now.taken - now.fulfilled for now in readings)
 
 

@@ -113,6 +113,8 @@ class Stock:
     _ambiguous: int = field(default=0, eq=False)
     _own: dict[tuple[str, str], int] = field(factory=dict, eq=False)
     """Units held by (channel, listing), as the lines name it."""
+    _open: dict[LineKey, None] = field(factory=dict, eq=False)
+    """Lines with units that are sold and not handed over: few, beside all that are kept."""
 
     # -- the numbers --
 
@@ -167,6 +169,10 @@ class Stock:
         """Units that `channel` sold through `listing` and that are not sent yet. Lines that name no listing are of
         this one where it is `alone`; else nobody can tell, and they are left out."""
         return self._own.get((channel, listing), 0) + (self._own.get((channel, ""), 0) if alone else 0)
+
+    def open_lines(self) -> list[tuple[LineKey, Line]]:
+        """Lines with units that are sold and not handed over, in order; a kit's own lines, too."""
+        return [(key, self.lines[key]) for key in sorted(self._open)]
 
     # -- learning --
 
@@ -329,6 +335,8 @@ class Stock:
     def _line_in(self, key: LineKey, line: Line) -> None:
         share = self._line_share(key, line)
         self._count_in(share)
+        if share.held or share.own:
+            self._open[key] = None
         if share.own:
             where = (key[0], line.listing)
             self._own[where] = self._own.get(where, 0) + share.own
@@ -336,6 +344,7 @@ class Stock:
     def _line_out(self, key: LineKey, line: Line) -> None:
         share = self._line_share(key, line)
         self._count_out(share)
+        self._open.pop(key, None)
         if share.own:
             self._own[key[0], line.listing] -= share.own
 
@@ -351,7 +360,7 @@ class Stock:
 
     def _recount(self) -> None:
         self._units = self._held = self._ambiguous = 0
-        self._own = {}
+        self._own, self._open = {}, {}
         for key, line in self.lines.items():
             self._line_in(key, line)
         for name, movement in self.adjustments.items():
@@ -404,21 +413,28 @@ def load(plain: Plain) -> Stock:
     return stock
 
 
-Sums = tuple[int, int, int, tuple[tuple[tuple[str, str], int], ...]]
-"""(units, held, ambiguous, own by (channel, listing)): what `Stock` adds up of its lines and adjustments."""
+Sums = tuple[int, int, int, tuple[tuple[tuple[str, str], int], ...], tuple[LineKey, ...]]
+"""(units, held, ambiguous, own by (channel, listing), open lines): what `Stock` knows of its lines and adjustments
+without looking at them."""
 
 
 def sums_of(stock: Stock) -> Sums:
     """The sums as they stand, so that they need not be added up again."""
-    return (stock._units, stock._held, stock._ambiguous, tuple(sorted(stock._own.items())))
+    own = tuple(sorted(stock._own.items()))
+    return (stock._units, stock._held, stock._ambiguous, own, tuple(stock._open))
 
 
-def resumed(plain: Plain, lines: dict[LineKey, Line], sums: Sums) -> Stock:
-    """A stock without its lines (`plain`, see `dump`) joined with them; nothing is added up."""
+def resumed(plain: Plain, lines: dict[LineKey, Line], sums: Sums | tuple[Any, ...]) -> Stock:
+    """A stock without its lines (`plain`, see `dump`) joined with them; nothing is added up, unless the sums are from
+    before open lines were among them."""
     stock = load(plain)
     stock.lines = lines
-    stock._units, stock._held, stock._ambiguous, own = sums
+    if len(sums) < 5:
+        stock._recount()
+        return stock
+    stock._units, stock._held, stock._ambiguous, own, opened = sums
     stock._own = {(where[0], where[1]): units for where, units in own}
+    stock._open = {(key[0], key[1], key[2]): None for key in opened}
     return stock
 
 

@@ -11,7 +11,7 @@ from daemon.domain.lines import CONTENTS_MAX, VERSIONS_MAX
 from daemon.domain.observations import Adjustment, CountKind, LevelReport, Observation, OrderLine, StockCount
 from daemon.domain.policy import Policy
 from daemon.domain.sku import Settle, Sku
-from daemon.domain.stock import SETTLE_MARGIN_US, Stock, dump, load
+from daemon.domain.stock import SETTLE_MARGIN_US, Stock, dump, load, resumed, sums_of
 from daemon.storage.codec import pack, unpack
 from tests.domain.facts import NOON, SKU, adjustments, counts, observations, order_lines, retold
 from tests.domain.oracle import numbers
@@ -125,6 +125,22 @@ def test_the_running_sums_equal_a_recount(facts: list[Observation]) -> None:
     assert again == stock
     assert (again.available, again.held, again.ambiguous) == (stock.available, stock.held, stock.ambiguous)
     assert pack(dump(again)) == pack(dump(stock))
+
+
+@pytest.mark.slow
+@POWER
+@given(st.lists(order_lines(), max_size=12), st.booleans(), st.booleans())
+def test_open_lines_are_those_with_units_on_the_shelf_also_of_a_stock_taken_up_again(
+    seen: list[OrderLine], counted: bool, before_they_were_kept: bool
+) -> None:
+    stock = told(*([StockCount("person", SKU, 9, at=at(3))] if counted else []), *seen)
+    held = sorted(key for key, each in stock.lines.items() if each.now().taken > each.now().fulfilled)
+    assert [key for key, _ in stock.open_lines()] == held
+    bare = Stock(stock.anchors, {}, stock.adjustments, stock.settled_us, stock.settled)
+    sums = sums_of(stock)[:4] if before_they_were_kept else sums_of(stock)
+    again = resumed(dump(bare), dict(stock.lines), sums)
+    assert again.open_lines() == stock.open_lines()
+    assert sums_of(again)[:3] == sums_of(stock)[:3]
 
 
 def test_nobody_has_counted_is_neither_zero_nor_debt() -> None:
