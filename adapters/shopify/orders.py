@@ -191,12 +191,14 @@ def read_orders(shop: Shop, since_us: int, page: str) -> Exchange[OrderPage | Fa
         except UnreadableError as exc:
             puzzles.append(f"{name}: {exc}"[:200])
             continue
-        order = yield from read_order(shop, number)
-        if isinstance(order, Failure) and order.outcome.kind != "permanent":
-            return order
+        try:
+            order = yield from _read_order(shop, number)
+        except UnreadableError as exc:
+            puzzles.append(f"{name}: {exc}"[:200])
+            continue
         if isinstance(order, Failure):
-            puzzles.append(f"{name}: {order.reason}")
-        elif order is not None:
+            return order  # it says something of the shop (a token that is refused), nothing of this order
+        if order is not None:
             orders.append(order)
     return OrderPage(tuple(orders), _next(cursor, data.orders, high_water), high_water, tuple(puzzles))
 
@@ -226,11 +228,16 @@ def read_order(shop: Shop, order: str) -> Exchange[OrderSeen | Failure | None]:
     without the scope for such (§1); neither gives stock back, so its lines must not be zeroed by it."""
     if not is_listing(order):
         return Failure(Outcome("permanent", "not an order id of Shopify: it is a whole number"))
+    try:
+        return (yield from _read_order(shop, order))
+    except UnreadableError as exc:
+        return Failure(Outcome("permanent", f"order {order}: {exc}"))
+
+
+def _read_order(shop: Shop, order: str) -> Exchange[OrderSeen | Failure | None]:
+    """As `read_order`; raises `UnreadableError` for what is wrong with this very order."""
     for _ in range(TRIES_MAX):
-        try:
-            found = yield from _read_whole(shop, order)
-        except UnreadableError as exc:
-            return Failure(Outcome("permanent", f"order {order}: {exc}"))
+        found = yield from _read_whole(shop, order)
         if not isinstance(found, _Moved):
             return found
     return failed_read(f"order {order} changes faster than it can be read")
@@ -256,9 +263,9 @@ def _read_whole(shop: Shop, order: str) -> Exchange[OrderSeen | Failure | _Moved
         if not head.lineItems.pageInfo.hasNextPage or after is None:
             break
     else:
-        return Failure(Outcome("permanent", f"order {order} has more lines than can be read"))
+        raise UnreadableError("it has more lines than can be read")
     if len(head.refunds) >= documents.REFUNDS_MAX:
-        return Failure(Outcome("permanent", f"order {order} has more refunds than can be read"))
+        raise UnreadableError("it has more refunds than can be read")
     rows = yield from _read_refunds(shop, [refund.id for refund in head.refunds], head.updatedAt)
     if not isinstance(rows, list):
         return rows
@@ -276,7 +283,7 @@ def _read_refunds(shop: Shop, ids: Sequence[str], version: str) -> Exchange[list
         group, after = waiting.pop()
         pages += 1
         if pages > documents.REFUNDS_MAX + PAGES_MAX:
-            return Failure(Outcome("permanent", "an order's refunds have more rows than can be read"))
+            raise UnreadableError("its refunds have more rows than can be read")
         response = yield shop.ask(
             documents.REFUNDS, {"ids": group, "after": after or None}, documents.REFUNDS_COST
         )  # fmt: skip

@@ -131,8 +131,9 @@ def _line_seen(line: Line, rows: Sequence[Row]) -> LineSeen:
         ordered=line.quantity,
         cancelled=min(cancelled, QUANTITY_MAX),
         restocked=min(restocked, QUANTITY_MAX),
-        # What is neither waiting nor cancelled has left the shelf, shipped or thrown away.
-        fulfilled=max(0, line.quantity - line.unfulfilled - cancelled),
+        # What is taken and does not wait has left the shelf, shipped or thrown away; what was shipped and came back
+        # lies there again. So what is held is what waits, however many parcels went and returned.
+        fulfilled=max(0, line.quantity - line.unfulfilled - cancelled - restocked),
     )
 
 

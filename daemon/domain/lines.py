@@ -110,16 +110,18 @@ class Line:
         return len(newest.contents) > 1 or (seen.version == newest.version and content_of(seen) != newest.contents[0])
 
     def readings(self) -> list[Reading]:
-        """The line after each version. Cancelled, restocked and fulfilled units only grow."""
+        """The line after each version. Cancelled and restocked units only grow; and so do fulfilled ones, but that
+        what came back since may have been among them: a source that takes it off there is believed so far."""
         if len(self.sightings) == 1:
             return [_alone(self.sightings[0])]
         cancelled = restocked = fulfilled = 0
         readings: list[Reading] = []
         for sighting in self.sightings:
             content = sighting.contents[0]
+            back = cancelled + restocked
             cancelled = max(cancelled, content.cancelled)
             restocked = max(restocked, content.restocked)
-            fulfilled = max(fulfilled, content.fulfilled)
+            fulfilled = max(content.fulfilled, fulfilled - (cancelled + restocked - back))
             taken = max(0, content.ordered - cancelled - restocked)
             readings.append(Reading(sighting.at, content.ordered, taken, min(fulfilled, taken), content.location))
         return readings

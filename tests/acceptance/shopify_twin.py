@@ -118,13 +118,14 @@ class Twin:
         self._touch(number, "orders/create")
         return number
 
-    def refund(self, number: int, units: int, kind: str) -> None:
-        """Refund units of the order's line: "cancel", "return" or "no_restock"."""
+    def refund(self, number: int, units: int, kind: str, *, sent: bool = False) -> None:
+        """Refund units of the order's line: "cancel", "return" or "no_restock"; `sent`: units that were sent, as
+        those that are returned always were."""
         order = self.orders[number]
         (line,) = order["lines"]
         rows = [{"line": line["id"], "quantity": units, "kind": kind}]
         order["refunds"].append({"id": number * 100 + len(order["refunds"]), "rows": rows})
-        if kind != "return":
+        if kind != "return" and not sent:
             line["unfulfilled"] -= units
         if kind != "no_restock":
             self._move(self._of(line["sku"]), units)

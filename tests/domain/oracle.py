@@ -60,8 +60,10 @@ def states(told: Sequence[OrderLine]) -> list[State]:
                 (each.ordered, each.cancelled, each.restocked, each.fulfilled, each.location),
             ),
         )
+        before = cancelled + restocked
         cancelled, restocked = max(cancelled, most.cancelled), max(restocked, most.restocked)
-        fulfilled = max(fulfilled, most.fulfilled)
+        # What came back since may have been sent before: so far it may be less than it was, if the version says so.
+        fulfilled = max(most.fulfilled, fulfilled - (cancelled + restocked - before))
         taken = max(0, most.ordered - cancelled - restocked)
         at = hull([each.at for each in same])
         found.append(State(at, most.ordered, taken, min(taken, fulfilled), most.location))

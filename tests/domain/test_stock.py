@@ -186,6 +186,23 @@ def test_units_handed_over_before_a_shelf_count_are_not_taken_from_it_again() ->
     assert (stock.available, stock.held, stock.on_hand) == (9, 1, 10)
 
 
+@pytest.mark.parametrize("counted_at", [2, 5])
+def test_what_was_sent_and_came_back_lies_on_the_shelf_while_the_rest_still_waits(counted_at: int) -> None:
+    # Three of four were sent, one of them came back, and the fourth still waits to be sent.
+    sent = line(4, version=1, fulfilled=3, at_us=1)
+    returned = line(4, version=2, restocked=1, fulfilled=2, at_us=3)
+    stock = told(StockCount("person", SKU, 10, "on_hand", at=at(counted_at)), sent, returned)
+    there = 10 if counted_at > 3 else 11
+    assert (stock.available, stock.held, stock.on_hand) == (there - 1, 1, there)
+
+
+def test_what_is_said_to_be_sent_grows_where_nothing_came_back() -> None:
+    stock = told(line(4, version=1, fulfilled=3, at_us=1), line(4, version=2, fulfilled=1, at_us=3))
+    assert stock.held == 1
+    stock = told(line(4, version=1, fulfilled=3), line(4, version=2, cancelled=1), line(4, version=3, cancelled=1))
+    assert stock.held == 1, "no more than what came back may have been sent before"
+
+
 def test_a_sale_that_straddles_a_count_takes_the_lower_number_and_says_so() -> None:
     straddling = OrderLine("shop", "1", "a", SKU, 2, at=Instant(Span(NOON, NOON + 10)))
     stock = told(StockCount("person", SKU, 7, at=at(5)), straddling)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, Literal
@@ -36,6 +37,8 @@ class Shopify(Stage):
         ]
         self.twin = shopify_twin.Twin(variants, lag_s=0.3, tokens=set(), now_s=around.now_s, send=around.send)
         self.twin._nursery = around.nursery
+        self.away = Counter[int]()
+        """By order: units that were sent, and of which no refund is known."""
 
     def sort(self, request: Request) -> Sort:
         if request.url.endswith("/access_token"):
@@ -55,27 +58,44 @@ class Shopify(Stage):
     def changes(self, sale: Sale) -> Sequence[Callable[[], None]]:
         (line,) = self.twin.orders[sale.key]["lines"]
         found: list[Callable[[], None]] = []
-        if line["unfulfilled"]:
-            found += [partial(self._fulfil, sale, line), partial(self._refund, sale, "cancel", line["unfulfilled"])]
-            found.append(partial(self._refund, sale, "no_restock", line["unfulfilled"]))
-        elif sale.taken:
-            # Only what was sent whole comes back: what is held of the rest could not be told by the line any more.
-            found.append(partial(self._refund, sale, "return", sale.taken))
+        if waiting := line["unfulfilled"]:
+            found += [partial(self._fulfil, sale, line), partial(self._cancel, sale, waiting)]
+            found.append(partial(self._throw_away, sale, waiting))
+        if away := self.away[sale.key]:
+            found += [partial(self._return, sale, away), partial(self._keep_money, sale, away)]
         return found
 
     def _fulfil(self, sale: Sale, line: Any) -> None:
         units = self.around.rng.randint(1, line["unfulfilled"])
         self.twin.fulfil(sale.key, units)
         sale.shipped += units
+        self.away[sale.key] += units
 
-    def _refund(self, sale: Sale, kind: str, most: int) -> None:
-        """Put back before or after it was sent, or thrown away (shopify.md §3)."""
+    def _cancel(self, sale: Sale, most: int) -> None:
+        """Put back before it was sent (shopify.md §3)."""
         units = self.around.rng.randint(1, most)
-        self.twin.refund(sale.key, units, kind)
-        if kind == "no_restock":
-            sale.shipped += units
-        else:
-            sale.back += units
+        self.twin.refund(sale.key, units, "cancel")
+        sale.back += units
+
+    def _throw_away(self, sale: Sale, most: int) -> None:
+        """Neither sent nor put back."""
+        units = self.around.rng.randint(1, most)
+        self.twin.refund(sale.key, units, "no_restock")
+        sale.shipped += units
+
+    def _return(self, sale: Sale, most: int) -> None:
+        """Put back after it was sent, also while others of the same line still wait."""
+        units = self.around.rng.randint(1, most)
+        self.twin.refund(sale.key, units, "return")
+        self.away[sale.key] -= units
+        sale.back += units
+        sale.shipped -= units
+
+    def _keep_money(self, sale: Sale, most: int) -> None:
+        """Refunded after it was sent, and not put back: it stays away."""
+        units = self.around.rng.randint(1, most)
+        self.twin.refund(sale.key, units, "no_restock", sent=True)
+        self.away[sale.key] -= units
 
     def asked(self, request: Request) -> Mapping[str, int]:
         of = {f"gid://shopify/InventoryItem/{each.item}": each.sku for each in self.twin.variants}
