@@ -8,6 +8,7 @@ from typing import Final
 from attrs import field, frozen
 
 from daemon.config_addresses import HostPort, is_loopback, read_host_port, read_url
+from daemon.config_alarms import AlarmTargets, read_alarms
 from daemon.config_channels import CHANNEL_NAME, ChannelConfig, read_channel
 from daemon.config_fields import Problems, Section
 from daemon.config_kits import read_kits
@@ -90,7 +91,8 @@ class Config:
     """Everything config.yaml says, with the defaults filled in and what the environment overrules.
 
     public_url: where channels reach us, without a slash at its end; "" where webhooks are subscribed by hand ·
-    channels: by name, in the order of the file · kits: what each kit is made of, by SKU
+    channels: by name, in the order of the file · kits: what each kit is made of, by SKU ·
+    alarms: who is told of them
     """
 
     state_dir: str
@@ -102,6 +104,7 @@ class Config:
     limits: LimitSettings = field(factory=LimitSettings)
     storage: StorageSettings = field(factory=StorageSettings)
     kits: Mapping[str, Recipe] = NO_KITS
+    alarms: AlarmTargets = field(factory=AlarmTargets)
 
     @property
     def authority(self) -> str | None:
@@ -148,6 +151,7 @@ def read_config(text: str, environ: Mapping[str, str], platforms: Mapping[str, P
         limits=_read_limits(section, listen),
         storage=_read_storage(section),
         kits=read_kits(section.section("kits")),
+        alarms=read_alarms(section.section("alarms"), problems),
         channels=_read_channels(section, platforms, problems),
     )
     section.text("state_dir", "")  # asked for even where the environment wins

@@ -133,6 +133,12 @@ class Event(Enum):
     ALARM_RAISED = "alarm.raised", _ERROR, "a condition that wants a person began; `onhand status` shows it (once)"
     ALARM_CLEARED = "alarm.cleared", _INFO, "a condition that wanted a person is over (once)"
 
+    ALARM_TOLD = "alarm.told", _INFO, "an alarm target took that an alarm began, or is over"
+    ALARM_TARGET_FAILED = "alarm.target_failed", _WARNING, "an alarm target cannot be told; it is tried again (once)"
+    ALARM_TARGET_RECOVERED = "alarm.target_recovered", _INFO, "an alarm target can be told again (once)"
+    ALARM_NOT_TOLD = "alarm.not_told", _ERROR, "an alarm target is never told this: given up, or too much waits"
+    ALARM_TARGET_GONE = "alarm.target_gone", _WARNING, "a target left the configuration while something waited for it"
+
     DELIVERIES_REPLAYED = "deliveries.replayed", _INFO, "kept deliveries were read again; what would change, or did"
 
     # --- storage ---

@@ -33,6 +33,10 @@ def _keep_nothing(path: str, content: bytes, /) -> None:  # noqa: ARG001  # see 
     raise OSError(errno.EROFS, "nothing can be kept here", path)
 
 
+async def _run_nothing(argv: Sequence[str], told: bytes, *, timeout_s: float, output_max: int) -> Ran:  # noqa: ARG001  # see RunProgram
+    raise OSError(errno.ENOSYS, "no program can be started here", argv[0])
+
+
 _PLENTY = 1 << 20
 """Open files where the system sets no bound."""
 
@@ -70,6 +74,25 @@ class RunBlocking(Protocol):
 
         Cancelled before `fn` began, nothing happens. Once it began it is never abandoned: the caller waits, gets
         the result, and meets its cancellation at the next checkpoint. So a commit's fate is always known.
+        """
+        ...
+
+
+@frozen
+class Ran:
+    """How a program ended. code: its exit code, below 0 the signal that ended it, None: it ran out of time and was
+    killed · output: the beginning of what it wrote, to either stream"""
+
+    code: int | None
+    output: bytes
+
+
+class RunProgram(Protocol):
+    async def __call__(self, argv: Sequence[str], told: bytes, *, timeout_s: float, output_max: int) -> Ran:
+        """Start a program without a shell, with `told` on its standard input, and wait for its end.
+
+        After `timeout_s`, and where the caller is cancelled, it is killed with all that it started. Raises `OSError`
+        where it cannot be started, whose `strerror` may be shown.
         """
         ...
 
@@ -120,7 +143,7 @@ class Ports:
     wall_us: our clock, µs since 1970; may jump · rng: jitter and probes only, never a secret ·
     new_id: unique across restarts, 32 characters of [0-9a-f] · write_line: one log line, without its newline ·
     terminal: does a person read those lines? · files_max: open files the process may have ·
-    keep_file: a world without files refuses it
+    keep_file, run_program: a world without files, or without programs, refuses it
     """
 
     wall_us: Callable[[], int]
@@ -137,11 +160,13 @@ class Ports:
     terminal: bool = False
     files_max: int = _PLENTY
     keep_file: KeepFile = _keep_nothing
+    run_program: RunProgram = _run_nothing
 
 
 def production_ports(
-    *, open_http: Callable[[HttpTarget], HttpPort], listen_public: ListenPublic, listen_admin: ListenAdmin
-) -> Ports:
+    *, open_http: Callable[[HttpTarget], HttpPort], listen_public: ListenPublic, listen_admin: ListenAdmin,
+    run_program: RunProgram = _run_nothing,
+) -> Ports:  # fmt: skip
     """The real world. The arguments come from the rooms that may touch HTTP clients and sockets."""
     return Ports(
         wall_us=wall_us,
@@ -158,6 +183,7 @@ def production_ports(
         terminal=sys.stdout.isatty(),
         files_max=_files_max(),
         keep_file=keep_file,
+        run_program=run_program,
     )
 
 

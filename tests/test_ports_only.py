@@ -48,6 +48,10 @@ ALLOWED = {
     "daemon/storage/": ({"database", "files"}, "what survives is files; the simulation runs on the same ones"),
     "daemon/outbound/": ({"HTTP clients", "sockets"}, "behind ports.open_http"),
     "daemon/ingress/listeners.py": ({"sockets", "files"}, "behind ports.listen_public and ports.listen_admin"),
+    "daemon/programs.py": (
+        {"threads", "environment", "signals"},
+        "behind ports.run_program: an alarm's command is a process",
+    ),
     "daemon/notify.py": ({"sockets"}, "one datagram to systemd; without $NOTIFY_SOCKET it opens nothing"),
     "daemon/app/main.py": ({"signals", "environment"}, "the real world is put together here, and told to stop"),
     "daemon/admin_exchange.py": ({"sockets"}, "a client of the admin socket, for programs beside the daemon"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import asdict
 
 from daemon.admin.answers import Json
-from daemon.admin.inside import AuditReport, ChannelView, Inside, Lag, RebuildReport, ReconcileReport
+from daemon.admin.inside import AuditReport, ChannelView, Inside, Lag, RebuildReport, ReconcileReport, TargetReport
 from daemon.admin.views import counts
 from daemon.admin.words import when
 from daemon.domain.gaps import Capture
@@ -26,6 +26,7 @@ def status_view(inside: Inside) -> Json:
         "since": when(inside.since_us),
         "now": when(inside.store.wall_us()),
         "alarms": [alarm_view(alarm) for alarm in inside.alarms.open()],
+        "alarm_targets": [target_view(report) for report in inside.targets()],
         "events": store.events,
         **counts(inside.counters, *COUNTED),
         "counters": dict(sorted(inside.counters.items())),
@@ -70,6 +71,18 @@ def alarm_view(alarm: Alarm) -> Json:
         "last": when(alarm.last_us),
         "count": alarm.count,
         "what_to_do": alarm.runbook,
+    }
+
+
+def target_view(report: TargetReport) -> Json:
+    """Who is told of alarms, and whether that works."""
+    return {
+        "target": report.target,
+        "waiting": report.waiting,
+        "told": report.told,
+        "lost": report.lost,
+        "failing_since": when(report.failing_since_us),
+        "last_error": report.last_error or None,
     }
 
 

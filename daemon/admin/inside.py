@@ -223,6 +223,19 @@ class AuditReport:
     differing: Mapping[str, str] = field(factory=dict)
 
 
+@frozen
+class TargetReport:
+    """One alarm target: what waits for it, what it took and what it is never told, since the start; since when it
+    fails (0: it does not), and why."""
+
+    target: Literal["webhook", "command"]
+    waiting: int
+    told: int
+    lost: int
+    failing_since_us: int = 0
+    last_error: str = ""
+
+
 @frozen(repr=False)
 class Inside:
     """Everything the admin room may touch."""
@@ -242,3 +255,5 @@ class Inside:
     """Why the daemon is not ready; empty when it is."""
     audit: Callable[[], AuditReport] = AuditReport
     """How far the self-audit is."""
+    targets: Callable[[], tuple[TargetReport, ...]] = tuple
+    """Who is told of alarms."""

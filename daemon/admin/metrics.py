@@ -12,7 +12,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
-from daemon.admin.inside import ChannelView, Inside, Lag
+from daemon.admin.inside import ChannelView, Inside, Lag, TargetReport
 from daemon.ingress.http_types import HttpResponse
 from daemon.storage.alarms import Alarm
 
@@ -61,6 +61,7 @@ class _Inside(Collector):
             counters.add_metric([name], count)
         yield counters
         yield _alarms(inside.alarms.open())
+        yield from _targets(inside.targets())
         yield from self._work()
         yield from self._storage()
         yield from self._drift()
@@ -121,6 +122,19 @@ def _alarms(alarms: Sequence[Alarm]) -> Metric:
     for (condition, channel), count in sorted(Counter((each.condition, each.channel) for each in alarms).items()):
         family.add_metric([condition, channel], count)
     return family
+
+
+def _targets(reports: Sequence[TargetReport]) -> Iterator[Metric]:
+    failing = GaugeMetricFamily("onhand_alarm_target_failing", "1 while it cannot be told.", labels=["target"])
+    waiting = GaugeMetricFamily("onhand_alarm_target_waiting", "What waits to be told to it.", labels=["target"])
+    told = CounterMetricFamily("onhand_alarm_target_told", "Alarms begun or over that it took.", labels=["target"])
+    lost = CounterMetricFamily("onhand_alarm_target_lost", "Those it is never told.", labels=["target"])
+    for each in reports:
+        failing.add_metric([each.target], bool(each.failing_since_us))
+        waiting.add_metric([each.target], each.waiting)
+        told.add_metric([each.target], each.told)
+        lost.add_metric([each.target], each.lost)
+    yield from (failing, waiting, told, lost)
 
 
 def _channels(views: list[ChannelView]) -> Iterator[Metric]:

@@ -338,6 +338,18 @@ class AlarmState(Shape, frozen=True):
     what_to_do: str
 
 
+class AlarmTargetState(Shape, frozen=True):
+    """Who is told when an alarm begins and ends: what waits to be told, what was taken and what is never told, since
+    the start; since when it fails, and why."""
+
+    target: Literal["webhook", "command"]
+    waiting: int
+    told: int
+    lost: int
+    failing_since: Moment | None
+    last_error: str | None
+
+
 class AuditFigures(Shape, frozen=True):
     """The round of the self-audit under way: SKUs done, of how many, since when; rounds before it; and the SKUs whose
     books are not what the log makes of them, with why."""
@@ -357,6 +369,7 @@ class Status(Shape, frozen=True):
     since: Moment
     now: Moment
     alarms: list[AlarmState]
+    alarm_targets: list[AlarmTargetState]
     events: int
     acked: int
     duplicates: int

@@ -12,10 +12,12 @@ from daemon.actors.actor import Part
 from daemon.actors.drifting import Investigator
 from daemon.actors.registry import Bounds, Registry
 from daemon.app.aftermath import Aftermath
+from daemon.app.alarm_targets import tellers
 from daemon.app.channel import Channel
 from daemon.app.modes import ModeSwitch
 from daemon.app.shadowing import ShadowWatch
 from daemon.app.steady import SteadyClock
+from daemon.app.telling import Tellers
 from daemon.app.watching import Watch
 from daemon.config import Config
 from daemon.config_channels import ChannelConfig
@@ -88,6 +90,7 @@ class Parts:
     modes: Modes
     priors: Priors
     shadows: Shadows
+    tellers: Tellers
     clients: list[HttpPort] = field(factory=list)
 
     def stand(self, by: str) -> None:
@@ -119,6 +122,7 @@ def assemble(
     cursors, refetches = Cursors(store), Refetches(store)
     watch = Watch(telemetry, ports.wall_us)
     alarms = Alarms(store, watch.alarm_began, watch.alarm_ended)
+    watch.tellers = tellers(config.alarms, store, ports, telemetry, resolve, alarms)
     policies = {
         name: evolve(channel.policy, adds_held=traits.includes_held, returns_unsure=traits.returns_unsure)
         for name, channel in config.channels.items()
@@ -153,7 +157,7 @@ def assemble(
         config, ports, telemetry, store, outbox, registry, receiver, seen, letters, alarms, drifts, cursors, channels,
         watch, Aftermath(store, registry, channels, telemetry),
         pack({name: repr(asdict(policy)) for name, policy in policies.items()}),
-        Modes(store), Priors(store), Shadows(store),
+        Modes(store), Priors(store), Shadows(store), watch.tellers,
     )  # fmt: skip
     for name, (channel, keys) in setups.items():
         client = ports.open_http(_target(channel, adapters[name]))

@@ -106,7 +106,7 @@ class Daemon:
             parts.store, parts.registry, parts.outbox, parts.dead_letters, parts.alarms, parts.drifts, parts.channels,
             upkeep,
             CounterView(parts.telemetry.counters), parts.ports.wall_us(), self.not_ready,
-            self.auditor.report,
+            self.auditor.report, parts.tellers.report,
         )  # fmt: skip
         admin = AdminHandler(self.inside, new_id=parts.ports.new_id, forget=self._discarded, witness=self._commanded)
         self.admin = HttpServer(
@@ -187,6 +187,8 @@ class Daemon:
             with trio.CancelScope(shield=True):
                 for client in parts.clients:
                     await client.aclose()
+                for teller in parts.tellers.each:
+                    await teller.target.aclose()
             parts.store.env.close(clean=clean)
             self.ended.set()
 
@@ -224,6 +226,8 @@ class Daemon:
         rooms.start_soon(self._supervise, "self-audit", self.auditor.run)
         rooms.start_soon(self._supervise, "roots of the chain", self.roots.run)
         rooms.start_soon(self._supervise, "orders since a backup", parts.aftermath.run)
+        for teller in parts.tellers.each:
+            rooms.start_soon(self._supervise, f"alarm {teller.kind}", teller.run)
         for name, channel in parts.channels.items():
             tasks = {
                 "poller": channel.poller.run,

@@ -30,6 +30,7 @@ from daemon.ingress.listeners import (
 from daemon.notify import Notifier
 from daemon.outbound.http import AddressPolicy, open_http_client
 from daemon.ports import HttpPort, HttpTarget, Ports, production_ports, read_file, wall_us
+from daemon.programs import run_program
 from daemon.storage.files import StoreError
 from daemon.telemetry import Telemetry
 
@@ -102,7 +103,9 @@ def _first(group: BaseExceptionGroup[Any]) -> BaseException:
 
 def real_ports() -> Ports:
     """The real world."""
-    return production_ports(open_http=_open_http, listen_public=_listen_public, listen_admin=_listen_admin)
+    return production_ports(
+        open_http=_open_http, listen_public=_listen_public, listen_admin=_listen_admin, run_program=run_program
+    )
 
 
 @cache

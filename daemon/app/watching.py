@@ -10,6 +10,7 @@ from attrs import define, field
 from daemon.actors.actor import Part
 from daemon.app.lags import LagWindow
 from daemon.app.shadowing import ShadowWatch
+from daemon.app.telling import Tellers
 from daemon.domain.channel import LevelSeen
 from daemon.domain.kits import Assemble, ComponentLevel
 from daemon.domain.observations import LevelReport, OrderLine
@@ -98,6 +99,8 @@ class Watch:
     """By channel: told which levels nothing explains."""
     shadows: dict[str, ShadowWatch] = field(factory=dict)
     """By channel: told what moved its listings."""
+    tellers: Tellers = field(factory=Tellers)
+    """Told which alarms begin and end."""
     _causes: dict[str, Cause] = field(factory=dict)
 
     def of(self, channel: str) -> ChannelFigures:
@@ -114,6 +117,7 @@ class Watch:
             Event.ALARM_RAISED, channel=alarm.channel or None, condition=alarm.condition, text=alarm.text,
             what_to_do=alarm.runbook, **_about(alarm),
         )  # fmt: skip
+        self.tellers.raised(alarm)
 
     def alarm_ended(self, alarm: Alarm) -> None:
         """It is over."""
@@ -122,6 +126,7 @@ class Watch:
             Event.ALARM_CLEARED, channel=alarm.channel or None, condition=alarm.condition, lasted_s=lasted_s,
             found=alarm.count, **_about(alarm),
         )  # fmt: skip
+        self.tellers.cleared(alarm)
 
     # -- actors --
 

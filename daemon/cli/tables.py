@@ -92,6 +92,7 @@ def status(document: Any) -> Group:
         lines.append(f"STORAGE: {storage['trouble']}")
     lines += [f"QUARANTINED {sku}: {reason}" for sku, reason in document["quarantined"].items()]
     lines += [f"BOOKS DIFFER {sku}: {reason}" for sku, reason in document["audit"]["differing"].items()]
+    lines += [_failing(each) for each in document["alarm_targets"] if each["failing_since"] or each["lost"]]
     alarms = _alarms(document["alarms"])
     apart: list[Any] = [sentences(alarms), ""] if alarms else []
     return Group(*apart, sentences(lines), "", *_brief(list(document["channels"].values())))
@@ -127,6 +128,16 @@ def _alarms(alarms: Sequence[Any]) -> list[str]:
         lines.append(f"ALARM {words}{f' {about}' if about else ''}, since {clock(each['since'])}{times}")
         lines += [f"  {each['text']}", f"  what to do: {each['what_to_do']}"]
     return lines
+
+
+def _failing(target: Any) -> str:
+    """An alarm target that is not told what it should be."""
+    lost = f"; {target['lost']} it is never told" if target["lost"] else ""
+    if not target["failing_since"]:
+        return f"ALARM {target['target'].upper()} works{lost}: see the log"
+    since = clock(target["failing_since"])
+    waiting = f"{target['waiting']} wait{lost}"
+    return f"ALARM {target['target'].upper()} FAILS since {since}: {target['last_error']}; {waiting}"
 
 
 def channels(document: Any) -> Group:

@@ -8,7 +8,8 @@ table        key                        value (msgpack, sealed)
 meta         name                       format, genesis, head, checkpoint (see `environment`), policies, kits, paused,
                                         clocks, transaction, restored (there until what the backup could not know is
                                         known again), "webhooks of " channel ({topic: when it told something}),
-                                        "mode " channel (modes.Modes), "priors " channel (priors.Taken)
+                                        "mode " channel (modes.Modes), "priors " channel (priors.Taken),
+                                        "alarm targets" ({target: what it is})
 log          seq                        one event (codec.Record)
 chain        seq                        digest of the hash chain after that event, every CHAIN_EVERY events
 deliveries   delivery number            (channel, topic, dedup digest, received_us, kept body zlib-compressed)
@@ -26,6 +27,7 @@ history      name NUL seq   behind      empty: which events concern a SKU, or a 
 dedup        digest         behind      delivery number
 open         sku            behind      empty: SKUs with a listing that needs work
 alarms       condition NUL channel NUL subject       an open alarm (alarms.Alarm)
+tellings     number                     what an alarm target is still to be told (tellings.Telling)
 drifts       number                     a drift: (at_us, channel, listing, sku, shown, expected, first_us,
                                         first_shown, done, [(cause, score, because, order) ...]) (drifts.Drift)
 drift_days   channel NUL day            drifts of that day (2025-06-30, UTC) by cause
@@ -57,10 +59,11 @@ PRIORS = "priors"
 SHADOWS = "shadows"
 MARKS = "marks"
 STUCK = "stuck"
+TELLINGS = "tellings"
 
 TABLES = (
     META, LOG, CHAIN, DELIVERIES, DEAD, CURSORS, REFETCH, SKUS, LINKS, ORDERS, HISTORY, DEDUP, OPEN,
-    ALARMS, DRIFTS, DRIFT_DAYS, PRIORS, SHADOWS, MARKS, STUCK,
+    ALARMS, DRIFTS, DRIFT_DAYS, PRIORS, SHADOWS, MARKS, STUCK, TELLINGS,
 )  # fmt: skip
 
 BEHIND = frozenset({SKUS, LINKS, ORDERS, HISTORY, DEDUP, OPEN, SHADOWS})

@@ -31,6 +31,8 @@ from tests.storage.shapes import shapes
 FIXTURES = Path(__file__).parent / "fixtures"
 SKUS = ("SKU-0001", "SKU-0002", "SKU-0003", "SKU-0004")
 KITS = "kits: {SKU-0004: {SKU-0001: 2, SKU-0002: 1}}\n"
+ALARMS = "alarms: {command: {run: [/bin/false]}}\n"
+"""Nobody takes what is told, so that it waits."""
 
 
 def program(folder: Path, name: str, source: Path) -> str:
@@ -110,7 +112,8 @@ def compose(name: str, source: Path) -> Path:
         shops = program(folder, "shops", REPOSITORY)
         day = Day(person, Ports.free())
         kits = KITS if (source / "daemon/config_kits.py").exists() else ""
-        person.write("config.yaml", day.configuration() + kits)
+        alarms = ALARMS if (source / "daemon/config_alarms.py").exists() else ""
+        person.write("config.yaml", day.configuration() + kits + alarms)
         try:
             for shop in ("north", "south"):
                 hook = f"http://127.0.0.1:{day.ports.daemon}/webhooks/{shop}"

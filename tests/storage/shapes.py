@@ -17,8 +17,24 @@ from daemon.storage.environment import Head
 from daemon.storage.modes import ChannelMode
 from daemon.storage.priors import Prior, Taken
 from daemon.storage.tables import TABLES
+from daemon.storage.tellings import Telling
 
-RECORDS = (Alarm, Cause, ChannelMode, Cursor, DeadLetter, Drift, Head, MassHold, Named, Prior, Slot, Suspicion, Taken)
+RECORDS = (
+    Alarm,
+    Cause,
+    ChannelMode,
+    Cursor,
+    DeadLetter,
+    Drift,
+    Head,
+    MassHold,
+    Named,
+    Prior,
+    Slot,
+    Suspicion,
+    Taken,
+    Telling,
+)
 """What is written as the plain values of its fields. (Stocks, orders and kits have their bytes in golden tests.)"""
 
 
