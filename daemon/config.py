@@ -12,6 +12,7 @@ from daemon.config_alarms import AlarmTargets, read_alarms
 from daemon.config_channels import CHANNEL_NAME, ChannelConfig, read_channel
 from daemon.config_fields import Problems, Section
 from daemon.config_kits import read_kits
+from daemon.config_retention import RetentionSettings, read_retention, say_where_moved
 from daemon.config_yaml import MAX_CONFIG_BYTES, ConfigError, Problem, read_yaml
 from daemon.domain.channel import Platform
 from daemon.domain.instants import DAY_US
@@ -54,15 +55,11 @@ class StorageSettings:
     """Room and time.
 
     disk_floor_mb: below so much free disk, webhooks get 503 · map_max_gb: most the database may grow to ·
-    dedup_days: how long delivery ids are kept (correctness does not rest on them) · retention_days: how long the
-    bodies of deliveries are kept · settlement_days: what is older is folded into the anchor, and quarantined if
-    it arrives only then
+    settlement_days: what is older is folded into the anchor, and quarantined if it arrives only then
     """
 
     disk_floor_mb: int = 64
     map_max_gb: int = 1_024
-    dedup_days: int = 14
-    retention_days: int = 90
     settlement_days: int = 30
 
     @property
@@ -72,14 +69,6 @@ class StorageSettings:
     @property
     def map_max_bytes(self) -> int:
         return self.map_max_gb << 30
-
-    @property
-    def dedup_us(self) -> int:
-        return self.dedup_days * DAY_US
-
-    @property
-    def retention_us(self) -> int:
-        return self.retention_days * DAY_US
 
     @property
     def settlement_us(self) -> int:
@@ -92,7 +81,7 @@ class Config:
 
     public_url: where channels reach us, without a slash at its end; "" where webhooks are subscribed by hand ·
     channels: by name, in the order of the file · kits: what each kit is made of, by SKU ·
-    alarms: who is told of them
+    alarms: who is told of them · retention: how long and how much is kept
     """
 
     state_dir: str
@@ -105,6 +94,7 @@ class Config:
     storage: StorageSettings = field(factory=StorageSettings)
     kits: Mapping[str, Recipe] = NO_KITS
     alarms: AlarmTargets = field(factory=AlarmTargets)
+    retention: RetentionSettings = field(factory=RetentionSettings)
 
     @property
     def authority(self) -> str | None:
@@ -152,6 +142,7 @@ def read_config(text: str, environ: Mapping[str, str], platforms: Mapping[str, P
         storage=_read_storage(section),
         kits=read_kits(section.section("kits")),
         alarms=read_alarms(section.section("alarms"), problems),
+        retention=read_retention(section.section("retention")),
         channels=_read_channels(section, platforms, problems),
     )
     section.text("state_dir", "")  # asked for even where the environment wins
@@ -230,11 +221,9 @@ def _read_storage(section: Section) -> StorageSettings:
     found = StorageSettings(
         disk_floor_mb=storage.whole("disk_floor_mb", default.disk_floor_mb, 16, 1 << 20),
         map_max_gb=storage.whole("map_max_gb", default.map_max_gb, 1, 65_536),
-        # The most patient sender we know tries again for three days; seven leave room for a long weekend.
-        dedup_days=storage.whole("dedup_days", default.dedup_days, 7, 3_650),
-        retention_days=storage.whole("retention_days", default.retention_days, 1, 36_500),
         settlement_days=storage.whole("settlement_days", default.settlement_days, 7, 3_650),
     )
+    say_where_moved(storage)
     storage.finish()
     return found
 

@@ -97,6 +97,12 @@ class Event(Enum):
     DEAD_LETTER_RETRIED = "dead_letter.retried", _INFO, "a dead letter was sent round again"
     DEAD_LETTER_DISCARDED = "dead_letter.discarded", _INFO, "a person gave a dead letter up"
 
+    DEAD_LETTER_LET_GO = (
+        "dead_letter.let_go",
+        _WARNING,
+        "a dead letter gave way, for there are too many or it is too old; what it was about",
+    )
+
     # --- channels ---
     POLL_FAILED = "poll.failed", _WARNING, "reading orders or the catalogue failed (once)"
     POLL_RECOVERED = "poll.recovered", _INFO, "reading works again (once)"

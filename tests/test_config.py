@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from adapters import PLATFORMS as REAL_PLATFORMS
 from daemon.config import Config, ConfigError, HostPort, LimitSettings, load_config, read_config
 from daemon.config_channels import COMMON_KEYS, NUMBER_TRAITS, WHOLE_TRAITS, ChannelConfig
+from daemon.config_retention import RetentionSettings
 from daemon.config_yaml import MAX_CONFIG_BYTES, MAX_PROBLEMS
 from daemon.credentials import Secret, SecretRef, WebhookSecret
 from daemon.domain.channel import Option, Platform, Setup, Traits
@@ -94,6 +95,27 @@ def test_what_the_example_shows_commented_out_is_taken_too() -> None:
     newest, older = config.channels["site"].webhook_secrets
     assert (newest.name, newest.until_us) == ("site-webhook-2027", None)
     assert older.until_us == 1_801_353_600_000_000
+
+
+@pytest.mark.parametrize("key", ["dedup_days", "deliveries_days", "deliveries_max", "drifts_max", "drift_days",
+                                 "dead_letters_max", "dead_letters_days"])  # fmt: skip
+def test_what_is_kept_has_a_safe_lower_bound(key: str) -> None:
+    assert set(attrs.asdict(RetentionSettings())) == {
+        "dedup_days", "deliveries_days", "deliveries_max", "drifts_max", "drift_days", "dead_letters_max",
+        "dead_letters_days",
+    }  # fmt: skip
+    found = problems(f"retention: {{{key}: 0}}\nchannels:\n  a: {{{SANDBOX}}}")
+    assert list(found) == [f"retention.{key}"]
+    low = int(re.search(r"from (\d+) to", found[f"retention.{key}"]).group(1))  # type: ignore[union-attr]  # it says so
+    kept = read(f"retention: {{{key}: {low}}}\nchannels:\n  a: {{{SANDBOX}}}").retention
+    assert getattr(kept, key) == low
+    assert kept.dedup_us > 72 * 3_600_000_000
+
+
+@pytest.mark.parametrize(("old", "new"), [("dedup_days", "dedup_days"), ("retention_days", "deliveries_days")])
+def test_keys_that_moved_say_where_to(old: str, new: str) -> None:
+    found = problems(f"storage: {{{old}: 30}}\nchannels:\n  a: {{{SANDBOX}}}")
+    assert found == {f"storage.{old}": f"write it as retention.{new} now"}
 
 
 def test_defaults_are_filled_in() -> None:
@@ -275,7 +297,7 @@ channels:
         ("listen: 127.0.0.1:99999", "listen", "host:port"),
         ("log: {level: loud}", "log.level", "debug, info, warning or error"),
         ("log:", "log", "no value"),
-        ("storage: {dedup_days: 3}", "storage.dedup_days", "from 7"),
+        ("retention: {dedup_days: 3}", "retention.dedup_days", "from 7"),
         ("limits: {max_body_bytes: 2000000, max_buffered_bytes: 1500000}", "limits.max_buffered_bytes", "never fits"),
         ("limits: {max_connections_per_peer: 64}", "limits.max_connections_per_peer", "the proxy in front"),
         ("listen: '[::1]:1'\nlimits: {max_connections_per_peer: 64}", "limits.max_connections_per_peer", "::1"),

@@ -118,7 +118,7 @@ def assemble(
     store = _open_store(config, ports, telemetry, open_environment)
     clock.not_before(store.head.hlc_us)
     links, orders, outbox = Links(store), OrderIndex(store, config.kits), Outbox(store)
-    letters, seen = DeadLetters(store), SeenDeliveries(store)
+    letters, seen = DeadLetters(store, config.retention.dead_letters_max), SeenDeliveries(store)
     cursors, refetches = Cursors(store), Refetches(store)
     watch = Watch(telemetry, ports.wall_us)
     alarms = Alarms(store, watch.alarm_began, watch.alarm_ended)
@@ -147,9 +147,10 @@ def assemble(
     )
     cursors.moved = registry.circumstances.feed_read
     registry.circumstances.watermark_us = lambda channel: cursors.get(channel).polled_us
-    drifts = Drifts(store)
+    drifts = Drifts(store, config.retention.drifts_max, config.retention.drift_days)
     registry.sighted = Investigator(store, drifts, config.kits, registry.actors, watch.drifted, in_shadow).look
     receiver = Receiver(store, registry, seen, letters, watch, ports.wall_us, calendar_us)
+    letters.let_go = receiver.let_go
     ranks = _ranks(config)
     first_counts = FirstCounts(registry, ranks, watch.first_count)
     channels: dict[str, Channel] = {}

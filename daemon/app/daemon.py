@@ -306,15 +306,17 @@ class Daemon:
 
     async def _expire(self) -> None:
         """Forget what is past its retention, and fold what is past the settlement horizon; a little at a time."""
-        parts, settings = self.parts, self.parts.config.storage
+        parts, kept, settlement_us = self.parts, self.parts.config.retention, self.parts.config.storage.settlement_us
         now_us = parts.ports.wall_us()
         total = 0
-        while gone := parts.seen.expire(now_us - settings.dedup_us, now_us - settings.retention_us):
+        while gone := parts.seen.expire(now_us - kept.dedup_us, now_us - kept.deliveries_us, kept.deliveries_max):
             total += gone
             await parts.store.flush()
         if total:
             parts.telemetry.event(Event.PRUNED, deliveries=total)
-        horizon_us = now_us - settings.settlement_us
+        while parts.dead_letters.expire(now_us - kept.dead_letters_us):
+            await parts.store.flush()
+        horizon_us = now_us - settlement_us
         sku, more = "", True
         while more:
             floors = {name: channel.poller.reaches_back_to_us() for name, channel in parts.channels.items()}
@@ -324,7 +326,7 @@ class Daemon:
         order, more = b"", True
         while more:
             # Orders outlive the settlement of their lines by as long again: late news still finds its line.
-            order = parts.registry.orders.prune(order, horizon_us - settings.settlement_us, parts.registry.counts)
+            order = parts.registry.orders.prune(order, horizon_us - settlement_us, parts.registry.counts)
             more = bool(order)
             await trio.sleep(PAGE_PAUSE_S)
 

@@ -22,6 +22,8 @@ UNREAD_US = 900 * SECOND_US
 """The order feed may stay unread for so long, beside what its platform takes anyway."""
 RAISE_HELD_US = 600 * SECOND_US
 """A raise may wait for the order feed for so long, beside what the platform takes anyway."""
+MANY, FEWER = 0.9, 0.8
+"""Parts of the most dead letters that are kept: from the first on a person is asked, below the second it is over."""
 INTERVALS = 3
 """Polls that may be missed on top."""
 
@@ -62,6 +64,16 @@ class Sentinel:
             self._breaker(channel, now_us)
             self._feed(channel, now_us)
             self._dead(channel)
+        self._letters()
+
+    def _letters(self) -> None:
+        total, most = self.dead_letters.total, self.dead_letters.most
+        if total >= MANY * most:
+            self.alarms.raised(
+                "dead_letters_many", "", f"there are {total} dead letters, and {most} are kept at most"
+            )
+        elif total < FEWER * most:
+            self.alarms.cleared("dead_letters_many", "")
 
     def _breaker(self, channel: Channel, now_us: int) -> None:
         name, account = channel.name, channel.account

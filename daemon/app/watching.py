@@ -44,6 +44,7 @@ COUNTED: dict[str, Event] = {
     "push_failures": Event.PUSH_FAILED,
     "push_doubts": Event.PUSH_DOUBTED,
     "dead_pushes": Event.PUSH_DEAD,
+    "dead_letters_let_go": Event.DEAD_LETTER_LET_GO,
     "drifts": Event.DRIFT_FOUND,
     "drifts_explained": Event.DRIFT_EXPLAINED,
     "mass_holds": Event.MASS_HELD,
@@ -212,6 +213,12 @@ class Watch:
                 Event.OBSERVATION_LATE, sku=part.sku, channel=part.cause.channel or None,
                 order=part.cause.order or None, letter=letter,
             )  # fmt: skip
+
+    def let_go(self, kind: DeadKind, letter: int, channel: str, subject: str, why: str) -> None:
+        """A dead letter gave way."""
+        self.telemetry.event(
+            Event.DEAD_LETTER_LET_GO, channel=channel or None, letter=letter, kind=kind, subject=subject, reason=why
+        )
 
     # -- deliveries --
 

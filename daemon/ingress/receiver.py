@@ -21,15 +21,12 @@ from daemon.ingress.normalise import Normaliser, Unlinked
 from daemon.ingress.public_keys import PublicKeys
 from daemon.ingress.signature import Finding, check
 from daemon.storage.codec import Cause, pack, unpack
-from daemon.storage.dead_letters import DeadLetters
+from daemon.storage.dead_letters import DeadKind, DeadLetters
 from daemon.storage.idempotency import SeenDeliveries, digest
 from daemon.storage.store import Store
 
 ANSWER_S = 3.0
 """A commit that takes longer is answered 503: the sender repeats it, and then it is known."""
-
-UNLINKED_MAX = 10_000
-"""Unlinked lines and puzzles remembered, so that each sighting of one does not make a letter of its own."""
 
 
 class Answer(Enum):
@@ -56,6 +53,7 @@ class ReceiptWatcher(Protocol):
     def refused(self, channel: str, finding: Finding) -> None: ...
     def timed(self, channel: str, event_lag_us: int | None, commit_us: int) -> None: ...
     def unlinked(self, line: Unlinked, letter: int) -> None: ...
+    def let_go(self, kind: DeadKind, letter: int, channel: str, subject: str, why: str) -> None: ...
 
 
 class Hooks(Protocol):
@@ -116,8 +114,8 @@ class Receiver:
 
     def load(self) -> None:
         """Know again what letters there are, so that none is written twice."""
-        for letter in self.dead_letters.page(limit=UNLINKED_MAX):
-            self._told[f"{letter.channel}\0{letter.subject}"] = letter.letter
+        for letter, channel, subject in self.dead_letters.subjects():
+            self._told[f"{channel}\0{subject}"] = letter
 
     # -- webhooks --
 
@@ -301,25 +299,33 @@ class Receiver:
     ) -> int:
         """A letter for what is seen again and again; 0 if there is one already."""
         key = f"{channel}\0{subject}"
-        if key in self._told or len(self._told) >= UNLINKED_MAX:
+        if key in self._told:
             return 0
         letter = self.dead_letters.add(
             kind, now_us, channel=channel, sku=sku, cause=cause, subject=subject, content=content, delivery=delivery
         )
         self._told[key] = letter.letter
+        if not self.dead_letters.knows(letter.letter):
+            self.forget(channel, subject)  # it gave way itself
         return letter.letter
 
     def relink(self, channel: str) -> int:
         """New listings were linked: fetch the orders again whose lines nobody could place; returns how many."""
         found = 0
-        for letter in self.dead_letters.page(limit=UNLINKED_MAX):
-            if letter.kind == "unlinked" and letter.channel == channel:
+        for number in self.dead_letters.unlinked(channel):
+            letter = self.dead_letters.get(number)
+            if letter is not None:  # else it is not durable yet, and its order is just being told
                 order, _ = unpack(letter.content)
                 self.registry.refetches.ask(channel, order, self.store.now_us())
-                self.dead_letters.remove(letter.letter)
+                self.dead_letters.remove(number)
                 self.forget(channel, letter.subject)
                 found += 1
         return found
+
+    def let_go(self, kind: DeadKind, letter: int, channel: str, subject: str, why: str) -> None:
+        """A letter gave way to others, or to time."""
+        self.forget(channel, subject)
+        self.watcher.let_go(kind, letter, channel, subject, why)
 
     def forget(self, channel: str, subject: str) -> None:
         """A letter was retried or discarded: the next sighting of it counts as the first."""

@@ -17,7 +17,7 @@ from daemon.storage.tables import ALARMS, pair
 
 Condition = Literal[
     "webhooks_silent", "acknowledgements_lie", "mass_change", "breaker_open", "raise_held", "feed_unread",
-    "pushes_dead", "queue_unread", "filter_ignored", "books_differ",
+    "pushes_dead", "queue_unread", "filter_ignored", "books_differ", "dead_letters_many",
 ]  # fmt: skip
 
 RUNBOOK: dict[Condition, str] = {
@@ -56,6 +56,10 @@ RUNBOOK: dict[Condition, str] = {
     "pushes_dead": (
         "`onhand dead-letters` names the listings and why the channel refuses them: mend them there, then "
         "`onhand dead-letters retry`"
+    ),
+    "dead_letters_many": (
+        "`onhand dead-letters` names them and what to do; retry or discard many at once by `--cause TEXT`, or raise "
+        "`retention.dead_letters_max`: beyond it the oldest give way, each named in the log"
     ),
     "queue_unread": (
         "what the platform tells waits in its queue, not lost but late; until then sales come by polling: check the "

@@ -51,12 +51,15 @@ Days = dict[str, dict[str, dict[str, int]]]
 class Drifts:
     """The stored drifts. They are few; each is written with the transaction of the reading that found it."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, most: int = DRIFTS_MAX, days_most: int = DAYS_MAX) -> None:
         self.store = store
+        self._most, self._days_most = most, days_most
         self._newest: dict[tuple[str, str], int] = {}
         self._days: Days = {}
         newest = store.env.scan(DRIFTS, b"\xff" * 8, limit=1, reverse=True)
         self._last = int.from_bytes(newest[0][0], "big") if newest else 0
+        oldest = store.env.scan(DRIFTS, b"", limit=1)
+        self._oldest = int.from_bytes(oldest[0][0], "big") if oldest else self._last + 1
         for drift in self._all():
             self._newest[drift.channel, drift.listing] = drift.number
         start = b""
@@ -74,11 +77,12 @@ class Drifts:
         self._last += 1
         drift = Drift(self._last, at_us, channel, listing, sku, shown, expected, first_us, first_shown, done, causes)
         self.store.put(DRIFTS, number(drift.number), _dump(drift))
-        if drift.number > DRIFTS_MAX:
-            self.store.delete(DRIFTS, number(drift.number - DRIFTS_MAX))
+        while drift.number - self._oldest >= self._most:
+            self.store.delete(DRIFTS, number(self._oldest))
+            self._oldest += 1
         self._newest.pop((channel, listing), None)
         self._newest[channel, listing] = drift.number
-        if len(self._newest) > DRIFTS_MAX:
+        if len(self._newest) > self._most:
             del self._newest[next(iter(self._newest))]
         self._count(drift)
         return drift
@@ -89,7 +93,7 @@ class Drifts:
         counts = days.setdefault(day, {})
         counts[drift.cause] = counts.get(drift.cause, 0) + 1
         self.store.put(DRIFT_DAYS, pair(drift.channel, day), pack(counts))
-        if len(days) > DAYS_MAX:
+        while len(days) > self._days_most:
             oldest = min(days)
             del days[oldest]
             self.store.delete(DRIFT_DAYS, pair(drift.channel, oldest))

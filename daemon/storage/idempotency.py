@@ -67,9 +67,9 @@ class SeenDeliveries:
                 del self._recent[key]
         self._waiting.clear()
 
-    def expire(self, dedup_before_us: int, body_before_us: int, limit: int = 500) -> int:
-        """Forget digests received before the first moment and bodies received before the second, oldest first, up to
-        `limit` of each; returns how many of both."""
+    def expire(self, dedup_before_us: int, body_before_us: int, most: int, limit: int = 500) -> int:
+        """Forget digests received before the first moment, and bodies received before the second or beyond `most`,
+        oldest first, up to `limit` of each, no body before its digest; returns how many of both."""
         stored = self.store.env.get(META, b"dedup expired")
         done = int.from_bytes(stored, "big") if stored else 0
         gone = 0
@@ -81,9 +81,12 @@ class SeenDeliveries:
                 self.store.delete(DEDUP, name)
             self.store.put(META, b"dedup expired", key)
             gone += 1
+        beyond = self.store.env.count(DELIVERIES) - most
         for key, payload in self.store.env.scan(DELIVERIES, limit=limit):
-            if unpack(payload)[3] >= min(dedup_before_us, body_before_us):
+            received_us = unpack(payload)[3]
+            if received_us >= dedup_before_us or (received_us >= body_before_us and beyond <= 0):
                 break
             self.store.delete(DELIVERIES, key)
+            beyond -= 1
             gone += 1
         return gone

@@ -43,7 +43,7 @@ class Room:
             name="shop", account=self.account, dispatcher=self.dispatcher, poller=self.poller
         )
         me: Any = self
-        letters: Any = SimpleNamespace(pushes=lambda _: self.stopped)
+        letters: Any = SimpleNamespace(pushes=lambda _: self.stopped, total=0, most=100)
         self.sentinel = Sentinel(me, letters, {"shop": channel}, lambda: self.now_us)
         self.sentinel._began_us = self.now_us
 
@@ -69,6 +69,15 @@ class Room:
         if polled:
             self.watermark_us = self.now_us - SECOND_US
         self.sentinel.look()
+
+
+def test_many_dead_letters_are_an_alarm_until_there_are_clearly_fewer() -> None:
+    room = Room()
+    for total, alarmed in ((89, False), (90, True), (100, True), (80, True), (79, False), (85, False)):
+        room.sentinel.dead_letters.total = total  # type: ignore[misc]  # the test's own
+        room.after(1)
+        assert ("dead_letters_many" in room.open) is alarmed, total
+    assert room.said[0][1] == "there are 90 dead letters, and 100 are kept at most"
 
 
 def test_a_channel_that_is_down_for_long_is_an_alarm_until_it_answers() -> None:

@@ -24,7 +24,7 @@ from attrs import evolve
 from adapters import PLATFORMS
 from daemon.app import daemon as app_daemon
 from daemon.cli import main as onhand
-from daemon.config import StorageSettings
+from daemon.config_retention import RetentionSettings
 from daemon.domain.channel import Adapter, Setup
 from daemon.domain.instants import SECOND_US
 from daemon.storage import environment
@@ -94,8 +94,8 @@ def _forget_soon() -> None:
     """Correctness does not rest on what was delivered before: the orders say themselves which version is news."""
     app_daemon.EXPIRE_S = CHECKPOINT_S
     kept: Any = property(lambda settings: int(KEPT_S * SECOND_US))
-    StorageSettings.dedup_us = kept  # type: ignore[method-assign]
-    StorageSettings.retention_us = kept  # type: ignore[method-assign]
+    RetentionSettings.dedup_us = kept  # type: ignore[method-assign]
+    RetentionSettings.deliveries_us = kept  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

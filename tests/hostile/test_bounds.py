@@ -14,6 +14,7 @@ from daemon.admin.stream import FOLLOWERS_MAX
 from daemon.domain.channel import LevelSeen, ListingPage
 from daemon.domain.instants import exactly
 from daemon.ingress import catalogue, receiver
+from daemon.storage.codec import pack
 from daemon.storage.idempotency import SeenDeliveries
 from tests.acceptance.processes import LOOPBACK, daemon, free_port, sandbox_channel, write_config
 from tests.acceptance.webhooks import order_body, post
@@ -154,19 +155,46 @@ async def test_a_catalogue_without_an_end_ends_with_a_sentence(
     assert account.asked == 3
 
 
-async def test_unlinked_lines_are_remembered_up_to_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(receiver, "UNLINKED_MAX", 2)
+async def test_unlinked_lines_are_kept_up_to_a_bound_and_none_goes_silently(tmp_path: Path) -> None:
     async with housed(tmp_path) as house:
-        watcher: Any = None
+        told: list[tuple[Any, ...]] = []
+        watcher: Any = SimpleNamespace(let_go=lambda *said: told.append(said))
+        house.dead_letters.most = 2
         door = receiver.Receiver(
             house.store, house.registry, SeenDeliveries(house.store), house.dead_letters, watcher, house.clock
         )
+        house.dead_letters.let_go = door.let_go
         letters = [
             door._bury_once("unlinked", "shop", "", "no SKU", f"line {number % 4}", b"", 1, 0) for number in range(8)
         ]
-        assert [bool(letter) for letter in letters] == [True, True, *[False] * 6]
+        assert letters == list(range(1, 9))  # each is kept, and what gave way for it is named: nothing goes silently
+        assert [each[:4] for each in told] == [("unlinked", n + 1, "shop", f"line {n % 4}") for n in range(6)]
         await house.store.flush()
-        assert house.dead_letters.count == 2
+        assert house.dead_letters.count == len(door._told) == 2
+
+
+async def test_when_listings_are_linked_every_order_that_waits_for_one_is_asked_for_again(tmp_path: Path) -> None:
+    async with housed(tmp_path) as house:
+        letters = house.dead_letters
+        door = receiver.Receiver(
+            house.store,
+            house.registry,
+            SeenDeliveries(house.store),
+            letters,
+            SimpleNamespace(),
+            house.clock,  # type: ignore[arg-type]  # nothing is told
+        )
+        for number in range(500):  # behind more than a page of others
+            letters.add("puzzle", 1, channel="shop", sku="", cause="", subject=f"p{number}", content=b"")
+        for number in range(3):
+            content = pack((f"O-{number}", "1"))
+            for channel in ("shop", "site"):
+                door._bury_once("unlinked", channel, "", "no SKU", f"order {number}", content, 1, 0)
+        await house.store.flush()
+        assert door.relink("shop") == 3
+        await house.store.flush()
+        assert (letters.unlinked("shop"), len(letters.unlinked("site"))) == ([], 3)
+        assert sorted(each for each, _ in house.registry.refetches.wanted("shop", 1 << 62)) == ["O-0", "O-1", "O-2"]
 
 
 async def test_idle_skus_beyond_the_bound_leave_memory_at_the_next_checkpoint(tmp_path: Path) -> None:

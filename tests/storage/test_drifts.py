@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from daemon.domain.drift import Named
 from daemon.domain.instants import DAY_US
-from daemon.storage import drifts as module
 from daemon.storage.drifts import Drift, Drifts
 from tests.harness import START_US, House, housed
 
@@ -22,10 +19,10 @@ def add(drifts: Drifts, listing: str, channel: str = "shop", at_us: int = START_
     )  # fmt: skip
 
 
-async def kept(house: House) -> Drifts:
+async def kept(house: House, **most: int) -> Drifts:
     """What a daemon finds that starts on the same state."""
     await house.store.flush()
-    return Drifts(house.store)
+    return Drifts(house.store, **most)
 
 
 async def test_a_drift_is_read_as_it_was_kept(tmp_path: Path) -> None:
@@ -55,24 +52,27 @@ async def test_the_newest_of_a_listing_and_pages_newest_first(tmp_path: Path) ->
         assert newest.number == max(number + 1 for number in range(450) if number % 2 and number % 3 == 0)
 
 
-async def test_only_the_newest_are_kept_but_all_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "DRIFTS_MAX", 20)
+async def test_only_the_newest_are_kept_but_all_are_counted(tmp_path: Path) -> None:
     async with housed(tmp_path) as house:
+        drifts = Drifts(house.store, most=20)
         for number in range(50):
-            add(house.drifts, f"L-{number}", at_us=START_US + number * DAY_US // 10)
-        again = await kept(house)
+            add(drifts, f"L-{number}", at_us=START_US + number * DAY_US // 10)
+        again = await kept(house, most=20)
         assert [each.number for each in again.page(limit=100)] == list(range(50, 30, -1))
         assert again.newest_of("shop", "L-3") is None
         assert again.totals("shop") == {"foreign edit": 50}
         assert sum(sum(day.values()) for day in again.days("shop").values()) == 50
         assert len(again.days("shop")) in (5, 6)
+        fewer = await kept(house, most=5)
+        add(fewer, "L-99")
+        assert [each.number for each in (await kept(house)).page(limit=100)] == [51, 50, 49, 48, 47]
 
 
-async def test_numbers_of_long_ago_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "DAYS_MAX", 3)
+async def test_numbers_of_long_ago_go(tmp_path: Path) -> None:
     async with housed(tmp_path) as house:
+        drifts = Drifts(house.store, days_most=3)
         for number in range(6):
-            add(house.drifts, "L-1", at_us=START_US + number * DAY_US)
+            add(drifts, "L-1", at_us=START_US + number * DAY_US)
         again = await kept(house)
-        assert again.days("shop") == house.drifts.days("shop")
+        assert again.days("shop") == drifts.days("shop")
         assert len(again.days("shop")) == 3

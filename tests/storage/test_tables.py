@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -251,11 +252,108 @@ async def test_old_deliveries_are_forgotten_digest_first_and_body_with_it(tmp_pa
             seen.add(digest("shop", str(at)), number)
         await store.checkpoint()
         seen.checkpointed()
-        assert seen.expire(25, 15) == 3
+        assert seen.expire(25, 15, 100) == 3
         await store.flush()
         assert [seen.known(digest("shop", str(at))) for at in (10, 20, 30)] == [0, 0, 3]
         assert store.env.count(DELIVERIES) == 2
-        assert seen.expire(25, 15) == 0
+        assert seen.expire(25, 15, 100) == 0
+
+
+async def test_beyond_the_most_the_oldest_bodies_go_but_none_before_its_digest(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        seen = SeenDeliveries(store)
+        for at in range(10, 60, 10):
+            number = store.next_delivery()
+            store.keep_delivery(number, "shop", "t", digest("shop", str(at)), at, b"")
+            seen.add(digest("shop", str(at)), number)
+        await store.checkpoint()
+        seen.checkpointed()
+        assert seen.expire(35, 5, 3) == 3 + 2  # three digests; of three bodies that may go, the two that are too many
+        await store.flush()
+        assert store.env.count(DELIVERIES) == 3
+        assert seen.expire(35, 5, 1) == 1  # and the others wait for their digests
+        await store.flush()
+        assert store.env.count(DELIVERIES) == 2
+
+
+def filled(letters: DeadLetters, *kinds: DeadKind) -> list[int]:
+    """A letter of each kind; their numbers."""
+    return [
+        letters.add(
+            kind, place, channel="shop", sku=f"S{place}", cause="c", subject=f"s{place}",
+            content=f"L{place}".encode(),
+        ).letter
+        for place, kind in enumerate(kinds)
+    ]  # fmt: skip
+
+
+async def test_beyond_the_most_the_oldest_of_the_least_urgent_kind_gives_way_and_is_named(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        letters, gone = DeadLetters(store, most=5), list[tuple[object, ...]]()
+        letters.let_go = lambda *told: gone.append(told[:4])
+        filled(letters, "unlinked", "late", "puzzle", "push", "puzzle")
+        await store.flush()
+        filled(letters, "unlinked")
+        assert gone == [("puzzle", 3, "shop", "s2")]
+        filled(letters, "poison", "poison", "poison")
+        assert [each[:2] for each in gone[1:]] == [("puzzle", 5), ("late", 2), ("unlinked", 1)]
+        filled(letters, "puzzle")  # nothing there is less urgent than itself
+        assert gone[4:] == [("puzzle", 10, "shop", "s0")]
+        await store.flush()
+        assert [each.kind for each in letters.page()] == ["push", "unlinked", "poison", "poison", "poison"]
+        assert letters.total == letters.count == 5
+
+
+async def test_a_push_and_what_crashed_its_sku_never_give_way(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        letters, gone = DeadLetters(store, most=2), list[object]()
+        letters.let_go = lambda *told: gone.append(told)
+        filled(letters, "push", "poison", "push", "poison", "poison")
+        assert (letters.total, gone) == (5, [])
+        assert letters.poison("S1")
+        assert letters.expire(1_000) == 0
+
+
+KINDS: list[DeadKind] = ["puzzle", "late", "unlinked", "poison", "push"]
+
+
+@given(kinds=st.lists(st.sampled_from(KINDS), max_size=30), most=st.integers(1, 8))
+@settings(max_examples=40, deadline=None, derandomize=True)
+def test_what_gives_way_is_never_more_urgent_than_what_stays(kinds: list[DeadKind], most: int) -> None:
+    async def main() -> None:
+        with tempfile.TemporaryDirectory() as place:
+            async with opened(Path(place)) as store:
+                letters, left = DeadLetters(store, most=most), dict[int, DeadKind]()
+
+                def let_go(kind: DeadKind, letter: int, *_: object) -> None:
+                    assert left.pop(letter) == kind
+                    urgency = KINDS.index(kind)
+                    assert urgency < 3
+                    assert not any(KINDS.index(other) < urgency for other in left.values())
+                    assert not any(other == kind and number < letter for number, other in left.items())
+
+                letters.let_go = let_go
+                for number, kind in enumerate(kinds, 1):
+                    left[number] = kind
+                    letters.add(kind, 1, channel="shop", sku="A", cause="", subject="", content=str(number).encode())
+                await store.flush()
+                assert {each.letter: each.kind for each in letters.page()} == left
+                kept = sum(1 for kind in left.values() if kind in ("poison", "push"))
+                assert letters.total == len(left) <= max(most, kept)
+                again = DeadLetters(store, most=most)
+                assert sorted(again.subjects()) == sorted(letters.subjects())
+
+    trio.run(main)
+
+
+async def test_letters_that_hold_no_sale_age(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        letters, gone = DeadLetters(store), list[tuple[object, ...]]()
+        letters.let_go = lambda *told: gone.append(told[:2])
+        filled(letters, "puzzle", "unlinked", "late", "poison", "push", "puzzle")
+        assert letters.expire(5) == 2
+        assert gone == [("puzzle", 1), ("late", 3)]
+        assert letters.expire(5) == 0
 
 
 async def test_a_letter_removed_before_it_is_durable_is_gone(tmp_path: Path) -> None:

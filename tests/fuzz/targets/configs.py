@@ -132,7 +132,9 @@ listen: 127.0.0.1:8480
 public_url: https://us.example
 log: {level: info}
 limits: {max_body_bytes: 1048576, max_connections: 100}
-storage: {dedup_days: 14}
+storage: {settlement_days: 30}
+retention: {dedup_days: 14, dead_letters_max: 1000}
+alarms: {webhook: {url: {env: U}, secret: {env: S}}, command: {run: [/bin/page]}}
 channels:
   site:
     adapter: woocommerce

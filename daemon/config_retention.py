@@ -1,0 +1,69 @@
+"""`retention:` -> how long, and how much, of what is not the event log is kept. The log itself is kept whole."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from daemon.config_fields import Section
+from daemon.domain.instants import DAY_US
+from daemon.storage.dead_letters import DEAD_LETTERS_MAX
+from daemon.storage.drifts import DAYS_MAX, DRIFTS_MAX
+
+MOVED = {"dedup_days": "dedup_days", "retention_days": "deliveries_days"}
+"""Keys that stood under `storage` once, and what they are here."""
+
+
+@frozen
+class RetentionSettings:
+    """Days, and numbers at most.
+
+    dedup_days: delivery ids (correctness does not rest on them) · deliveries_days, deliveries_max: bodies of
+    deliveries, neither of which ends one before its id · drifts_max: drifts in full · drift_days: how many there were
+    of each cause, day by day · dead_letters_max: dead letters, see `DeadLetters.add` for what gives way ·
+    dead_letters_days: those that hold no sale (puzzles, and what came after its time was settled)
+    """
+
+    dedup_days: int = 14
+    deliveries_days: int = 90
+    deliveries_max: int = 10_000_000
+    drifts_max: int = DRIFTS_MAX
+    drift_days: int = DAYS_MAX
+    dead_letters_max: int = DEAD_LETTERS_MAX
+    dead_letters_days: int = 3_650
+
+    @property
+    def dedup_us(self) -> int:
+        return self.dedup_days * DAY_US
+
+    @property
+    def deliveries_us(self) -> int:
+        return self.deliveries_days * DAY_US
+
+    @property
+    def dead_letters_us(self) -> int:
+        return self.dead_letters_days * DAY_US
+
+
+def read_retention(section: Section) -> RetentionSettings:
+    """Read the section; each bound below is what the daemon needs to stay right."""
+    default = RetentionSettings()
+    found = RetentionSettings(
+        # The most patient sender we know tries again for three days; seven leave room for a long weekend.
+        dedup_days=section.whole("dedup_days", default.dedup_days, 7, 3_650),
+        deliveries_days=section.whole("deliveries_days", default.deliveries_days, 1, 36_500),
+        deliveries_max=section.whole("deliveries_max", default.deliveries_max, 10_000, 1_000_000_000),
+        # Judging a drift looks at the newest hundreds of its channel.
+        drifts_max=section.whole("drifts_max", default.drifts_max, 1_000, 1_000_000),
+        drift_days=section.whole("drift_days", default.drift_days, 30, 36_500),
+        dead_letters_max=section.whole("dead_letters_max", default.dead_letters_max, 1_000, 1_000_000),
+        dead_letters_days=section.whole("dead_letters_days", default.dead_letters_days, 30, 36_500),
+    )
+    section.finish()
+    return found
+
+
+def say_where_moved(storage: Section) -> None:
+    """Keys that once stood under `storage`."""
+    for old, new in MOVED.items():
+        if storage.node(old) is not None:
+            storage.problem(old, f"write it as retention.{new} now")
