@@ -204,13 +204,15 @@ class Channel:
             case "breaker_closed":
                 self.telemetry.event(Event.BREAKER_CLOSED, channel=self.name, **fields)
                 self._hurry()
+            case "breaker_eased":
+                self._hurry()
             case "throttled":
                 self.telemetry.event(Event.CHANNEL_THROTTLED, channel=self.name, **fields)
             case "clock_jumped":
                 self.telemetry.event(Event.CLOCK_OFFSET_JUMPED, channel=self.name, **fields)
 
     def _hurry(self) -> None:
-        """The channel answers again: what backed off while it did not is due now."""
+        """The channel answers again, or calls us: what backed off while it did not answer is due now."""
         now_us = self.now_us()
         for slot in list(self.lane.slots.values()):
             if slot.due_us > now_us:

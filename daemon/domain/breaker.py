@@ -21,11 +21,14 @@ BreakerState = Literal["closed", "open", "half_open"]
 
 @define
 class Breaker:
-    """`failed` and `succeeded` are told after every call; `wait_us` is asked before one. Times are our clock's µs."""
+    """`failed` and `succeeded` are told after every call; `wait_us` is asked before one; `heard` is told when
+    the channel called us. Times are our clock's µs."""
 
     failures: int = 0
     opened: int = 0
     """How often it opened without a success in between: each time it stays open twice as long."""
+    since_us: int = 0
+    """When it opened last."""
     until_us: int = 0
     probing_since_us: int = 0
 
@@ -51,6 +54,14 @@ class Breaker:
         if self.state(now_us) == "half_open":
             self.probing_since_us = now_us
 
+    def heard(self, now_us: int) -> bool:
+        """The channel itself called us, so it may work again: its probe need not wait any longer. True if that makes
+        a difference: never within the first pause, and once each time it opened."""
+        if self.state(now_us) != "open" or now_us < self.since_us + FIRST_OPEN_US:
+            return False
+        self.until_us = now_us
+        return True
+
     def withdraw(self) -> None:
         """What was begun came to nothing: no call was made, so nothing is known."""
         self.probing_since_us = 0
@@ -70,5 +81,6 @@ class Breaker:
             return False
         first = not self.opened
         self.opened += 1
+        self.since_us = now_us
         self.until_us = now_us + min(MOST_OPEN_US, FIRST_OPEN_US << min(self.opened - 1, 10))
         return first

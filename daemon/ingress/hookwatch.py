@@ -91,6 +91,7 @@ class HookWatch:
 
     def told(self, facts: Facts, now_us: int) -> None:
         """A verified webhook came, news or not."""
+        self.account.heard()
         orders = [(each.order, each.version, self.account.instant(each.updated).at) for each in facts.orders]
         was_blind = self.gaps.blind
         self.gaps.told(facts.topic, orders, now_us, facts.refetch)

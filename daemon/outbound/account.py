@@ -10,6 +10,7 @@ from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, TypeVar
 
+import trio
 from attrs import define, evolve, field
 
 from daemon.domain.breaker import Breaker
@@ -55,7 +56,7 @@ class Account:
     """It did something as it should since this process began."""
     calls: int = 0
     notice: Callable[..., None] = _silent
-    """Told `(event, **fields)`: breaker_opened, breaker_closed, throttled, clock_jumped."""
+    """Told `(event, **fields)`: breaker_opened, breaker_eased, breaker_closed, throttled, clock_jumped."""
     clock_learned: Callable[[], None] = lambda: None
     """Told when the channel's clock is read for the first time, or quite differently than before: what is counted by
     it must find it so after a crash."""
@@ -66,6 +67,7 @@ class Account:
     replaced: Callable[[str], None] = lambda secret: None  # noqa: ARG005  # as above
     tokens: Tokens = field(init=False)
     _meters: dict[str, Budget] = field(factory=dict)
+    _released: trio.Event = field(factory=trio.Event)
     _mean_cost: float = 0.0
     """What calls cost lately; 0 before the first."""
 
@@ -218,6 +220,17 @@ class Account:
     def wait_s(self) -> float:
         """Seconds until the channel may be called; 0 if now."""
         return max(self.breaker.wait_us(self.wall_us()) / SECOND_US, self.budget.paused_s())
+
+    def heard(self) -> None:
+        """The channel told us something that is surely its own: if it seemed to be down, it is tried now."""
+        if self.breaker.heard(self.wall_us()):
+            self.notice("breaker_eased")
+            self._released.set()
+            self._released = trio.Event()
+
+    async def wait_released(self) -> None:
+        """Return when the channel may be tried before `wait_s` is over."""
+        await self._released.wait()
 
     # -- its clock --
 

@@ -182,7 +182,8 @@ class Dispatcher:
         lane = self.outbox.lane(self.account.name)
         with trio.move_on_after(min(IDLE_S, stopped_s or due_s)):
             if stopped_s and not self.account.paused:
-                await trio.sleep_forever()
+                await self.account.wait_released()
+                return
             await lane.wait_changed()
 
     async def wait_idle(self) -> None:

@@ -263,6 +263,30 @@ def test_answers_to_calls_from_before_it_opened_do_not_keep_it_open_longer() -> 
     assert breaker.until_us == FIRST_OPEN_US
 
 
+def test_a_channel_that_calls_us_is_tried_at_once_but_not_again_and_again() -> None:
+    breaker, now_us = Breaker(), 0
+    assert not breaker.heard(now_us)
+    for _ in range(FAILURES_MAX):
+        breaker.failed(now_us)
+    assert not breaker.heard(now_us + FIRST_OPEN_US - 1)
+    for _ in range(5):
+        now_us = breaker.until_us
+        breaker.begin(now_us)
+        breaker.failed(now_us)
+    assert breaker.wait_us(now_us) == MOST_OPEN_US
+    assert not breaker.heard(now_us + FIRST_OPEN_US - 1)
+    now_us += FIRST_OPEN_US
+    assert breaker.heard(now_us)
+    assert (breaker.state(now_us), breaker.wait_us(now_us)) == ("half_open", 0)
+    assert not breaker.heard(now_us)
+    breaker.begin(now_us)
+    assert breaker.wait_us(now_us) > 0
+    breaker.failed(now_us)
+    assert breaker.wait_us(now_us) == MOST_OPEN_US
+    breaker.succeeded()
+    assert not breaker.heard(now_us + FIRST_OPEN_US)
+
+
 # --- retry ---------------------------------------------------------------------------------------------------
 
 KINDS: list[OutcomeKind] = ["throttled", "transient", "unknown", "conflict"]

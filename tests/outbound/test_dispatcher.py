@@ -209,6 +209,33 @@ async def test_an_outage_opens_the_breaker_and_its_end_needs_one_probe(
         assert trio.current_time() - began < 1_000
 
 
+async def test_a_channel_that_is_heard_of_while_it_seems_down_is_tried_at_once(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with world(tmp_path) as w:
+        await w.listed(A=9, B=9, C=9)
+        w.channel.script = lambda rows: NEVER_SENT
+        await w.counted(B=5)
+        for _ in range(1_000):
+            await trio.sleep(1)
+            if w.account.wait_s() > 20:
+                break
+        await w.counted(A=5)
+        await trio.sleep(2)
+        tried = len(w.channel.pushes)
+        w.account.heard()
+        await trio.sleep(0.2)
+        assert len(w.channel.pushes) == tried + 1
+        assert w.account.wait_s() > 20  # it is down indeed
+        w.channel.script = lambda rows: None
+        await w.counted(C=4)
+        await trio.sleep(2)
+        assert w.channel.levels["C"] == 9
+        w.account.heard()
+        await trio.sleep(0.2)
+        assert w.channel.levels["C"] == 4
+
+
 async def test_a_raise_waits_for_the_order_feed_and_a_cut_does_not(tmp_path: Path, autojump_clock: MockClock) -> None:
     async with world(tmp_path, compare_and_set=False) as w:  # T15
         await w.listed(A=5, B=5)
