@@ -358,6 +358,19 @@ class Registry:
         self._news.mind(sku, Cause("rebuild"))
         self._wake.set()
 
+    def replace_listings(self, folded: Sku) -> None:
+        """Listings as the log makes them take the place of ones that differ; what may be pushed is read first."""
+        actor, now_us = self.actor(folded.sku), self.store.now_us()
+        for channel, listing in actor.state.slots.keys() - folded.slots.keys():
+            self.outbox.lane(channel).forget((folded.sku, listing))
+        actor.state.slots = folded.slots
+        for slot in folded.slots.values():
+            if not slot.in_flight and not slot.dead_letter:
+                self.outbox.postpone(slot, slot.error, now_us, by="rebuild")
+            self._offer(slot, now_us)
+        self._changed(actor)
+        self._wake.set()
+
     def offer(self, sku: str) -> None:
         """The SKU may be pushed again: its row is written anew, and its listings go on."""
         actor, now_us = self.actor(sku), self.store.now_us()

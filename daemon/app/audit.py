@@ -1,4 +1,5 @@
-"""The rolling self-audit: SKU by SKU the log is folded anew and compared with the stored row and the live books.
+"""The rolling self-audit: SKU by SKU the log is folded anew and compared with the stored row and the live books, and
+with its listings as far as the log determines them (`app.listings`).
 
 A disagreement heals by nothing of its own: pushes of that SKU alone stop, also over a restart, and a person is told;
 `onhand rebuild` puts its books right and lets it go on. The whole catalogue is read in a day, at most about a
@@ -7,7 +8,7 @@ hundredth of the loop's time.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import trio
 from attrs import define, evolve, field
@@ -16,6 +17,7 @@ from daemon.actors.circumstances import FREE
 from daemon.actors.past import Folding
 from daemon.actors.registry import Registry
 from daemon.admin.inside import AuditReport
+from daemon.app.listings import difference
 from daemon.domain.instants import DAY_US, SECOND_US
 from daemon.domain.kits import dump_kit
 from daemon.domain.sku import Sku
@@ -43,6 +45,10 @@ def stored_books(row: bytes) -> bytes:
     """The same of a stored row."""
     values = unpack(row)
     return pack((values[1], values[4] if len(values) > 4 else None))
+
+
+async def _pause() -> None:
+    await trio.sleep(SLICE_PAUSE_S)
 
 
 @define(eq=False, repr=False)
@@ -85,17 +91,32 @@ class Auditor:
         return max(HANDFUL_MIN, -(-self._skus * int(WAKE_S) // 86_400))
 
     async def audit(self, sku: str) -> bool:
-        """Fold one SKU anew and compare; False where its books are not what the log makes of them."""
+        """Fold one SKU anew and compare; False where its books, or its listings, are not what the log makes of them.
+        What of the listings is not compared: see `app.listings`."""
+        # And compare in the very turn in which the fold is complete: nothing can come in between.
+        folding = await self.folded(sku, _pause)
+        why = self._difference(sku, books(folding.state), folding.seq) or difference(
+            self.store, self.registry, folding
+        )
+        if why:
+            self._differs(sku, why)
+        return not why
+
+    async def folded(self, sku: str, pause: Callable[[], Awaitable[None]]) -> Folding:
+        """The SKU as the whole log makes it, up to its end as of the turn in which this returns."""
         folding = Folding.begin(self.store, sku, self.store.head.seq, self.registry.policy_of, anew=True)
         while True:
             folding.until = self.store.head.seq
             if folding.go(SLICE):
-                break  # and compare in this very turn: nothing can come in between
-            await trio.sleep(SLICE_PAUSE_S)
-        why = self._difference(sku, books(folding.state), folding.seq)
-        if why:
-            self._differs(sku, why)
-        return not why
+                return folding
+            await pause()
+
+    async def listings(self, sku: str, *, repair: bool = False) -> str:
+        """Which of its listings is not what the log makes of it; with `repair`, what the log says takes its place."""
+        folding = await self.folded(sku, trio.lowlevel.checkpoint)
+        if repair and folding.exact:
+            self.registry.replace_listings(folding.state)
+        return difference(self.store, self.registry, folding)
 
     def _difference(self, sku: str, folded: bytes, seq: int) -> str:
         actor, row = self.registry.actors.get(sku), self.store.env.get(SKUS, sku.encode())

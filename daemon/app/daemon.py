@@ -99,8 +99,8 @@ class Daemon:
             parts.receiver,
             intakes,
             parts.telemetry,
+            self.auditor,
             self.checkpoint,
-            self.auditor.right_again,
         )
         self.inside = Inside(
             parts.store, parts.registry, parts.outbox, parts.dead_letters, parts.alarms, parts.drifts, parts.channels,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import trio
@@ -13,7 +13,7 @@ from daemon.actors.letters import part_of
 from daemon.actors.registry import Registry
 from daemon.admin.inside import RebuildReport
 from daemon.admin.replay import ReplayProgress, ReplayReport
-from daemon.app.audit import books, stored_books
+from daemon.app.audit import Auditor, books, stored_books
 from daemon.app.replaying import Replays
 from daemon.domain.channel import Delivery
 from daemon.domain.kits import Assemble, ComponentLevel
@@ -56,10 +56,9 @@ class Upkeep:
     receiver: Receiver
     intakes: Mapping[str, Intake]
     telemetry: Telemetry
+    auditor: Auditor
     checkpoint: Callable[[], object]
     """Awaitable: write everything that lags behind the log."""
-    right_again: Callable[[str], None]
-    """Told each SKU whose books are what the log makes of them, by a command that repairs."""
     replays: Replays = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -91,7 +90,8 @@ class Upkeep:
         return size
 
     async def rebuild(self, *, verify_only: bool) -> RebuildReport:
-        """Fold the whole log and compare with the stored stocks and kits; `verify_only` changes nothing.
+        """Fold the whole log and compare with the stored stocks and kits, and with the listings as far as the log
+        determines them (`app.listings`); `verify_only` changes nothing.
 
         The log is read in pages, so work goes on meanwhile; a SKU that changed since is compared as of then.
         """
@@ -108,18 +108,32 @@ class Upkeep:
         except BrokenLogError as error:
             broken = error.seq
         end = head.seq
-        different = [] if broken else await self._compare(skus, end)
+        wrong = set() if broken else set(await self._compare(skus, end))
+        different = [] if broken else await self._listings(wrong)
         repaired = False
         if different and not verify_only:
             for sku in different:
-                self.registry.replace_books(skus[sku])
+                if sku in wrong:
+                    self.registry.replace_books(skus[sku])
+                await self.auditor.listings(sku, repair=True)
             repaired = True
         if not broken and not verify_only:
             for sku in [sku for sku, stuck in self.registry.circumstances.stuck.items() if stuck.differs]:
-                self.right_again(sku)
+                self.auditor.right_again(sku)
             await self.checkpoint()  # type: ignore[misc]  # an async callable
         self.telemetry.event(Event.REBUILT, events=events, skus=len(skus), different=len(different), broken=broken)
         return RebuildReport(events, len(skus), tuple(different[:NAMED_MAX]), broken, repaired)
+
+    async def _listings(self, wrong: Collection[str]) -> list[str]:
+        """`wrong`, and every SKU of which a listing is not what the log makes of it, in order."""
+        different, after = set(wrong), ""
+        while page := self.registry.skus(after=after, limit=500):
+            for sku in page:
+                if sku not in different and await self.auditor.listings(sku):
+                    different.add(sku)
+                await trio.lowlevel.checkpoint()
+            after = page[-1]
+        return sorted(different)
 
     async def _compare(self, skus: dict[str, Sku], end: int) -> list[str]:
         """SKUs whose books in use, or whose stored row, are not what the log makes of them, byte for byte."""
