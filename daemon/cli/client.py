@@ -16,10 +16,15 @@ QUICK_S: Final = 60.0
 """How long a query, or a command that answers at once, may take."""
 PATIENT_S: Final = 3600.0
 """The same for what talks to a channel or reads the whole store."""
+READ_BYTES: Final = 64 * 1024
 
 
 class NoDaemonError(Exception):
     """No daemon answers on the socket; the sentence says what to do."""
+
+
+class BrokenOffError(NoDaemonError):
+    """A daemon answered, and its answer broke off before its end."""
 
 
 class RefusedError(Exception):
@@ -64,11 +69,17 @@ class AdminClient:
             return json.load(answer)
 
     def lines(self, *segments: str, follow: bool = False, **query: object) -> Iterator[Any]:
-        """JSON lines as they come; with `follow` until the daemon stops."""
+        """JSON lines as they come; with `follow` until the daemon stops. Raises `BrokenOffError` where they end
+        before their end: every line that was whole has been given by then."""
         asked = query | ({"follow": 1} if follow else {})
         with self._asked("GET", _target(segments, asked), None, None if follow else QUICK_S) as answer:
-            for line in answer:
-                yield json.loads(line)
+            rest = b""
+            while piece := _read(answer):
+                *whole, rest = (rest + piece).split(b"\n")
+                for line in whole:
+                    yield json.loads(line)
+            if rest:
+                raise _broken_off()
 
     @contextmanager
     def _asked(
@@ -102,6 +113,19 @@ class AdminClient:
                 return f"the daemon on {self.path} does not answer in time: see its log, then try again"
             case _:
                 return f"{self.path} cannot be used ({error.strerror or error}): name the socket with --socket"
+
+
+def _read(answer: http.client.HTTPResponse) -> bytes:
+    """What there is of the body, empty at its end. (Iterating over `answer` takes a connection that is cut between
+    two chunks for the end.)"""
+    try:
+        return answer.read1(READ_BYTES)
+    except (http.client.HTTPException, ConnectionError):
+        raise _broken_off() from None
+
+
+def _broken_off() -> BrokenOffError:
+    return BrokenOffError("the daemon's answer broke off: see its log, then try again")
 
 
 def _target(segments: tuple[str, ...], query: dict[str, object]) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import click
 
 from daemon.admin.moments import FORMS, LAST_US, BadMomentError, moment_us
 from daemon.cli import tables
+from daemon.cli.client import BrokenOffError
 from daemon.cli.session import SKU, as_json, client, show, talks
 
 
@@ -88,5 +90,13 @@ def events(after: int, follow: bool, sku: str | None) -> None:
 
     With --json one JSON document a line.
     """
-    for event in client().lines("events", follow=follow, after=after, sku=sku):
-        click.echo(json.dumps(event, ensure_ascii=False) if as_json() else tables.event_line(event))
+    try:
+        for event in client().lines("events", follow=follow, after=after, sku=sku):
+            after = event["seq"]
+            click.echo(json.dumps(event, ensure_ascii=False) if as_json() else tables.event_line(event))
+    except BrokenOffError:
+        options = (" --follow" if follow else "") + (f" --sku {shlex.quote(sku)}" if sku else "")
+        raise BrokenOffError(
+            f"the events broke off behind {after}: the daemon ended, or this reader took nothing for so long that it "
+            f"was cut off; the log has them all, so go on with `onhand events{options} --after {after}`"
+        ) from None

@@ -8,9 +8,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import trio
-from attrs import define
+from attrs import define, evolve
 
 from daemon.admin import stream
+from daemon.domain.observations import StockCount
+from daemon.storage.store import Store
 from tests.harness import AdminSocket, House, until
 
 
@@ -102,3 +104,43 @@ async def test_a_stop_ends_a_follower_cleanly(house: House, admin: AdminSocket) 
         while data := await follower.stream.receive_some(65536):
             rest += data
         assert rest.endswith(b"0\r\n\r\n")
+
+
+async def test_a_follower_that_takes_nothing_is_cut_off_and_holds_a_page_at_most(
+    house: House, admin: AdminSocket, monkeypatch: Any
+) -> None:
+    shared = admin.server._shared
+    monkeypatch.setattr(shared, "limits", evolve(shared.limits, write_timeout_s=0.3))
+    asked: list[int] = []
+    records = Store.records
+
+    def counted(store: Store, after: int, limit: int) -> Any:
+        asked.append(after)
+        return records(store, after, limit)
+
+    monkeypatch.setattr(Store, "records", counted)
+    for quantity in range(40):
+        await house.tell(*(StockCount("person", f"S-{sku}", quantity, at=house.now()) for sku in range(150)))
+    async with following(admin) as follower:
+        with trio.fail_after(60):
+            while admin.server.statistics().connections:  # noqa: ASYNC110 - what it waits for is not announced
+                await trio.sleep(0.02)
+        assert 0 < max(asked) < 6_000 - 2 * stream.PAGE  # the rest of the log was never read, let alone kept
+        held = b""
+        while data := await follower.stream.receive_some(65536):
+            held += data
+        seqs = [json.loads(line)["seq"] for line in unchunked_lines(held)]
+        assert seqs == list(range(1, len(seqs) + 1))
+        missing = await admin.get(f"/v1/events?after={seqs[-1]}")
+        rest = [json.loads(line)["seq"] for line in missing.body.splitlines()]
+        assert seqs + rest == list(range(1, 6_001))  # from where it was cut off, nothing is missing
+
+
+def unchunked_lines(received: bytes) -> list[bytes]:
+    """Whole lines of a stream that was cut."""
+    body, whole = received.partition(b"\r\n\r\n")[2], b""
+    while body:
+        size, _, body = body.partition(b"\r\n")
+        piece, body = body[: int(size, 16)], body[int(size, 16) + 2 :]
+        whole += piece
+    return whole.split(b"\n")[:-1]
