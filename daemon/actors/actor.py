@@ -68,6 +68,12 @@ class Actor:
         self.seq = seq
         self.unmarked += 1
 
+    def weighed_anew(self) -> None:
+        """A count or a settlement went through every order line: where there are many, a mark is due, so that no look
+        back has to do that again."""
+        if len(self.state.stock.lines) > MARK_EVERY:
+            self.unmarked = max(self.unmarked, MARK_EVERY)
+
     def post(self, unit: Unit, place: int) -> bool:
         """Put a part of a unit into the mailbox; True if it was empty, so that the actor must be queued."""
         if self.mailbox is None:

@@ -22,7 +22,7 @@ from daemon.actors.marks import dump_mark, mark_key
 from daemon.domain.conditions import Estranged, Rules, Stuck
 from daemon.domain.instants import SECOND_US
 from daemon.domain.kits import NO_KITS
-from daemon.domain.observations import Adjustment, LevelReport, OrderLine, Recipe
+from daemon.domain.observations import Adjustment, LevelReport, OrderLine, Recipe, StockCount
 from daemon.domain.sku import Doubted, Freeze, Hold, Link, PolicyOf, PushMessage, Reprice, Settle, Sku, Step
 from daemon.domain.slot import Slot
 from daemon.domain.stock import LineKey
@@ -279,6 +279,8 @@ class Registry:
             note="ambiguous" if step.ambiguous else step.verdict if step.verdict != "applied" else "",
         )  # fmt: skip
         actor.knows(record.seq)
+        if isinstance(part.message, Settle | StockCount):
+            actor.weighed_anew()
         return record.seq
 
     def _offer(self, slot: Slot, now_us: int, *, sold: bool = False) -> None:

@@ -268,13 +268,16 @@ class Stock:
         if not lines and not movements:
             return 0
         for key in lines:
-            line = self.lines.pop(key)
+            line = self.lines[key]
             self._fold(line.now().location, self._line_share(key, line).units)
+            self._line_out(key, line)
+            del self.lines[key]
         for name in movements:
             movement = self.adjustments.pop(name)
-            self._fold(movement.location, self._movement_share(name, movement).units)
+            share = self._movement_share(name, movement)
+            self._fold(movement.location, share.units)
+            self._count_out(share)
         self.settled_us = horizon_us
-        self._recount()
         return len(lines) + len(movements)
 
     def settles(self, horizon_us: int, floors: Mapping[str, int] = NO_FLOORS) -> bool:

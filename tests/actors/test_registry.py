@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from daemon.actors.actor import Part, dump_actor
+from daemon.actors.actor import MARK_EVERY, Part, dump_actor
 from daemon.actors.letters import part_of
 from daemon.actors.registry import CRASHES_MAX, Bounds, Registry
 from daemon.domain.instants import SECOND_US, exactly
@@ -31,7 +31,7 @@ from daemon.storage.links import Links
 from daemon.storage.orders import OrderIndex
 from daemon.storage.outbox import Outbox
 from daemon.storage.store import Store
-from daemon.storage.tables import LINKS, LOG, SKUS
+from daemon.storage.tables import LINKS, LOG, MARKS, SKUS
 from tests.storage.rooms import Disk, Ticking, inline
 
 POLICIES = {"shop": Policy(), "site": Policy(buffer=1)}
@@ -325,6 +325,25 @@ async def test_news_of_settled_facts_is_a_letter(tmp_path: Path) -> None:
         state = h.registry.peek("A")
         assert state is not None
         assert state.stock.available == 7
+
+
+@pytest.mark.parametrize(("lines", "marks"), [(MARK_EVERY // 2, 0), (MARK_EVERY + 1, 2)])
+async def test_what_went_through_many_order_lines_leaves_a_mark(tmp_path: Path, lines: int, marks: int) -> None:
+    hour = 3_600 * SECOND_US
+    async with house(tmp_path, wall=Ticking(100 * hour)) as h:
+        old = exactly(hour)
+        await h.tell(*(OrderLine("shop", f"{place}", "1", "A", 1, at=old, placed=old) for place in range(lines)))
+        await h.tell(OrderLine("shop", "sent", "1", "A", 2, fulfilled=2, at=old, placed=old))
+        await h.checkpoint()
+        before = h.store.env.count(MARKS)
+        await h.tell(StockCount("person", "A", 5_000, at=old))
+        await h.checkpoint()
+        h.registry.settle_some("", 10 * hour, {})
+        h.registry.drain()
+        await h.checkpoint()
+        await h.tell(StockCount("person", "B", 1, at=old))
+        await h.checkpoint()
+        assert h.store.env.count(MARKS) - before == marks
 
 
 async def test_a_contradiction_asks_for_the_order_again(tmp_path: Path) -> None:
