@@ -35,7 +35,8 @@ class PackedLines(dict[LineKey, Line]):
 
     def get(self, key: LineKey, default: Any = None) -> Any:
         """As of any dict."""
-        return self[key] if key in self else default  # noqa: SIM401 - this is the `get` that is meant
+        found: Any = super().get(key, default)
+        return self[key] if type(found) is tuple else found
 
     def pop(self, key: LineKey, *default: Any) -> Any:
         """As of any dict."""
