@@ -16,7 +16,7 @@ from typing import Final
 
 from attrs import frozen
 
-from tests.vm.guest.places import CHANNELS, PUBLIC_PORT, SECRET_MARK, STOREFRONT_PORTS
+from tests.vm.guest.places import CHANNELS, PAGER, PUBLIC_PORT, SECRET_MARK, STOREFRONT_PORTS
 from tests.vm.machine import UnfitError
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
@@ -145,7 +145,11 @@ def configure(root: Path, keys: Mapping[str, str]) -> None:
         for name in CHANNELS
     }  # fmt: skip
     # JSON is YAML; the example's ./state gives way to $STATE_DIRECTORY.
-    config = {"state_dir": "./state", "listen": f"127.0.0.1:{PUBLIC_PORT}", "channels": channels}
+    config = {
+        "state_dir": "./state", "listen": f"127.0.0.1:{PUBLIC_PORT}", "channels": channels,
+        "alarms": {"command": {"run": [PAGER, "on call"]}},
+    }  # fmt: skip
+    place(root, PAGER, (GUEST / "pager").read_text(), 0o755)
     place(root, "/etc/onhand/config.yaml", json.dumps(config, indent=1), 0o644)
     credentials = [f"LoadCredential={name}-webhook:/etc/onhand/secrets/{name}-webhook" for name in CHANNELS]
     drop_in = "\n".join(["[Service]", *credentials, ""])

@@ -18,6 +18,7 @@ CHECKS: dict[str, Callable[[], str]] = {
     "onhand status as others": service.others_are_not,
     "a sale": service.sale_reaches_the_other_shop,
     "signed webhooks": service.signatures_are_checked,
+    "an alarm's command": service.alarm_is_told,
     "backup": service.backup_works,
     "SIGKILL": service.kill_is_survived,
     "watchdog (SIGSTOP)": service.hang_is_noticed,

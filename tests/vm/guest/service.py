@@ -12,7 +12,7 @@ from typing import Any
 
 from .places import CHANNELS, CONFIG, SECRET_MARK, UNIT_FOLDER
 from .systemd import UNIT, events, main_pid, messages, onhand, records, run, show, started_again, systemctl, until
-from .wire import asked, health, secret, sell, shown, webhook
+from .wire import asked, health, secret, sell, shown, storefront, webhook
 
 EXPOSURE_MAX = 1.1
 DYNAMIC_UIDS = range(61184, 65520)
@@ -168,6 +168,31 @@ def signatures_are_checked() -> str:
     return f"signed {answers[0][0]}, repeated {answers[1][0]} ({answers[1][1]}), forged {forged[0]}; sold once"
 
 
+def alarm_is_told() -> str:
+    """A listing that its shop refuses is an alarm: the configured program is told inside the unit's walls, and once
+    more when the listing is mended."""
+    refuse = {"do": "refuse", "listing": "L-0003", "times": None}
+    storefront("south", "POST", "/faults", {"script": [refuse]})
+    sell("north", "SKU-0003")
+    took = until(lambda: len(events("alarm.told")) == 1, SOON_S, "the program is told that the alarm began")
+    assert asked("status")["alarms"][0]["condition"] == "pushes_dead"
+    storefront("south", "POST", "/faults", {"script": []})
+    done = onhand("dead-letters", "retry", "--all", "--channel", "south")
+    assert done.returncode == 0, done.stdout + done.stderr
+    until(lambda: len(events("alarm.told")) == 2, SOON_S, "the program is told that the alarm is over")
+    told = events("alarm.told")
+    assert [(each["condition"], each["state"]) for each in told] == [
+        ("pushes_dead", "raised"),
+        ("pushes_dead", "cleared"),
+    ]
+    found = [re.match(r"uid (\d+), on call, (\d+) variables: \{.id.: ", each["said"]) for each in told]
+    assert all(found), told
+    assert {int(each[1]) for each in found if each} <= set(DYNAMIC_UIDS), told
+    (target,) = asked("status")["alarm_targets"]
+    assert (target["told"], target["waiting"], target["failing_since"]) == (2, 0, None), target
+    return f"told {took:.1f} s after the sale, and at its end: {told[0]['said'][:40]}"
+
+
 def backup_works() -> str:
     """A hot copy below the state directory, all that the unit lets it write; elsewhere one sentence."""
     done = onhand("backup", "/var/lib/onhand/copy")
@@ -275,6 +300,8 @@ def journal_is_clean() -> str:
     own = [str(each["MESSAGE"]) for each in records() if each.get("_COMM") == "onhand"]
     assert own, "the program said nothing at all"
     bad = [json.loads(line) for line in own if line.startswith("{")]
-    severe = {each["event"] for each in bad if each["severity"] == "error"} - {"storage.backup_failed"}
-    assert not severe, f"errors in the log: {sorted(severe)}"
+    severe = [each["event"] for each in bad if each["severity"] == "error"]
+    planted = ["alarm.raised", "push.dead"]  # one of each, by `alarm_is_told`
+    assert sorted(set(severe) - {"storage.backup_failed"}) == planted, f"errors in the log: {sorted(severe)}"
+    assert [severe.count(each) for each in planted] == [1, 1], f"errors in the log: {sorted(severe)}"
     return f"{len(whole.splitlines())} lines of all units, {len(own)} of onhand: no traceback, no secret, no error"
