@@ -129,8 +129,8 @@ class Command:
 
 @frozen
 class Unusable:
-    """Stands for a target whose address or secret cannot be had: alarms wait for it until a person has mended that,
-    and no sale ever does."""
+    """Stands for a target whose address or secret cannot be had: it fails, as any target may, and the rest of the
+    daemon runs."""
 
     why: str
 
