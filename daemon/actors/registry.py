@@ -337,16 +337,28 @@ class Registry:
         """The actor as the durable row and the log's tail make it."""
         self.actors.pop(sku, None)
         actor = self.actor(sku)
-        for record in self.store.tail:
-            if record.sku == sku and record.seq > actor.seq and not isinstance(record.message, Aside):
-                actor.state.step(record.message, record.at_us, self.policy_of)
-                actor.knows(record.seq)
+        self._caught_up(actor)
         now_us = self.store.now_us()
-        actor.state.step(Reprice(), now_us, self.policy_of)  # its row may be from before the present rules
+        actor.state.step(Reprice(), now_us, self.policy_of)  # rules that the log does not know of
         for slot in actor.state.slots.values():
             self._offer(slot, now_us)
         self._changed(actor)
         return actor
+
+    def _caught_up(self, actor: Actor) -> None:
+        """What came after the actor's row, as the log tells it: its own events, and what concerns every SKU."""
+        policy_of = self._rules_at(self.store.complete_to)
+        for record in self.store.tail:
+            message = record.message
+            if isinstance(message, Rules):
+                policy_of = message.policies().get
+                if record.seq > actor.as_of:
+                    actor.state.step(Reprice(), record.at_us, policy_of)
+            elif isinstance(message, Estranged) and record.seq > actor.as_of:
+                message.applied(actor.state.slots.values(), record.at_us)
+            elif record.sku == actor.state.sku and record.seq > actor.seq and not isinstance(message, Aside):
+                actor.state.step(message, record.at_us, policy_of)
+                actor.knows(record.seq)
 
     def replace_books(self, folded: Sku) -> None:
         """Stock and components as the log makes them take the place of ones that differ; the listings wish anew."""

@@ -240,6 +240,21 @@ async def test_a_poison_message_is_a_letter_and_its_sku_goes_on(tmp_path: Path, 
         assert unit.verdicts == ["applied"]
 
 
+async def test_an_actor_that_crashes_after_a_restore_still_knows_that_nothing_is_known_of_its_listings(
+    tmp_path: Path, bombs: list[bool]
+) -> None:
+    async with house(tmp_path) as h:
+        await h.tell(counted("A", 5), LevelReport("shop", "L", 5, exactly(20), "A"))
+        await h.checkpoint()
+        h.registry.estrange(h.store.now_us(), {"shop": 60 * SECOND_US})
+        before = h.rows()["A"]
+        assert await h.tell(counted("A", -13, us=99)) == ["poison"]
+        assert h.rows()["A"] == before
+        (slot,) = h.registry.actors["A"].state.slots.values()
+        assert slot.recheck_us
+        assert slot.alive_until_us
+
+
 async def test_three_crashes_quarantine_that_sku_alone_until_it_is_released(
     tmp_path: Path, bombs: list[bool]
 ) -> None:
