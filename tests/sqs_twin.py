@@ -78,6 +78,8 @@ class SqsTwin:
     """After so many deliveries a message is put aside; 0: never."""
     deleting: Callable[[str], None] = lambda body: None
     """Told each body that is deleted."""
+    befell: Callable[[str], None] = lambda what: None
+    """Told which of its faults happened, by the name of its field."""
     waiting: list[Waiting] = field(factory=list)
     aside: list[str] = field(factory=list)
     """Put aside by the redrive policy."""
@@ -103,6 +105,7 @@ class SqsTwin:
         self.calls.append((trio.current_time(), action))
         await trio.sleep(ROUND_TRIP_S)
         if self.down:
+            self.befell("down")
             return NoAnswer("connection refused", reached=False)
         if not proves(request):
             return self._said({"__type": "com.amazon.coral.service#SignatureDoesNotMatch", "message": "no"}, 403)
@@ -120,6 +123,7 @@ class SqsTwin:
             assert action == "DeleteMessageBatch"
             answer = self._delete(body)
         if self.rng.random() < self.lose_answer:
+            self.befell("lose_answer")
             return NoAnswer("the answer was lost", reached=True)
         await trio.sleep(ROUND_TRIP_S)
         return self._said(answer)
@@ -159,6 +163,7 @@ class SqsTwin:
         each.visible_at = trio.current_time() + visibility_s
         each.receipt = f"{each.message_id}/{each.times}"
         if self.rng.random() < self.duplicate:
+            self.befell("duplicate")
             self.waiting.append(Waiting(each.message_id, each.body, trio.current_time() + self.rng.random() * 30))
         return {
             "MessageId": each.message_id, "ReceiptHandle": each.receipt, "Body": each.body,
@@ -183,7 +188,9 @@ class SqsTwin:
                 self.stale += 1
                 continue
             self.deleting(found.body)
-            if self.rng.random() >= self.undelete:
+            if self.rng.random() < self.undelete:
+                self.befell("undelete")
+            else:
                 self.waiting.remove(found)
                 self.deleted.append(found.body)
         return {"Successful": done, **({"Failed": failed} if failed else {})}

@@ -129,6 +129,8 @@ def follow(seller: Seller, batch: Sequence[Push], job: str) -> Exchange[Sequence
         # CANCELLED and FATAL: some of its messages may have been done.
         return [Outcome("unknown", f"the feed ended as {feed.processing_status[:40]}")] * len(batch)
     errors = (yield from _report(seller, feed.result_feed_document_id)) if feed.result_feed_document_id else None
+    if isinstance(errors, Failure):
+        return waiting  # it is there, and will be read
     if errors is None:
         return [Outcome("unknown", "the feed was processed, but its report cannot be read")] * len(batch)
     shown = yield from follow_shown(seller, batch, shown_job(job.removeprefix(FEED)))
@@ -137,17 +139,22 @@ def follow(seller: Seller, batch: Sequence[Push], job: str) -> Exchange[Sequence
     return [Outcome("permanent", why) if why else outcome for why, outcome in zip(told, shown, strict=True)]
 
 
-def _report(seller: Seller, document_id: str) -> Exchange[dict[str, str] | None]:
-    """The errors by SKU, or by the message's number where a SKU is not named; None where the report cannot be had."""
+def _report(seller: Seller, document_id: str) -> Exchange[dict[str, str] | Failure | None]:
+    """The errors by SKU, or by the message's number where a SKU is not named; None where the report cannot be had,
+    a failure where it cannot be had now."""
     if not (document_id.isascii() and document_id.isprintable() and 0 < len(document_id) <= 200):
         return None
     from_api = yield seller.get(f"/feeds/2021-06-30/documents/{segment(document_id)}", (), "getFeedDocument")
-    document = None if refused(from_api, write=False) else _document(from_api)
+    outcome = refused(from_api, write=False)
+    if outcome is not None:
+        return None if outcome.kind == "permanent" else Failure(outcome)
+    document = _document(from_api)
     if document is None:
         return None
     answer = yield _file("GET", document.url)
-    if refused(answer, write=False):
-        return None
+    outcome = refused(answer, write=False)
+    if outcome is not None:
+        return Failure(outcome)  # its address may have ended: the next look gets a new one
     body = answer.body
     if document.compression_algorithm == "GZIP" and body.startswith(b"\x1f\x8b"):
         body = _unpacked(body)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import formatdate
+from operator import itemgetter
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -17,6 +19,7 @@ import trio
 from attrs import define, field
 
 from daemon.domain.exchange import NoAnswer, Reply, Request, Response
+from tests.adapters.amazon_feeds_twin import FILES, Feeds
 from tests.adapters.official import judge
 from tests.sqs_twin import CLOCK_S, SqsTwin
 
@@ -26,8 +29,11 @@ ARN = "arn:aws:sqs:us-east-1:111122223333:spapi"
 API = "sellingpartnerapi-na.amazon.com"
 SETTLED_S = 120.0
 """Searches end so long ago (§4.1)."""
+APPLIES_S = 40.0
+"""What was accepted shows after so long, mostly."""
 LIMITS = {"searchOrders": (0.0056, 20.0), "getOrder": (0.5, 30.0), "patch": (5.0, 5.0), "item": (5.0, 10.0),
-          "items": (5.0, 5.0), "notifications": (1.0, 5.0)}  # fmt: skip
+          "items": (5.0, 5.0), "notifications": (1.0, 5.0), "createFeedDocument": (0.5, 15.0),
+          "createFeed": (0.0083, 15.0), "getFeed": (2.0, 15.0), "getFeedDocument": (0.0222, 10.0)}  # fmt: skip
 
 
 def iso(at_s: float, *, milli: bool = False) -> str:
@@ -69,8 +75,10 @@ class AmazonTwin:
     queue: Any = field(factory=SqsTwin)
     """Where it tells: an `SqsTwin`, or whatever a message can be put into."""
     rng: random.Random = field(factory=lambda: random.Random(1))
-    applies_s: float = 40.0
+    applies_s: float = APPLIES_S
     """What was accepted shows after so long."""
+    lost: int = 0
+    """So many patches more are accepted, and never applied."""
     lists_s: float = 5.0
     """The search finds an order so long after it changed, beside what it never shows."""
     mute: bool = False
@@ -91,13 +99,20 @@ class AmazonTwin:
     _buckets: dict[str, tuple[float, float]] = field(factory=dict)
     _number: int = 0
     _later: list[tuple[float, str, int]] = field(factory=list)
+    feeds: Feeds = field(init=False)
+    befell: Callable[[str], None] = lambda what: None
+    """Told what of its own faults happened: "mute", "late", "lost"."""
+
+    def __attrs_post_init__(self) -> None:
+        self.feeds = Feeds(SELLER, lambda sku: sku in self.stock, self.rng)
 
     # -- the shop --
 
     def shows(self, sku: str) -> int:
-        """What buyers see now: accepted writes come true in their order."""
+        """What buyers see now: accepted writes, and feeds, come true when they are due."""
         now = trio.current_time()
-        for due, name, level in [each for each in self._later if each[0] <= now]:
+        self._later += self.feeds.process(now)
+        for due, name, level in sorted((each for each in self._later if each[0] <= now), key=itemgetter(0)):
             self.stock[name] = level
             self._later.remove((due, name, level))
         return self.stock[sku]
@@ -127,6 +142,8 @@ class AmazonTwin:
         self._tell(order)
 
     def _tell(self, order: Sold) -> None:
+        if self.mute:
+            self.befell("mute")
         if self.mute or self.subscriptions.get("ORDER_CHANGE") not in self.destinations:
             return
         now = trio.current_time()
@@ -163,17 +180,26 @@ class AmazonTwin:
         parts = urlsplit(request.url)
         if parts.netloc == "api.amazon.com":
             return self._said(*self._grant(request))
+        return self._said(*self.answer(request))
+
+    def answer(self, request: Request) -> tuple[int, Any, dict[str, str]]:
+        """A call of the API, or of a feed's document: status, body (bytes, or what becomes JSON), headers."""
+        parts = urlsplit(request.url)
+        if parts.netloc == FILES:
+            headers = {**request.headers, **request.secret_headers}
+            return *self.feeds.file(request.method, parts.path, headers, request.body, trio.current_time()), {}
         assert parts.netloc == API, parts.netloc
         judge.hold_request("amazon", request)
         status, body, rate = self._call(request, parts.path, parse_qs(parts.query))
         judge.hold_answer("amazon", request, Response(status, {}, judge.written(body)))
-        return self._said(status, body, {"x-amzn-ratelimit-limit": str(rate)} if rate else {})
+        return status, body, {"x-amzn-ratelimit-limit": str(rate)} if rate else {}
 
     async def aclose(self) -> None: ...
 
     def _said(self, status: int, body: Any, headers: dict[str, str] | None = None) -> Response:
         date = formatdate(CLOCK_S + trio.current_time(), usegmt=True)
-        return Response(status, {"date": date, **(headers or {})}, json.dumps(body).encode())
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return Response(status, {"date": date, **(headers or {})}, content)
 
     def _grant(self, request: Request) -> tuple[int, Any]:
         form = {name: values[0] for name, values in parse_qs(request.body.decode()).items()}
@@ -222,6 +248,8 @@ class AmazonTwin:
                 return "item", lambda: (200, self._item(sku)) if self._knows(sku) else (404, _errors("NotFound"))
             case "PATCH", ["listings", _, "items", _, sku]:
                 return "patch", lambda: self._patch(sku, body)
+            case method, ["feeds", _, *_] if whose == "seller":
+                return self._feeds(method, place[2:], body)
             case method, ["notifications", "v1", "destinations"]:
                 assert whose == "application", "destinations want the grantless token"
                 return "notifications", lambda: self._destination(method, body)
@@ -273,8 +301,28 @@ class AmazonTwin:
         assert value["fulfillment_channel_code"] == "DEFAULT"
         now = trio.current_time()
         self.written.append((now, sku, value["quantity"]))
-        self._later.append((now + self.applies_s, sku, value["quantity"]))
+        if self.applies_s > APPLIES_S:
+            self.befell("late")
+        if self.lost:
+            self.lost -= 1
+            self.befell("lost")
+        else:
+            self._later.append((now + self.applies_s, sku, value["quantity"]))
         return 200, {"sku": sku, "status": "ACCEPTED", "submissionId": f"s-{len(self.written)}", "issues": []}
+
+    def _feeds(self, method: str, place: list[str], body: Any) -> tuple[str, Any]:
+        now = trio.current_time()
+        self._later += self.feeds.process(now)
+        match method, place:
+            case "POST", ["documents"]:
+                return "createFeedDocument", lambda: self.feeds.new_document(body, now)
+            case "POST", ["feeds"]:
+                return "createFeed", lambda: self.feeds.new_feed(body, now)
+            case "GET", ["feeds", name]:
+                return "getFeed", lambda: self.feeds.status(name, now)
+            case "GET", ["documents", name]:
+                return "getFeedDocument", lambda: self.feeds.document(name, now)
+        raise AssertionError(f"{method} {place}")
 
     def _destination(self, method: str, body: Any) -> tuple[int, Any]:
         if method == "POST":

@@ -92,6 +92,8 @@ class Twin:
     """So many of the next writes are acknowledged and not done."""
     refused: set[str] = field(factory=set)
     """SKUs that a feed refuses."""
+    befell: Callable[[str], None] = lambda what: None
+    """Told that a feed came ("feed"), refused an item ("refused"), a write was acknowledged only ("phantom")."""
     nothing_is_404: bool = True
     deaf: bool = False
     mute: bool = False
@@ -159,6 +161,8 @@ class Twin:
                     sku = row["sku"]
                     good = sku in self.told and sku not in self.refused
                     feed.results[sku] = "SUCCESS" if good else "DATA_ERROR"
+                    if not good:
+                        self.befell("refused")
                     if good:
                         self._write(sku, row["quantity"]["amount"])
 
@@ -321,6 +325,7 @@ class Twin:
         if sku not in self.told or payload["sku"] != sku:
             return 404, _error("CONTENT_NOT_FOUND.GMP_INVENTORY_API", "DATA")
         if self.phantoms:
+            self.befell("phantom")
             self.phantoms -= 1
         else:
             self._write(sku, payload["quantity"]["amount"])
@@ -333,6 +338,7 @@ class Twin:
         assert document["InventoryHeader"] == {"version": "1.4"}
         job = f"F{len(self.feeds) + 1:031X}@AU8BAQA"
         self.feeds[job] = Feed(document["Inventory"], self.now_s() + self.lag_s)
+        self.befell("feed")
         return 200, {"feedId": job}
 
     def _feed_status(self, job: str, query: dict[str, str]) -> tuple[int, Json]:

@@ -12,6 +12,7 @@ from itertools import islice
 
 from attrs import define, field
 
+from tests.channels import kinds, trials
 from tests.channels.mutants import MUTANTS
 from tests.channels.stages import STAGES
 from tests.channels.weather import kinds_of
@@ -87,9 +88,9 @@ def table(sums: dict[str, Sum]) -> Iterator[str]:
 
 def faults(sums: dict[str, Sum]) -> Iterator[str]:
     """Each kind, and how often it happened, by channel."""
-    kinds = [*dict.fromkeys(kind for name in sums for kind in kinds_of(STAGES[name])), "daemon killed"]
+    rows = [*dict.fromkeys(kind for name in sums for kind in kinds_of(STAGES[name])), "daemon killed"]
     yield f"{'':31}" + "".join(f"{name[:11]:>12}" for name in sums)
-    for kind in kinds:
+    for kind in rows:
         cells = (
             f"{each.faults[kind]:>12,}" if kind in kinds_of(STAGES[name]) or kind == "daemon killed" else f"{'-':>12}"
             for name, each in sums.items()
@@ -104,6 +105,12 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, help="until the calm; each seed has its own otherwise")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--story", action="store_true", help="tell the whole story of the one seed")
+    parser.add_argument(
+        "--kinds", action="store_true", help="worlds until each kind of fault occurred; 1 if one never did"
+    )
+    parser.add_argument(
+        "--mutants", action="store_true", help="every planted bug, until it is found; 1 if one is not"
+    )
     parser.add_argument("--mutant", choices=sorted(MUTANTS), help="with this bug in the daemon")
     asked = parser.parse_args()
     names = list(STAGES) if asked.channel == "all" else asked.channel.split(",")
@@ -111,6 +118,10 @@ def main() -> int:
         parser.error(f"there is no channel {', '.join(unknown)} here: {', '.join(STAGES)}")
     first, _, last = asked.seeds.partition("..")
     seeds = range(int(first), int(last) if last else int(first) + 1)
+    if asked.mutants:
+        return _mutants(names, range(seeds[0], seeds[0] + trials.SEEDS_MAX), asked.jobs)
+    if asked.kinds:
+        return _kinds(names, seeds[0], asked.jobs)
     with ExitStack() as undo:
         if asked.mutant:
             undo.enter_context(planted(MUTANTS[asked.mutant].mutant))
@@ -121,6 +132,43 @@ def main() -> int:
         return _many(
             [(name, seed, asked.minutes) for name in names for seed in seeds], names, asked.minutes, asked.jobs
         )
+
+
+def shown(task: tuple[str, int]) -> kinds.Shown:
+    """A channel's kinds, in whatever process."""
+    with no_hang():
+        return kinds.show(*task)
+
+
+def _kinds(names: Sequence[str], first: int, jobs: int) -> int:
+    with multiprocessing.get_context("fork").Pool(jobs) as pool:
+        found = {each.channel: each for each in pool.imap(shown, [(name, first) for name in names], chunksize=1)}
+    print(*kinds.table(found), sep="\n")
+    wrong = [f"{name}: {why}" for name, each in found.items() for why in each.failures]
+    never = [f"{name}: {', '.join(each.missing())}" for name, each in found.items() if each.missing()]
+    print(*(f"WRONG {each}" for each in wrong), *(f"NEVER {each}" for each in never), sep="\n")
+    if not wrong and not never:
+        print("every kind of fault befell every channel that can have it, and every listing came to the right level")
+    return 1 if wrong or never else 0
+
+
+def _mutants(names: Sequence[str], seeds: range, jobs: int) -> int:
+    stated = [(name, each) for name, each in MUTANTS.items() if each.within]
+    tasks = [
+        (name, channel, seeds[: each.within])
+        for name, each in stated
+        for channel in each.channels
+        if channel in names
+    ]
+    survived = 0
+    # A process for each: what one leaves behind cannot reach another.
+    with multiprocessing.get_context("fork").Pool(jobs, maxtasksperchild=1) as pool:
+        for trial in pool.imap(trials.try_mutant, tasks, chunksize=1):
+            survived += trial.seed is None
+            print(trial.row(), flush=True)
+    print(f"{len(tasks) - survived} of {len(tasks)} planted bugs are found")
+    print(f"without a stated number of worlds, not tried: {', '.join(set(MUTANTS) - dict(stated).keys())}")
+    return 1 if survived else 0
 
 
 def _many(tasks: Sequence[Task], names: Sequence[str], minutes: float | None, jobs: int) -> int:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import trio
 from attrs import define
 
-from daemon.domain.channel import Traits
 from tests.channels.stage import NAME
 from tests.channels.weather import STALE
 
@@ -42,8 +41,8 @@ class Judge:
 
     async def look(self) -> None:
         """All verdicts; `World.fail` is told what is wrong."""
-        traits: Traits = self._parts().channels[NAME].account.adapter.traits
-        patience_s = REST_S + max(traits.request_life_s, traits.job_life_s)
+        adapter = self._parts().channels[NAME].account.adapter
+        patience_s = REST_S + max(adapter.life_s(None), adapter.traits.job_life_s)
         began, mended = trio.current_time(), trio.current_time()
         while why := self._unrest():
             if trio.current_time() - began > patience_s:
@@ -51,7 +50,7 @@ class Judge:
                 return
             if trio.current_time() - mended > MENDED_EVERY_S:
                 mended = trio.current_time()
-                await self._mend()
+                await self.mend()
             await trio.sleep(1.0)
         self.rest_s = trio.current_time() - began
         self.world.note(f"AT REST after {self.rest_s:.0f} s")
@@ -115,7 +114,13 @@ class Judge:
 
     # -- a person --
 
-    async def _mend(self) -> None:
+    async def tend(self) -> None:
+        """For ever, as a person does where there is much to mend."""
+        while True:
+            await trio.sleep(MENDED_EVERY_S)
+            await self.mend()
+
+    async def mend(self) -> None:
         """Pushes that the platform refused are tried again, a channel that was held goes on as it was."""
         parts = self._parts()
         letters: list[DeadLetter] = list(parts.dead_letters.page(limit=10_000))

@@ -17,6 +17,8 @@ from tests.channels.stage import Stage
 
 STOCKTAKING_S = 900.0
 """So long at most a SKU is off sale before it is counted: until everybody has heard everything."""
+RAISED_S = 120.0
+"""So long nobody does anything once everything came anew, beside how late orders are told of."""
 SETTLED_S = 15.0
 """Farther apart than any two clocks may be read."""
 
@@ -34,6 +36,10 @@ class Town:
     known: Callable[[str], tuple[int | None, int | None]]
     note: Callable[[str], None]
     pace_s: float
+    hasty: bool = False
+    """Parcels come and go all the time, so that all is written often, and many listings at once."""
+    resting: bool = False
+    """Does nobody buy or change anything?"""
     counts: Counter[str] = field(factory=Counter)
     closed: set[str] = field(factory=set)
     """SKUs that are being counted: nothing of them moves."""
@@ -45,8 +51,12 @@ class Town:
         """For ever."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._person)
+            if self.hasty:
+                nursery.start_soon(self._parcels)
             while True:
                 await trio.sleep(self.rng.expovariate(1 / self.pace_s))
+                if self.resting:
+                    continue
                 what = self.rng.choices(("sell", "sell north", "change", "change north"), (5, 3, 4, 2))[0]
                 {"sell": self._sell, "sell north": self._sell_north, "change": self._change,
                  "change north": self._change_north}[what]()  # fmt: skip
@@ -118,13 +128,33 @@ class Town:
     async def _person(self) -> None:
         while True:
             await trio.sleep(self.rng.expovariate(1 / (self.pace_s * 12)))
+            if self.resting:
+                continue
             deed = self.rng.choices((self._adjust, self._count, self._receive), (5, 3, 2))[0]
             await deed()
 
+    async def _parcels(self) -> None:
+        """Some of everything goes, again and again; what is nearly gone comes anew, and then nobody does anything
+        until it may be on sale everywhere: a raise waits until all that was sold before its wish is known."""
+        first = self.stage.stock
+        while True:
+            await trio.sleep(self.rng.expovariate(1 / (self.pace_s * 4)))
+            there = {sku: self.books.available(sku) for sku in first}
+            few = self.stage.rests or any(there[sku] < max(4, units / 2) for sku, units in first.items())
+            away, much = -self.rng.choice((1, 1, 2)), self.rng.choice((4, 9))
+            self.resting = few
+            async with trio.open_nursery() as nursery:
+                for sku, units in first.items():
+                    nursery.start_soon(self._adjust, sku, max(much, units - there[sku]) if few else away)
+            if few:
+                await trio.sleep(RAISED_S + 2 * self.stage.told_in_s)
+                self.resting = False
+
     async def _receive(self) -> None:
-        """A parcel with some of everything."""
-        for sku in self.stage.stock:
-            await self._adjust(sku, self.rng.choice((1, 2, 5)))
+        """A parcel with some of everything, told at once: what it raises goes out together."""
+        async with trio.open_nursery() as nursery:
+            for sku in self.stage.stock:
+                nursery.start_soon(self._adjust, sku, self.rng.choice((1, 2, 5)))
 
     async def _adjust(self, sku: str = "", units: int = 0) -> None:
         """Goods came, or something broke."""

@@ -58,7 +58,7 @@ class PostOffice:
         if self.weather.hit("webhook dropped"):
             self._happened("webhook dropped")
             return 200
-        if self.weather.hit("webhook late") or self.weather.hit("webhook doubled"):
+        if any(self.weather.hit(kind) for kind in ("webhook late", "webhook overtaken", "webhook doubled")):
             self.post(url, body, headers)
             return 200
         return await self._bring(body, headers)

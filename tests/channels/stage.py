@@ -67,6 +67,10 @@ class Surroundings:
     post: Post
     send: Callable[[str, bytes, dict[str, str]], Awaitable[int]]
     """As `post`, for twins that wait for the answer's status."""
+    happened: Callable[[str], None]
+    """Told a fault of the twin's own, by its kind, each time that it befalls something."""
+    every: bool = False
+    """Must each kind of fault be possible in this world?"""
 
 
 class Stage:
@@ -83,7 +87,7 @@ class Stage:
     secrets: ClassVar[Mapping[str, str]] = MappingProxyType({})
     hook_secrets: tuple[str, ...] = ()
     inner: Mapping[str, Any] = MappingProxyType({})
-    """Traits that no configuration sets, but a world does: feeds that begin at three listings."""
+    """Traits that no configuration sets, but a world does: feeds that begin at three listings. Empty: no feeds."""
     kinds: tuple[str, ...] = ()
     retries_s: tuple[float, ...] = ()
     contents = False
@@ -91,6 +95,12 @@ class Stage:
     """Does a write show only some time after it was taken in?"""
     window_s = 60.0
     """No write raises a listing over a sale that is older than this and unheard of: see `crossing.Raise`."""
+    turn_s = 15.0
+    """So long each kind of fault has its turn at a time, where every kind has one; the slower what happens here, the
+    longer."""
+    rests = False
+    """There, does something of everything come each time, so that all is raised together? Else when it is nearly
+    gone."""
     told_in_s = 0.0
     """The order feed may honestly be so late (the adapter's `feed_lag_s`)."""
     loses_tokens = True
@@ -159,7 +169,8 @@ class Stage:
         """No fault of the twin's own any more."""
 
     def unrest(self, name: str) -> bool:
-        """A fault of the twin's own begins (one of `kinds` that is no call's fate). Did it?"""
+        """A fault of the twin's own begins (one of `kinds` that is no call's fate). Did it? Each time that it befalls
+        something, `Surroundings.happened` is told."""
         return False
 
     async def answer_queue(self, request: Request) -> Reply:

@@ -14,7 +14,7 @@ from tests.channels.weather import STALE, Spell, Weather
 
 EVERY_S = 60.0
 SPELL_S = (5.0, 90.0)
-TURN_S, TURNS_MAX = 15.0, 12
+TURNS_MAX = 15
 
 
 @define(eq=False)
@@ -44,8 +44,8 @@ class Storms:
         for _ in range(TURNS_MAX):
             if self.weather.counts[kind]:
                 return
-            self._begin(kind, TURN_S)
-            await trio.sleep(TURN_S)
+            self._begin(kind, self.stage.turn_s)
+            await trio.sleep(self.stage.turn_s)
 
     def _begin(self, kind: str, seconds: float) -> None:
         if kind in STALE:
@@ -53,8 +53,7 @@ class Storms:
             lag_s = self.stage.told_in_s * 0.8 if kind == STALE[1] and self.rng.random() < 0.5 else seconds
             self.crossing.lag("orders" if kind == STALE[1] else "stock", min(seconds, lag_s))
         elif kind in self.stage.kinds and self.stage.unrest(kind):
-            self.weather.happened(kind)
-            self.note(kind)
+            self.note(f"{kind}: it begins")
         elif kind:
             self.weather.spell = Spell(kind, self.crossing.now_s() + seconds)
             self.note(f"a spell of {kind}, {seconds:.0f} s")

@@ -58,9 +58,11 @@ class Weather:
     def drawn(cls, rng: random.Random, stage: Stage, *, every: bool = False) -> Weather:
         """Each world has about half of the kinds, so that none hides what another would show; or every one."""
         if every:
-            return cls(rng, dict.fromkeys(kinds_of(stage), 0.02), stage.around.now_s)
-        strength = rng.choice((0.02, 0.05, 0.12))
-        share = {kind: strength * rng.uniform(0.3, 1.5) for kind in kinds_of(stage) if rng.random() < 0.55}
+            # The channel's own kinds come first: what is in doubt after the others would hold up what they befall.
+            share = dict.fromkeys((*stage.kinds, *kinds_of(stage)), 0.005)
+        else:
+            strength = rng.choice((0.02, 0.05, 0.12))
+            share = {kind: strength * rng.uniform(0.3, 1.5) for kind in kinds_of(stage) if rng.random() < 0.55}
         if not stage.compared:
             share.pop(STALE[0], None)  # a level read twice from an old copy is believed until somebody compares
         return cls(rng, share, stage.around.now_s)

@@ -63,17 +63,21 @@ class World:
     """Build it, `run` it once."""
 
     def __init__(
-        self, channel: str, seed: int, minutes: float | None = None, *, loud: bool = False, every: bool = False
-    ) -> None:
-        """every: each kind of fault has its turn."""
+        self, channel: str, seed: int, minutes: float | None = None, *, loud: bool = False, every: bool = False,
+        compared: bool | None = None,
+    ) -> None:  # fmt: skip
+        """every: each kind of fault has its turn. compared: None: drawn."""
         self.channel, self.seed, self.loud, self.every = channel, seed, loud, every
         rng = self.dice("world")
         self.minutes = minutes or float(rng.choice(MINUTES))
-        self.pace_s = 2.0 if every else max(rng.choice((1.0, 4.0, 10.0, 30.0)), self.minutes * 60 / DEEDS)
+        self.pace_s = max(rng.choice((1.0, 4.0, 10.0, 30.0)), self.minutes * 60 / DEEDS)
+        if every:
+            self.pace_s = STAGES[channel].turn_s / 8
         self.early = rng.random() < 0.5
         """Does the storm blow when the daemon meets the channel first?"""
         self.kills = rng.random() < 0.4 and not every
-        self.compared = rng.random() < 0.5 or every
+        drawn = rng.random() < 0.5 or every
+        self.compared = drawn if compared is None else compared
         """Are listings compared while nothing is wrong with them? That would heal what went wrong before."""
         self.failures: list[str] = []
         self.story: deque[str] = deque(maxlen=STORY_LINES)
@@ -151,7 +155,7 @@ class World:
             self.stock,
             Surroundings(
                 self.now_s, self.dice("stage"), nursery, lambda *told: self.office.post(*told),
-                lambda *told: self.office.send(*told),
+                lambda *told: self.office.send(*told), self._befell, self.every,
             ),
         )  # fmt: skip
         self.stage.compared = self.compared
@@ -166,10 +170,14 @@ class World:
         self.books = Books(self.stage, self.north)
         self.town = Town(
             self.dice("people"), self.stage, self.host, self.books, self.lives.tell, self.lives.known, self.note,
-            self.pace_s,
+            self.pace_s, self.every,
         )  # fmt: skip
         self.storms = Storms(self.dice("storms"), self.weather, self.crossing, self.stage, self.note, self.every)
         self.judge = Judge(self)
+
+    def _befell(self, kind: str) -> None:
+        self.weather.happened(kind)
+        self.note(kind)
 
     def _taken(self, body: bytes) -> None:
         if self.stage.contents:
@@ -196,6 +204,7 @@ class World:
                 if self.kills:
                     nursery.start_soon(self.lives.kill_now_and_then, self.dice("kills"))
                 if self.every:
+                    nursery.start_soon(self.judge.tend)
                     await self.storms.done.wait()
                     nursery.cancel_scope.cancel()
 
@@ -215,7 +224,10 @@ def _in_words(error: BaseException) -> str:
     return f"{type(error).__name__}: {error} ({places})"
 
 
-def play(channel: str, seed: int, minutes: float | None = None, *, loud: bool = False, every: bool = False) -> Result:
+def play(
+    channel: str, seed: int, minutes: float | None = None, *, loud: bool = False, every: bool = False,
+    compared: bool | None = None,
+) -> Result:  # fmt: skip
     """One world, from its beginning to its verdict. `loud`: its story has every line of the daemon's log; `every`:
-    each kind of fault has its turn in it."""
-    return World(channel, seed, minutes, loud=loud, every=every).run()
+    each kind of fault has its turn in it; `compared`: whether listings are compared while nothing is wrong."""
+    return World(channel, seed, minutes, loud=loud, every=every, compared=compared).run()

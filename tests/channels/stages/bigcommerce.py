@@ -43,6 +43,8 @@ class BigCommerce(Stage):
         return "orders" if path.startswith("/v2/orders") else "hooks"
 
     async def respond(self, request: Request) -> tuple[int, Any, Mapping[str, str]]:
+        if self.twin.lag_s and self.sort(request) == "write":
+            self.around.happened(LATE)
         headers = {**request.headers, **request.secret_headers}
         return self.twin.answer(request.method, request.url, headers, request.body)
 

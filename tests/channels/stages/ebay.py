@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, Literal
 
+import trio
+
 from daemon.domain.exchange import Request
 from tests.adapters import ebay_twin
 from tests.channels.stage import Sale, Sort, Stage, Surroundings, json_of, wire
@@ -15,6 +17,7 @@ from tests.channels.weather import EXPIRED, HOOKS
 
 HOOK = "sync_daemon-verification-token-0001_abcdef"
 TRADING_DOWN = "older interface down"
+DOWN_S = (20.0, 400.0)
 
 
 class Ebay(Stage):
@@ -25,6 +28,8 @@ class Ebay(Stage):
     kinds = (*HOOKS, EXPIRED, "partly refused", TRADING_DOWN)
     retries_s = (5.0, 60.0, 300.0)
     told_in_s = 120.0
+    turn_s = 200.0
+    rests = True
 
     def __init__(self, stock: Mapping[str, int], around: Surroundings) -> None:
         super().__init__(stock, around)
@@ -45,6 +50,8 @@ class Ebay(Stage):
 
     async def respond(self, request: Request) -> tuple[int, Any, Mapping[str, str]]:
         target, headers = wire(request)
+        if self.twin.trading_broken and target.startswith("/ws/api.dll"):
+            self.around.happened(TRADING_DOWN)
         status, extra, body = self.twin.answer(request.method, target, headers, request.body)
         return status, body, extra
 
@@ -92,10 +99,14 @@ class Ebay(Stage):
         return status, body, extra
 
     def partial(self, request: Request) -> tuple[int, Any, Mapping[str, str]] | None:
-        """Each entry has a status of its own, under a 207 (§5.1)."""
-        rng, entries = self.around.rng, []
-        for row in json_of(request)["requests"]:
-            if rng.random() < 0.6:
+        """Each entry has a status of its own, under a 207: some are refused, and others done (§5.1); or the only one
+        is, but not where it is to be seen that some were."""
+        rng, entries, rows = self.around.rng, [], json_of(request)["requests"]
+        if len(rows) < 2 and (self.around.every or rng.random() < 0.4):
+            return None
+        refused = rng.sample(range(len(rows)), rng.randint(1, max(1, len(rows) - 1)))
+        for place, row in enumerate(rows):
+            if place in refused:
                 status, number = rng.choice(((500, 25001), (400, 25002), (409, 25709)))
                 bad = {"statusCode": status, "sku": row["sku"], "errors": [ebay_twin.error(number, "no")]}
                 offers = [{**bad, "offerId": each["offerId"]} for each in row.get("offers", ())]
@@ -112,8 +123,13 @@ class Ebay(Stage):
     def unrest(self, name: str) -> bool:
         if name != TRADING_DOWN:
             return False
-        self.twin.trading_broken = not self.twin.trading_broken
-        return self.twin.trading_broken
+        self.twin.trading_broken = True
+        self.around.nursery.start_soon(self._mend)
+        return True
+
+    async def _mend(self) -> None:
+        await trio.sleep(self.around.rng.uniform(*DOWN_S))
+        self.twin.trading_broken = False
 
     def clear_up(self) -> None:
         self.twin.trading_broken, self.twin.throttled_until = False, 0

@@ -20,6 +20,7 @@ class TiktokShop(Stage):
     kinds = (*HOOKS, EXPIRED, "partly refused")
     retries_s = (120.0, 1_800.0)
     told_in_s = 60.0
+    turn_s = 60.0
     loses_tokens = False
 
     def __init__(self, stock: Mapping[str, int], around: Surroundings) -> None:

@@ -14,6 +14,7 @@ from tests.channels.stage import Sale, Sort, Stage, Surroundings, json_of, wire
 from tests.channels.weather import EXPIRED, HOOKS
 
 PHANTOM, FEED_LATE, FEED_REFUSES = "write acknowledged, not done", "feed decided late", "feed refuses an item"
+USUAL_LAG_S = 60.0
 
 
 class Walmart(Stage):
@@ -25,18 +26,28 @@ class Walmart(Stage):
     retries_s = (5.0, 60.0, 300.0)
     applies_later = True
     told_in_s = 120.0
+    turn_s = 60.0
     window_s = float("inf")  # it takes every sale off what it is told by itself, also those that nobody heard of
 
     def __init__(self, stock: Mapping[str, int], around: Surroundings) -> None:
-        if around.rng.random() < 0.5:
+        if around.every or around.rng.random() < 0.5:
             self.inner = {"bulk_from": 3, "bulk_max": 100, "bulk_every_s": 60.0, "job_life_s": 3_600.0}
             stock = dict.fromkeys(stock, 90)  # what is nearly gone is never told in a feed
         super().__init__(stock, around)
         self.twin = walmart_twin.Twin(
-            dict(stock), around.now_s, lag_s=60.0, token_life_s=around.rng.choice((60, 900)),
+            dict(stock), around.now_s, lag_s=USUAL_LAG_S, token_life_s=around.rng.choice((60, 900)),
             hex_signature=around.rng.random() < 0.5,
         )  # fmt: skip
         self.twin.send = lambda hook, url, body, headers: around.post(url, body, headers)
+        self.twin.befell = self._befell
+
+    def _befell(self, what: str) -> None:
+        if what == "phantom":
+            self.around.happened(PHANTOM)
+        elif what == "refused":
+            self.around.happened(FEED_REFUSES)
+        elif self.twin.lag_s > USUAL_LAG_S:
+            self.around.happened(FEED_LATE)
 
     def sort(self, request: Request) -> Sort:
         path = wire(request)[0].partition("?")[0].removeprefix("/v3")
@@ -112,14 +123,16 @@ class Walmart(Stage):
         if name == PHANTOM:
             self.twin.phantoms += 1
         elif name in (FEED_LATE, FEED_REFUSES) and self.inner:
-            self.twin.lag_s = self.around.rng.choice((60.0, 300.0, 1_500.0))
-            self.twin.refused = {self.around.rng.choice(list(self.stock))} if name == FEED_REFUSES else set()
+            if name == FEED_LATE:
+                self.twin.lag_s = self.around.rng.choice((300.0, 1_500.0))
+            else:
+                self.twin.refused = {self.around.rng.choice(list(self.stock))}
         else:
             return False
         return True
 
     def clear_up(self) -> None:
-        self.twin.phantoms, self.twin.lag_s = 0, 60.0
+        self.twin.phantoms, self.twin.lag_s = 0, USUAL_LAG_S
         self.twin.refused.clear()
 
     def copies(self, what: Literal["orders", "stock"]) -> Sequence[tuple[Any, str]]:
