@@ -20,6 +20,10 @@ FOUND = [("cancelled_receipts_never_read", "etsy"), ("refund_without_restock_cou
 """Bugs, and a channel where a few seeds find each."""
 
 
+FIRST = {"amazon": 1, "vendure": 1}
+"""Where one world alone shows every kind, it is the first; elsewhere seed 0 is."""
+
+
 def test_every_native_channel_is_played() -> None:
     assert set(STAGES) == set(PLATFORMS) - {"sandbox"}
 
@@ -39,7 +43,7 @@ def test_with_faults_every_listing_comes_to_the_right_level(channel: str) -> Non
 
 @pytest.mark.parametrize("channel", sorted(STAGES))
 def test_each_kind_of_fault_happens_where_each_has_its_turn(channel: str) -> None:
-    found = show(channel)
+    found = show(channel, FIRST.get(channel, 0))
     assert not found.missing(), f"python -m tests.channels --kinds --channel {channel}"
     assert not found.failures
 
