@@ -167,6 +167,10 @@ class Slot:
         self.belief = belief
         return clear
 
+    def unclear(self) -> bool:
+        """Is there a sale of which nobody can say whether the evidence holds it? The belief is the lowest then."""
+        return any(key not in self._moves or not self._moves[key].clear for key in self.touched)
+
     def rests_on_less_than(self, lines: dict[LineKey, Line]) -> bool:
         """Is a line gone that the belief takes into account? Then only new evidence tells what the channel shows."""
         return any(key not in lines for key in self.touched)

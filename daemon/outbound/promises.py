@@ -168,8 +168,8 @@ class Promises:
         if shown in (before, slot.belief):
             if push.read_us:
                 self._seen(push, self._watched.get(key), asked_us)
-        elif before != slot.belief or slot.belief is None:
-            return  # sales came in meanwhile, and may be later than the reading: nothing is clear
+        elif before != slot.belief or slot.belief is None or slot.unclear():
+            return  # sales came in meanwhile, or around the push, and may be on either side: nothing is clear
         elif not push.read_us:
             if push.shown_else is not None and shown == push.shown_else + slot.belief - push.level:
                 self.judge.suspected(self.now_us())  # as if nothing had been pushed: look at more of them

@@ -12,7 +12,9 @@ from attrs import define, field
 
 from daemon.domain.channel import LevelSeen, Rarely, Traits
 from daemon.domain.exchange import NoAnswer, Reply, Request, Response
-from daemon.domain.instants import SECOND_US, exactly
+from daemon.domain.instants import SECOND_US, Instant, Span, exactly
+from daemon.domain.lines import line_of
+from daemon.domain.observations import OrderLine
 from daemon.domain.policy import Policy
 from daemon.domain.slot import Slot
 from daemon.outbound.account import Account
@@ -220,6 +222,22 @@ async def test_sales_that_come_in_meanwhile_make_nothing_clear(autojump_clock: A
     slot.belief = 4  # it sold one, and we heard of it after we had asked
     bench.promises.read(slot, 9, 5, now_us() + PATIENCE_US)
     assert (bench.lies, bench.trust) == ([], "trusted")
+
+
+@pytest.mark.parametrize(("wide_us", "lies"), [(0, [("L", 9)]), (3 * SECOND_US, [])])
+async def test_a_sale_of_which_nobody_can_say_whether_the_push_held_it_makes_nothing_clear(
+    autojump_clock: Any, wide_us: int, lies: list[tuple[str, int]]
+) -> None:
+    bench = Bench(Shop(lies=lambda: True), rng=Always())
+    slot = bench.push("L", 9)
+    bench.shop.shown["L"] = 9
+    bench.promises._doubtful["S-L", "L"] = 9
+    sold = Instant(Span(now_us() + SECOND_US - wide_us, now_us() + SECOND_US))
+    line = line_of(OrderLine("shop", "1", "1", "S-L", 1, at=sold, placed=sold))
+    slot.touch(("shop", "1", "1"), {("shop", "1", "1"): line}, now_us())
+    assert slot.belief == 8
+    bench.promises.read(slot, 9, 8, now_us() + PATIENCE_US)
+    assert bench.lies == lies
 
 
 async def test_a_level_that_is_unknown_or_cannot_be_read_is_no_lie(autojump_clock: Any) -> None:
