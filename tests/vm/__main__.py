@@ -12,13 +12,14 @@ from pathlib import Path
 from tests.vm.guest.programme import CHECKS
 from tests.vm.image import build
 from tests.vm.machine import Kernel, UnfitError, boot, command, fit
+from tests.vm.page import PageError
 from tests.vm.report import Report, table
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.vm", description=__doc__)
     parser.add_argument("--keep", type=Path, metavar="DIR", help="leave disk, console and journal there")
-    parser.add_argument("--patience", type=float, default=600, metavar="S", help="for the machine (default 600 s)")
+    parser.add_argument("--patience", type=float, default=900, metavar="S", help="for the machine (default 900 s)")
     options = parser.parse_args()
     with ExitStack() as stack:
         folder = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="onhand-vm-")))
@@ -31,11 +32,17 @@ def main() -> int:
         except UnfitError as error:
             print(error, file=sys.stderr)
             return 2
+        except PageError as error:
+            print(error, file=sys.stderr)
+            return 1
 
 
 def _check(kernel: Kernel, folder: Path, patience_s: float) -> int:
     began = time.monotonic()
-    print(f"building a Debian with onhand installed, to boot under {kernel.image.name}", flush=True)
+    print(
+        f"building a bare Debian and installing onhand there as README.md says, to boot under {kernel.image.name}",
+        flush=True,
+    )
     disk = build(folder)
     built = time.monotonic()
     print(f"built in {built - began:.0f} s; booting it", flush=True)

@@ -1,4 +1,4 @@
-"""The disk of the emulated machine: a small Debian with the program installed as README.md says."""
+"""The disk of the emulated machine: a bare Debian in which the lines of README.md are typed."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ import json
 import secrets
 import shutil
 import subprocess
-import sys
 import uuid
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
 from attrs import frozen
 
-from tests.vm.guest.places import CHANNELS, PAGER, PUBLIC_PORT, SECRET_MARK, STOREFRONT_PORTS
+from tests.vm.guest.places import CHANNELS, CONFIG, PAGE, PAGER, PUBLIC_PORT, SECRET_MARK, STOREFRONT_PORTS, WANTED
+from tests.vm.install import UPSTREAM, Installed, install
 from tests.vm.machine import UnfitError
+from tests.vm.page import Plan, filled, plan
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 GUEST: Final = Path(__file__).parent / "guest"
-BUILT_FROM: Final = ("daemon", "adapters", "pyproject.toml", "README.md", "LICENSE")
-INCLUDED: Final = ("systemd-sysv", "python3", "python3-venv")
+CLONED: Final = ("daemon", "adapters", "systemd", "config.yaml", "pyproject.toml", "README.md", "LICENSE")
+INCLUDED: Final = ("systemd-sysv",)
 EXCLUDED: Final = ("/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/man/*")
 MASKED: Final = ("serial-getty@ttyS0.service", "getty@tty1.service", "systemd-firstboot.service")
 """They wait for devices or people that are not there."""
 TARGET_FIELDS: Final = "$(REPO_URI)|$(CODENAME)|$(ORIGIN)|$(LABEL)|$(COMPONENT)"
-DISK_MB: Final = 1024
+DISK_MB: Final = 2048
 
 
 @frozen
@@ -54,15 +54,6 @@ def proxies_of(dump: Iterable[str]) -> list[str]:
     return [line.strip() for line in dump if line.startswith("Acquire::") and "::Proxy" in line.split(" ")[0]]
 
 
-def python_of(policy: Iterable[str]) -> str:
-    """The release's Python ("3.11"), from `apt-cache policy python3`. Raises `UnfitError`."""
-    for line in policy:
-        name, _, version = line.strip().partition(": ")
-        if name == "Candidate" and version[:1].isdigit():
-            return ".".join(version.split("-")[0].split(".")[:2])
-    raise UnfitError("apt does not know the package python3: run apt-get update")
-
-
 def run(*arguments: object, tail: int = 12) -> str:
     """The output of a command. Raises `UnfitError` with its last lines where it fails."""
     done = subprocess.run([str(each) for each in arguments], capture_output=True, text=True, check=False)
@@ -73,14 +64,14 @@ def run(*arguments: object, tail: int = 12) -> str:
 
 
 def build(folder: Path) -> Path:
-    """The disk, in `folder`; it needs apt's repositories and pip's. Raises `UnfitError`."""
-    root, wheels = folder / "root", folder / "wheels"
-    python = python_of(run("apt-cache", "policy", "python3").splitlines())
-    with ThreadPoolExecutor(2) as both:
-        for done in (both.submit(unpack_debian, root), both.submit(collect_wheels, folder, wheels, python)):
-            done.result()
-    install(root, wheels)
+    """The disk, in `folder`; it needs apt's repositories and pip's. Raises `UnfitError` and `PageError`."""
+    root = folder / "root"
+    lines = plan((REPOSITORY / "README.md").read_text())
+    unpack_debian(root)
+    clone_from(root)
+    installed = install(root, filled(lines.disk, "URL", [UPSTREAM]))
     configure(root, canaries())
+    leave(root, lines, installed)
     disk = folder / "disk.img"
     run("/usr/sbin/mke2fs", "-q", "-t", "ext4", "-d", root, disk, f"{DISK_MB}M")
     return disk
@@ -98,35 +89,32 @@ def unpack_debian(root: Path) -> None:
     )  # fmt: skip
 
 
-def collect_wheels(folder: Path, wheels: Path, python: str) -> None:
-    """The program as a wheel, built from a copy so that the clone stays as it is, and what it depends on."""
-    source = folder / "source"
-    source.mkdir()
-    for name in BUILT_FROM:
+def clone_from(root: Path) -> None:
+    """A copy of this clone, as a repository inside `root` that can be cloned."""
+    source = root / UPSTREAM.lstrip("/")
+    source.mkdir(parents=True)
+    for name in CLONED:
         found = REPOSITORY / name
         if found.is_dir():
             shutil.copytree(found, source / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(found, source / name)
-    pip = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
-    run(*pip, "wheel", "--no-deps", "--wheel-dir", wheels, source)
-    platforms = [f"--platform={each}_x86_64" for each in ("manylinux2014", "manylinux_2_17", "manylinux_2_28")]
-    run(
-        *pip, "download", "--only-binary=:all:", "--implementation=cp", f"--python-version={python}", *platforms,
-        "--dest", wheels, *wheels.glob("onhand-*.whl"),
-    )  # fmt: skip
+    git = ("git", "-C", source, "-c", "user.name=nobody", "-c", "user.email=nobody@example.com")
+    run("git", "init", "--quiet", source)
+    run(*git, "add", "--all")
+    run(*git, "-c", "commit.gpgsign=no", "commit", "--quiet", "--message=a copy")
 
 
-def install(root: Path, wheels: Path) -> None:
-    """README.md, "As a service", inside `root`; the unit files go there as they are."""
-    shutil.copytree(wheels, root / "wheels")
-    run("chroot", root, "python3", "-m", "venv", "/opt/onhand")
-    run("chroot", root, "/opt/onhand/bin/pip", "install", "-q", "--no-index", "--find-links", "/wheels", "onhand")
-    shutil.rmtree(root / "wheels")
-    units = {each.name: each.read_bytes() for each in sorted((REPOSITORY / "systemd").glob("onhand.*"))}
-    for name, content in units.items():
-        place(root, f"/etc/systemd/system/{name}", content.decode(), 0o644)
-    sums = {name: hashlib.sha256(content).hexdigest() for name, content in units.items()}
+def leave(root: Path, lines: Plan, installed: Installed) -> None:
+    """What the machine is to type, and what the unit files must then be."""
+    secrets_ = [f"{name}-webhook" for name in CHANNELS]
+    page = {
+        "service": filled(lines.service, "NAME", secrets_), "socket": list(lines.socket), "folder": installed.folder,
+        "before": {"lines": len(lines.disk), "took_s": installed.took_s},
+    }  # fmt: skip
+    place(root, PAGE, json.dumps(page), 0o644)
+    units = sorted((REPOSITORY / "systemd").glob("onhand.*"))
+    sums = {each.name: hashlib.sha256(each.read_bytes()).hexdigest() for each in units}
     place(root, "/usr/lib/checks/units.json", json.dumps(sums), 0o644)
 
 
@@ -136,7 +124,7 @@ def canaries() -> dict[str, str]:
 
 
 def configure(root: Path, keys: Mapping[str, str]) -> None:
-    """The configuration, the secrets as credentials, storefronts as units of their own, and what checks it all."""
+    """What a person will write into which file, storefronts as units of their own, and what checks it all."""
     channels = {
         name: {
             "adapter": "sandbox", "base_url": f"http://127.0.0.1:{STOREFRONT_PORTS[name]}",
@@ -150,12 +138,13 @@ def configure(root: Path, keys: Mapping[str, str]) -> None:
         "alarms": {"command": {"run": [PAGER, "on call"]}},
     }  # fmt: skip
     place(root, PAGER, (GUEST / "pager").read_text(), 0o755)
-    place(root, "/etc/onhand/config.yaml", json.dumps(config, indent=1), 0o644)
+    place(root, "/usr/local/bin/editor", (GUEST / "editor").read_text(), 0o755)
+    place(root, f"{WANTED}{CONFIG}", json.dumps(config, indent=1) + "\n", 0o600)
     credentials = [f"LoadCredential={name}-webhook:/etc/onhand/secrets/{name}-webhook" for name in CHANNELS]
     drop_in = "\n".join(["[Service]", *credentials, ""])
-    place(root, "/etc/systemd/system/onhand.service.d/secrets.conf", drop_in, 0o644)
+    place(root, f"{WANTED}/drop-in", drop_in, 0o600)
     for name, key in keys.items():
-        place(root, f"/etc/onhand/secrets/{name}-webhook", key, 0o600)
+        place(root, f"{WANTED}/etc/onhand/secrets/{name}-webhook", key + "\n", 0o600)
         port = STOREFRONT_PORTS[name]
         place(root, f"/etc/storefronts/{name}", f"PORT={port}\nSECRET={key}\nHOOKS={PUBLIC_PORT}\n", 0o600)
         enable(root, f"storefront@{name}.service", "storefront@.service", "multi-user.target")

@@ -17,6 +17,7 @@ PACKAGES: Final = {
     "qemu-system-x86_64": "qemu-system-x86",
     "mmdebstrap": "mmdebstrap",
     "mke2fs": "e2fsprogs",
+    "git": "git",
 }
 """Each program that is needed, and the Debian package that it comes in."""
 KERNEL_PACKAGE: Final = "linux-image-cloud-amd64"

@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.vm.image import Mirror, mirror_of, proxies_of, python_of
+from tests.vm.guest.page import typed
+from tests.vm.guest.places import PAGE
+from tests.vm.image import REPOSITORY, Mirror, leave, mirror_of, proxies_of
+from tests.vm.install import Installed, pip_options
 from tests.vm.machine import END, PACKAGES, UnfitError, boot, kernels, lacking
+from tests.vm.page import HEADING, PLACES, PageError, Place, blocks, commands, filled, place_of, plan
 from tests.vm.report import Report, table
 
 
@@ -33,12 +37,6 @@ def test_the_release_itself_is_taken_from_the_machine_s_own_mirror() -> None:
 def test_proxies_of_apt_are_passed_on_and_nothing_else() -> None:
     dump = ['Acquire::Languages "none";', 'Acquire::http::Proxy "http://proxy.example:3128/";', 'DPkg::Proxy "x";']
     assert proxies_of(dump) == [dump[1]]
-
-
-def test_wheels_are_fetched_for_the_release_s_python() -> None:
-    assert python_of(["python3:", "  Installed: (none)", "  Candidate: 3.11.2-1+b1"]) == "3.11"
-    with pytest.raises(UnfitError, match="python3"):
-        python_of(["python3:", "  Candidate: (none)"])
 
 
 def test_what_is_missing_is_named_by_its_package() -> None:
@@ -110,3 +108,111 @@ def test_a_machine_that_ends_early_says_what_it_said(tmp_path: Path) -> None:
 def test_patience_ends(tmp_path: Path) -> None:
     trouble, _ = reporting("exec sleep 20", tmp_path, 0.3)
     assert "did not finish in time" in trouble
+
+
+README = (REPOSITORY / "README.md").read_text()
+
+
+def page(*texts: str) -> str:
+    """A README.md with these shell blocks in its section, and another before and behind it."""
+    shown = "".join(f"\nwords\n\n```sh\n{text}\n```\n" for text in texts)
+    return f"# x\n\n```sh\nbefore\n```\n\n{HEADING}\n{shown}\n## Next\n\n```sh\nbehind\n```\n"
+
+
+def test_every_line_of_the_readme_is_typed_in_its_order() -> None:
+    # Read in another way than `blocks` does: whatever stands between the fences of that section.
+    section = README.split(f"{HEADING}\n")[1].split("\n## ")[0]
+    service, socket = (part.split("```")[0].strip().splitlines() for part in section.split("```sh\n")[1:])
+    planned = plan(README)
+    assert [*planned.disk, *planned.service] == service
+    assert list(planned.socket) == socket
+    assert {place_of(line) for line in planned.disk} == {Place.DISK}
+    assert {place_of(line) for line in [*planned.service, *planned.socket]} == {Place.MACHINE}
+    assert planned.service[-1].endswith("onhand status")
+
+
+def test_no_place_is_left_over_from_an_earlier_page() -> None:
+    planned = plan(README)
+    lines = [*planned.disk, *planned.service, *planned.socket]
+    typed = {" ".join(words) for line in lines for words in commands(line)}
+    assert [each for each in PLACES if not any(f"{words} ".startswith(f"{each} ") for words in typed)] == []
+
+
+def test_the_machine_is_left_the_very_lines(tmp_path: Path) -> None:
+    planned = plan(README)
+    leave(tmp_path, planned, Installed("/root/onhand", 12.5))
+    left = json.loads((tmp_path / PAGE.lstrip("/")).read_text())
+    assert left["socket"] == list(planned.socket)
+    assert [each for each in left["service"] if each in planned.service] == [
+        each for each in planned.service if "NAME" not in each
+    ]
+    secrets = [each.split()[1] for each in left["service"] if "/secrets/" in each and each.startswith("editor")]
+    assert secrets == ["/etc/onhand/secrets/north-webhook", "/etc/onhand/secrets/south-webhook"]
+    assert (left["folder"], left["before"]) == ("/root/onhand", {"lines": len(planned.disk), "took_s": 12.5})
+
+
+def test_lines_are_taken_as_they_stand_there_of_that_section_alone() -> None:
+    assert blocks(page("cd a  # b\n\n# c\ncd \\\nd", "editor e")) == [["cd a  # b", "cd d"], ["editor e"]]
+    with pytest.raises(PageError, match="no section"):
+        blocks("# x\n")
+
+
+def test_a_line_without_a_place_is_told() -> None:
+    for line, complaint in {
+        "curl example.com": "does not say where",
+        "cd a && rm -r b": "does not say where 'rm -r b'",
+        "apt-get": "does not say where",
+        "cd a; editor b": "only && is understood",
+        "onhand status | cat": "only && is understood",
+        "cd a && editor b": "make it two lines",
+    }.items():
+        with pytest.raises(PageError, match=complaint):
+            place_of(line)
+        with pytest.raises(PageError, match=complaint):
+            plan(page(line, "editor a"))
+
+
+def test_lines_out_of_order_and_other_blocks_are_told() -> None:
+    assert plan(page("cd a\neditor b", "editor c")).service == ("editor b",)
+    for texts in (["editor b\ncd a", "editor c"], ["editor a", "cd b"]):
+        with pytest.raises(PageError, match="comes after one that needs systemd"):
+            plan(page(*texts))
+    for texts in (["editor a"], ["editor a"] * 3, ["editor a", ""]):
+        with pytest.raises(PageError, match="two shell blocks"):
+            plan(page(*texts))
+
+
+def test_placeholders_are_filled_in_as_words() -> None:
+    lines = ["git clone URL onhand", "editor /a/NAME # FILENAME"]
+    assert filled(lines, "URL", ["/srv/x"]) == ["git clone /srv/x onhand", lines[1]]
+    assert filled(lines, "NAME", ["b", "c"]) == [lines[0], "editor /a/b # FILENAME", "editor /a/c # FILENAME"]
+
+
+needs_script = pytest.mark.skipif(shutil.which("script") is None, reason="script (bsdutils) is not installed here")
+
+
+@needs_script
+def test_lines_are_typed_at_a_terminal_and_the_folder_stays(tmp_path: Path) -> None:
+    (tmp_path / "clone").mkdir()
+    typed(["test -t 0 && test -t 1 && test -t 2  # a terminal", "cd clone && touch a", "touch b"], str(tmp_path))
+    assert sorted(each.name for each in (tmp_path / "clone").iterdir()) == ["a", "b"]
+
+
+@needs_script
+def test_the_first_line_that_fails_is_told_with_its_code_and_words_and_ends_it(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError) as failed:
+        typed(["touch a", "echo some words && (exit 3)", "touch b"], str(tmp_path))
+    assert str(failed.value) == "`touch a` exit 0:  | `echo some words && (exit 3)` exit 3: some words"
+    assert not (tmp_path / "b").exists()
+
+
+def test_pip_inside_takes_the_way_to_the_index_and_no_folder_of_this_machine() -> None:
+    listed = [
+        "global.index-url='https://a.example/simple'", "global.find-links='/opt/wheels'", ":env:.timeout='180'",
+        "global.extra-index-url='file:///opt/x https://b.example/simple'", "global.timeout='60'",
+        "install.index-url='https://c.example/simple'", "download.proxy='http://d.example'",
+    ]  # fmt: skip
+    assert pip_options(listed) == {
+        "index-url": "https://c.example/simple", "extra-index-url": "https://b.example/simple", "timeout": "180",
+    }  # fmt: skip
+    assert pip_options(["global.extra-index-url='file:///opt/x'"]) == {}

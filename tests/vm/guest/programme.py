@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import held, service
+from . import held, page, service
 
 CHECKS: dict[str, Callable[[], str]] = {
     "the machine boots": service.machine_booted,
+    "README's commands": page.service_commands_work,
     "the unit is unchanged": service.unit_is_the_repository_s,
     "systemctl start": service.service_starts,
     "systemd-analyze security": service.exposure,
@@ -24,6 +25,7 @@ CHECKS: dict[str, Callable[[], str]] = {
     "watchdog (SIGSTOP)": service.hang_is_noticed,
     "systemctl stop": service.stop_drains,
     "wrong configuration": service.wrong_configuration_is_said_once,
+    "README's socket commands": page.socket_commands_work,
     "socket activation": held.socket_starts_it,
     "restart under load": held.restarts_refuse_nobody,
     "SIGKILL under load": held.kills_refuse_nobody,

@@ -82,7 +82,7 @@ def health() -> int:
 def secret(name: str) -> str:
     """A channel's webhook secret, as the storefront has it."""
     with open(f"/etc/onhand/secrets/{name}-webhook", encoding="ascii") as file:
-        return file.read()
+        return file.read().strip()
 
 
 def webhook(name: str, order: dict[str, Any], delivery: str, key: str) -> tuple[int, str]:
