@@ -365,6 +365,8 @@ class Registry:
         sku = folded.sku
         actor = self.actor(sku)
         actor.state.stock, actor.state.kit = folded.stock, folded.kit
+        for slot in actor.state.slots.values():
+            slot.lines_changed()
         now_us = self.store.now_us()
         for slot in actor.state.step(Reprice(), now_us, self.policy_of).slots:
             self._offer(slot, now_us)

@@ -224,15 +224,7 @@ class Sku:
                 verdict: StepVerdict = "frozen" if message.frozen else "thawed"
                 return Step(verdict, before, before, log=True, slots=changed)
             case Settle():
-                folded = self.stock.settle(message.horizon_us, message.floors or {})
-                shaken = tuple(
-                    each for each in self.slots.values()
-                    if each.rests_on_less_than(self.stock.lines) and not (each.unplaced and each.recheck_us)
-                )  # fmt: skip
-                for each in shaken:
-                    each.unplaced = max(each.unplaced, 1)
-                    each.ask_recheck(now_us)
-                return Step("settled", before, self.available, log=bool(folded or shaken), slots=shaken)
+                return self._settle(message, now_us)
             case Reprice():
                 return Step("applied", before, before, log=False, slots=self._wish(now_us, policy_of))
             case Assemble() | ComponentLevel():
@@ -250,6 +242,21 @@ class Sku:
                     self._wish(now_us, policy_of)
                 return Step("applied" if done else "known", before, before, log=done, slots=(slot,) if slot else ())
 
+    def _settle(self, message: Settle, now_us: int) -> Step:
+        before = self.available
+        folded = self.stock.settle(message.horizon_us, message.floors or {})
+        if folded:
+            for each in self.slots.values():
+                each.lines_changed()
+        shaken = tuple(
+            each for each in self.slots.values()
+            if each.rests_on_less_than(self.stock.lines) and not (each.unplaced and each.recheck_us)
+        )  # fmt: skip
+        for each in shaken:
+            each.unplaced = max(each.unplaced, 1)
+            each.ask_recheck(now_us)
+        return Step("settled", before, self.available, log=bool(folded or shaken), slots=shaken)
+
     def _assemble(self, message: KitMessage, now_us: int, policy_of: PolicyOf) -> Step:
         before = self.available
         verdict: StepVerdict = "applied"
@@ -265,17 +272,22 @@ class Sku:
         applied = self.stock.apply(seen)
         if applied.verdict in ("known", "late"):
             return Step(applied.verdict, before, before, log=False)
-        if isinstance(seen, OrderLine) and applied.line_before != applied.line_after and seen.kit in ("", seen.sku):
-            policy = policy_of(seen.channel)
-            if policy is None or not policy.adds_held:
-                unsure = policy is not None and policy.returns_unsure and applied.gave_back
-                self._touch((seen.channel, seen.order, seen.line), seen, now_us, unsure=unsure)
+        if isinstance(seen, OrderLine) and applied.line_before != applied.line_after:
+            self._line_changed(seen, now_us, policy_of(seen.channel), gave_back=applied.gave_back)
         self._wish(now_us, policy_of)
         changed = applied.verdict != "conflict" or applied.line_before != applied.line_after
         return Step(
             applied.verdict, before, self.available, log=changed, slots=tuple(self.slots.values()),
             ambiguous=self.stock.ambiguous > unclear,
         )  # fmt: skip
+
+    def _line_changed(self, seen: OrderLine, now_us: int, policy: Policy | None, *, gave_back: bool) -> None:
+        key = (seen.channel, seen.order, seen.line)
+        for slot in self.slots.values():
+            if slot.channel == seen.channel:
+                slot.line_changed(key)
+        if seen.kit in ("", seen.sku) and (policy is None or not policy.adds_held):
+            self._touch(key, seen, now_us, unsure=policy is not None and policy.returns_unsure and gave_back)
 
     def _touch(self, key: LineKey, seen: OrderLine, now_us: int, *, unsure: bool = False) -> None:
         """A line of a channel moved the level that it shows there. unsure: perhaps it did."""

@@ -44,11 +44,14 @@ class Suspicion:
 
 
 class Move(NamedTuple):
-    """What a line, as it then was, has taken since the evidence, and whether it allows no other number."""
+    """What a line has taken since the evidence, and whether it allows no other number."""
 
-    line: Line
     units: int
     clear: bool
+
+
+STILL = Move(0, clear=True)
+"""Of a line that is folded away."""
 
 
 @define
@@ -103,7 +106,13 @@ class Slot:
     """A person wants it to show this again, what it showed before it was pushed to, whatever the stock is."""
 
     _moves: dict[LineKey, Move] = field(factory=dict, init=False, eq=False, repr=False)
-    """What the touched lines have moved since `base_at`, each as it was when that was reckoned."""
+    """What the touched lines have moved since `base_at`. One sale more costs the same however many there were: a
+    listing that is not pushed for a day has thousands."""
+    _moved: int = field(default=0, init=False, eq=False, repr=False)
+    _vague: int = field(default=0, init=False, eq=False, repr=False)
+    """The sum of all moves, and how many of them are not clear."""
+    _due: dict[LineKey, None] | None = field(default=None, init=False, eq=False, repr=False)
+    """Touched lines that are to be reckoned again; None: all of them."""
 
     # -- the wish --
 
@@ -135,7 +144,7 @@ class Slot:
             self.ask_recheck(now_us + PATIENCE_US)  # it was read before that
         else:
             self.unplaced = 0
-        self._moves = {}
+        self._due = None
         self.touched = [key for key in self.touched if key in lines and _moved(lines[key], at)[0] is not False]
         if not self._believe(lines):
             self.ask_recheck(now_us + PATIENCE_US)
@@ -144,7 +153,12 @@ class Slot:
         """An order line of this very channel changed: its units moved the channel's own level."""
         if self.base is None or self.base_at is None:
             return
-        if key not in self._moves and key not in self.touched:
+        if self._due is None:
+            known = key in self.touched
+        else:
+            known = key in self._moves
+            self._due[key] = None
+        if not known:
             self.touched.append(key)
         clear = self._believe(lines)
         if (not clear and not self.in_flight) or len(self.touched) > TOUCHED_MAX:
@@ -153,23 +167,29 @@ class Slot:
     def _believe(self, lines: dict[LineKey, Line]) -> bool:
         assert self.base is not None
         assert self.base_at is not None
-        belief, clear, moves = self.base, True, self._moves
-        for key in self.touched:
-            line = lines.get(key)
-            if line is None:
-                continue
-            move = moves.get(key)
-            if move is None or move.line is not line:
-                then = line.taken_as_of(self.base_at, same_source=True)
-                move = moves[key] = Move(line, line.now().taken - then.units, not then.ambiguous)
-            belief -= move.units
-            clear = clear and move.clear
-        self.belief = belief
-        return clear
+        if self._due is None:
+            self._moves, self._moved, self._vague = {}, 0, 0
+        for key in self.touched if self._due is None else self._due:
+            before, line = self._moves.get(key, STILL), lines.get(key)
+            move = self._moves[key] = STILL if line is None else _move(line, self.base_at)
+            self._moved += move.units - before.units
+            self._vague += before.clear - move.clear
+        self._due = {}
+        self.belief = self.base - self._moved
+        return not self._vague
+
+    def line_changed(self, key: LineKey) -> None:
+        """An order line of the channel is not what it was. Tell this of every one."""
+        if self._due is not None and key in self._moves:
+            self._due[key] = None
+
+    def lines_changed(self) -> None:
+        """Any order lines may not be what they were, or be gone."""
+        self._due = None
 
     def unclear(self) -> bool:
         """Is there a sale of which nobody can say whether the evidence holds it? The belief is the lowest then."""
-        return any(key not in self._moves or not self._moves[key].clear for key in self.touched)
+        return bool(self._vague or self._due or (self._due is None and self.touched))
 
     def rests_on_less_than(self, lines: dict[LineKey, Line]) -> bool:
         """Is a line gone that the belief takes into account? Then only new evidence tells what the channel shows."""
@@ -341,6 +361,11 @@ class Slot:
             self.recheck_us = self.alive_until_us
         else:
             self.alive_until_us = 0
+
+
+def _move(line: Line, at: Instant) -> Move:
+    then = line.taken_as_of(at, same_source=True)
+    return Move(line.now().taken - then.units, not then.ambiguous)
 
 
 def _moved(line: Line, at: Instant) -> tuple[bool | None, int]:
