@@ -87,13 +87,14 @@ class Sender:
     async def _still_wanted(self, claims: list[Claim]) -> list[Claim]:
         """Claims that say what they would say now, after the wait for our turn; the others are given back.
 
-        Also those that believe what is known better by now: a listing sold back to an old number would take them.
+        Also those that believe what is known better by now: a listing sold back to an old number would take them. And
+        those of listings that somebody held meanwhile.
         """
         lane, wanted, messages = self.outbox.lane(self.account.name), [], []
         for claim in claims:
             sent = claim.sent
             current = lane.slots.get(key_of(claim.slot), claim.slot)
-            if (current.desired, current.belief) == (sent.level, sent.believed):
+            if (current.desired, current.belief) == (sent.level, sent.believed) and not current.withheld():
                 wanted.append(claim)
             else:
                 error = f"not sent: by its turn more was known than when {sent.level} was to be pushed"

@@ -63,22 +63,22 @@ AGAINST = (
 
 
 def readme(results: Results) -> str:
-    """What one host carries, as Markdown, for the README. Only what was measured."""
+    """What one host carries, as Markdown, for the README, ratios first. Only what was measured."""
     rows = [
         f"Measured on {machine_line(results)}:",
         "",
         "| what | median | lowest to highest |",
         "| --- | --- | --- |",
     ]
-    for about, name, unit in CARRIES:
-        if known := results.figures.get(name):
-            figure = known.figure
-            spread = f"{shown(figure.low)} to {shown(figure.high)}" if figure.runs > 1 else "one run"
-            rows.append(f"| {about} | {shown(figure.median)} {unit} | {spread} |".replace("  |", " |"))
     for about, name in AGAINST:
         for work, said in (("uniform", "uniform SKUs"), ("hot", "one hot SKU")):
             if known := results.figures.get(f"saturation.{name}.{work}"):
                 figure = known.figure
                 spread = f"{shown(figure.low)} to {shown(figure.high)}" if figure.runs > 1 else "one run"
                 rows.append(f"| against {about}, {said} | {shown(figure.median)} x | {spread} |")
+    for about, name, unit in CARRIES:
+        if known := results.figures.get(name):
+            figure = known.figure
+            spread = f"{shown(figure.low)} to {shown(figure.high)}" if figure.runs > 1 else "one run"
+            rows.append(f"| {about} | {shown(figure.median)} {unit} | {spread} |".replace("  |", " |"))
     return "\n".join(rows)
