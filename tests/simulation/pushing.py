@@ -247,8 +247,8 @@ class Pushing:
             return
         if slot.dead_letter or slot.base is None or slot.base_at is None or slot.base_at.own is None:
             return
-        if not leaving and slot.open():
-            return
+        if not leaving and (slot.open() or slot.held == "mass"):
+            return  # so many differ at once that nothing of it is believed before a person has spoken
         truth = self.oracle.fronts[slot.channel]
         base_us = slot.base_at.own.lo
         where = (slot.channel, slot.listing)
