@@ -30,6 +30,8 @@ PAUSE_US = 60 * SECOND_US
 """So long after a pause was answered, calls that were begun before it may still push."""
 WRITES = ("a push", "a subscription")
 """Calls that change something at a storefront."""
+LIE_US = SECOND_US
+"""What the daemon took for evidence up to so long after a lie may be the lie itself."""
 WINDOW_US = 60 * SECOND_US
 CRASHES_MAX = 3
 """A SKU may be quarantined only after so many crashes within the window, as design and daemon say."""
@@ -53,8 +55,8 @@ class Pushing:
         """Listings with a push of which nobody knows what became of it, and at which nobody looked since."""
         self.edited_us: dict[Where, int] = defaultdict(lambda: -1)
         """When staff last changed what a listing shows, on the storefront's clock."""
-        self.lied: set[Where] = set()
-        """Listings of which the storefront said what is not so, and that were not read back since."""
+        self.lied_us: dict[Where, int] = {}
+        """When the storefront last said of a listing what is not so, on its own clock."""
         self.looked_us: dict[Where, int] = {}
         """When each listing was last read, by its name, and said what it showed."""
         self.quiet_until: dict[str, tuple[int, float]] = {}
@@ -171,20 +173,12 @@ class Pushing:
             if isinstance(reply, Response) and reply.status == 200:
                 rows = msgspec.json.decode(reply.body)["items"]
                 told = looked & {(front.name, row["listing"]) for row in rows if row["quantity"] is not None}
-                self.lied -= {where for where in told if not self._watched(life, where)}
                 self.looked_us.update(dict.fromkeys(told, reply.sent_us))
         if isinstance(reply, Response) and reply.status in (429, 503) and "retry-after" in reply.headers:
             wait_s = float(reply.headers["retry-after"]) if reply.headers["retry-after"].isdigit() else 0.0
             number, until = self.quiet_until.get(front.name, (0, 0.0))
             known = until if number == life.number else 0.0  # a new life has not heard what an older one was told
             self.quiet_until[front.name] = (life.number, max(known, trio.current_time() + wait_s))
-
-    def _watched(self, life: Life, where: Where) -> bool:
-        """Is the listing to be read back later than now? Who looks before that draws no conclusion yet."""
-        sku = self.oracle.fronts[where[0]].front.store.shop.listings[where[1]].sku
-        state = life.daemon.parts.registry.peek(sku) if life.daemon else None
-        slot = state.slots.get(where) if state else None
-        return slot is not None and slot.recheck_us > self.oracle.world.now_us()
 
     # -- writes --
 
@@ -195,7 +189,8 @@ class Pushing:
                 if self.oracle.fronts[front.name].moves[write.listing] else -1  # fmt: skip
             return
         if write.fault == "lie":
-            self.lied.add((front.name, write.listing))
+            now_us = self.oracle.world.now_us()
+            self.lied_us[front.name, write.listing] = now_us + front.clock.off_us(now_us)
         if not write.applied:
             return
         if write.late:
@@ -256,7 +251,8 @@ class Pushing:
         life = self.oracle.world.life
         if life.daemon and life.daemon.parts.channels[slot.channel].sweeper.owed:
             return  # too much of the channel differs to be believed before all of it, and its orders, can be read
-        if self.edited_us[where] > base_us or where in self.lied or front.host.moods.snapshot is not None:
+        lie = base_us <= self.lied_us.get(where, -LIE_US) + LIE_US
+        if self.edited_us[where] > base_us or lie or front.host.moods.snapshot is not None:
             return  # staff, lies and copies that lag behind: what the daemon was shown was not so
         level = front.store.shop.listings[slot.listing].quantity
         moved = truth.moved_since(state.sku, base_us)
