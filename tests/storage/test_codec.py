@@ -172,7 +172,7 @@ def test_a_key_is_these_bytes() -> None:
 def test_the_tables_are_these() -> None:
     assert TABLES == (
         "meta", "log", "chain", "deliveries", "dead", "cursors", "refetch", "skus", "links", "orders", "history",
-        "dedup", "open", "alarms", "drifts", "drift_days", "priors", "shadows", "marks", "stuck",
+        "dedup", "open", "alarms", "drifts", "drift_days", "priors", "shadows", "marks", "stuck", "tellings",
     )  # fmt: skip
     assert sorted(BEHIND) == ["dedup", "history", "links", "open", "orders", "shadows", "skus"]
 

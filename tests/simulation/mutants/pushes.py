@@ -9,6 +9,7 @@ from tests.simulation.mutants.planting import Mutant, Patch
 _DISPATCHER: Final = "daemon.outbound.dispatcher:Dispatcher"
 _SENDER: Final = "daemon.outbound.sender:Sender"
 _SLOT: Final = "daemon.domain.slot:Slot"
+_WANTED: Final = "if (current.desired, current.belief) == (sent.level, sent.believed) and not current.withheld():"
 
 PUSHES: Final = (
     Mutant(
@@ -29,8 +30,7 @@ PUSHES: Final = (
         "belief_not_lowered_by_own_sale",
         "A channel's own sale is not taken off what we believe it shows.",
         "I7",
-        (Patch("daemon.domain.sku:Sku._observe",
-               "self._touch((seen.channel, seen.order, seen.line), seen, now_us, unsure=unsure)", "pass"),),
+        (Patch("daemon.domain.sku:Sku._line_changed", "self._touch(key, seen, now_us, unsure=", "bool("),),
     ),
     Mutant(
         "no_second_look_for_zombies",
@@ -75,14 +75,14 @@ PUSHES: Final = (
         "level_carried_in_a_queue",
         "What was wanted when a push was planned is sent when its turn comes.",
         "I6",
-        (Patch(f"{_SENDER}._still_wanted", "if (current.desired, current.belief) == (sent.level, sent.believed):",
+        (Patch(f"{_SENDER}._still_wanted", _WANTED,
                "if current.desired is not None:"),),
     ),
     Mutant(
         "belief_carried_in_a_queue",
         "A push goes with what was believed when it was planned, as long as its level is still wanted.",
         "I6",
-        (Patch(f"{_SENDER}._still_wanted", "if (current.desired, current.belief) == (sent.level, sent.believed):",
+        (Patch(f"{_SENDER}._still_wanted", _WANTED,
                "if current.desired == sent.level:"),),
     ),
     Mutant(
