@@ -17,6 +17,8 @@ QUICK_S: Final = 60.0
 PATIENT_S: Final = 3600.0
 """The same for what talks to a channel or reads the whole store."""
 READ_BYTES: Final = 64 * 1024
+REFUSAL_BYTES: Final = 1 << 20
+"""Of a refusal; whoever says that more of it comes is not believed."""
 
 
 class NoDaemonError(Exception):
@@ -90,7 +92,7 @@ class AdminClient:
             connection.request(method, target, body=body)
             answer = connection.getresponse()
             if answer.status >= 400:
-                raise _refusal(answer.status, answer.read())
+                raise _refusal(answer.status, answer.read(REFUSAL_BYTES))
             yield answer
         except (http.client.HTTPException, ValueError, RecursionError, OverflowError):
             raise NoDaemonError(

@@ -46,9 +46,14 @@ def _answers(cut: Cut) -> list[Response]:
     return [*found[:-1], Response(last.status, last.headers, last.body + cut.rest(), NOW_US, NOW_US + 1_000)]
 
 
+def _name(cut: Cut) -> str:
+    """A name as an adapter may be asked with: it came out of one, or out of the store, and can be encoded."""
+    return cut.text().encode("utf-8", "replace").decode()
+
+
 def _start(adapter: Adapter, cut: Cut) -> tuple[str, Generator[Request, Response, Any], int]:
-    call, name = cut.pick(CALLS), cut.text()
-    listings = [name, cut.text(), "12", "12/34", "L-1"][: 1 + cut.byte() % 5]
+    call, name = cut.pick(CALLS), _name(cut)
+    listings = [name, _name(cut), "12", "12/34", "L-1"][: 1 + cut.byte() % 5]
     hook = Webhook("order.updated", "https://us.example/webhooks/site", "paused", name)
     match call:
         case "orders":
