@@ -32,16 +32,20 @@ def content_view(letter: DeadLetter) -> Json:
 
 
 def _message(content: bytes) -> Json | None:
+    """None for a letter of another make: its bytes are shown instead."""
     try:
         part = part_of(content)
-    except (DamagedError, ValueError):
-        return None  # a letter of another make: its bytes are shown instead
-    return {"kind": kind_of(part.message), "sku": part.sku or None, "text": told(part.message)}
+        shown: Json = {"kind": kind_of(part.message), "sku": part.sku or None, "text": told(part.message)}
+    except (DamagedError, TypeError, ValueError, LookupError, AttributeError):
+        return None
+    return shown if isinstance(shown["sku"], str | None) else None
 
 
 def _order_line(content: bytes) -> Json | None:
     try:
         order, line = unpack(content)
     except (DamagedError, TypeError, ValueError):
+        return None
+    if not isinstance(order, str) or not isinstance(line, str):
         return None
     return {"order": order, "line": line, "text": f"order {order} line {line}"}
