@@ -85,8 +85,8 @@ def records(data: bytes) -> None:
     except DamagedError as error:
         assert "\n" not in str(error)[:40]
     else:
-        again = load_record(7, dump_record(found))
-        assert again == found or found != found
+        written = dump_record(found)  # compared as bytes: a list in a text's place comes back as another kind of list
+        assert dump_record(load_record(7, written)) == written
     for kind in NEXT_ACTION:
         shown = content_view(DeadLetter(1, kind, 0, "c", "s", "cause", "subject", data))
         assert shown
