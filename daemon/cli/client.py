@@ -94,7 +94,7 @@ class AdminClient:
             if answer.status >= 400:
                 raise _refusal(answer.status, answer.read(REFUSAL_BYTES))
             yield answer
-        except (http.client.HTTPException, ValueError, RecursionError, OverflowError):
+        except (http.client.HTTPException, ValueError, RecursionError, OverflowError, MemoryError):
             raise NoDaemonError(
                 f"what answers on {self.path} broke off or is no onhand daemon: see the daemon's log, then try again"
             ) from None
