@@ -36,7 +36,7 @@ def _message(content: bytes) -> Json | None:
     try:
         part = part_of(content)
         shown: Json = {"kind": kind_of(part.message), "sku": part.sku or None, "text": told(part.message)}
-    except (DamagedError, TypeError, ValueError, LookupError, AttributeError, MemoryError):
+    except Exception:  # bytes of any kind, of which a message can be made that means nothing
         return None
     return shown if isinstance(shown["sku"], str | None) else None
 
