@@ -156,6 +156,7 @@ class Event(Enum):
     BACKED_UP = "storage.backed_up", _INFO, "a verified copy was written"
     BACKUP_FAILED = "storage.backup_failed", _ERROR, "a copy could not be written or did not verify"
     CHAIN_ROOT = "chain.root", _INFO, "the hash chain's digest at the end of a day, and at an orderly stop"
+    COMPACTED = "storage.compacted", _INFO, "events older than their retention went; the state they made stays"
     REBUILT = "storage.rebuilt", _INFO, "state was folded anew from the log"
 
     # --- people ---

@@ -101,8 +101,8 @@ def test_what_the_example_shows_commented_out_is_taken_too() -> None:
                                  "dead_letters_max", "dead_letters_days"])  # fmt: skip
 def test_what_is_kept_has_a_safe_lower_bound(key: str) -> None:
     assert set(attrs.asdict(RetentionSettings())) == {
-        "dedup_days", "deliveries_days", "deliveries_max", "drifts_max", "drift_days", "dead_letters_max",
-        "dead_letters_days",
+        "history_days", "dedup_days", "deliveries_days", "deliveries_max", "drifts_max", "drift_days",
+        "dead_letters_max", "dead_letters_days",
     }  # fmt: skip
     found = problems(f"retention: {{{key}: 0}}\nchannels:\n  a: {{{SANDBOX}}}")
     assert list(found) == [f"retention.{key}"]
@@ -110,6 +110,15 @@ def test_what_is_kept_has_a_safe_lower_bound(key: str) -> None:
     kept = read(f"retention: {{{key}: {low}}}\nchannels:\n  a: {{{SANDBOX}}}").retention
     assert getattr(kept, key) == low
     assert kept.dedup_us > 72 * 3_600_000_000
+
+
+@pytest.mark.parametrize(("days", "problem"), [(0, False), (1, True), (29, True), (30, False)])
+def test_events_are_kept_for_ever_or_for_a_month_at_least(days: int, problem: bool) -> None:
+    text = f"retention: {{history_days: {days}}}\nchannels:\n  a: {{{SANDBOX}}}"
+    if problem:
+        assert problems(text) == {"retention.history_days": "must be 0 (for ever) or 30 at least"}
+    else:
+        assert read(text).retention.history_us == days * 86_400_000_000
 
 
 @pytest.mark.parametrize(("old", "new"), [("dedup_days", "dedup_days"), ("retention_days", "deliveries_days")])

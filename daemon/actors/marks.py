@@ -7,9 +7,11 @@ thousands, of which the few events behind a mark concern a handful.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 from typing import Any
 
-from daemon.actors.actor import Actor
+from attrs import frozen
+
 from daemon.domain.kits import dump_kit, load_kit
 from daemon.domain.lines import Line
 from daemon.domain.sku import Freeze, Sku
@@ -17,7 +19,7 @@ from daemon.domain.slot import dump_slot, load_slot
 from daemon.domain.stock import LineKey, Stock, dump, dump_line, load_line, resumed, sums_of
 from daemon.storage.codec import REMEDY, DamagedError, number, pack, unpack
 from daemon.storage.environment import Environment
-from daemon.storage.tables import MARKS
+from daemon.storage.tables import BASES, MARKS
 
 
 class PackedLines(dict[LineKey, Line]):
@@ -75,12 +77,11 @@ def mark_key(sku: str, seq: int) -> bytes:
     return sku.encode() + b"\0" + number(seq)
 
 
-def dump_mark(actor: Actor) -> bytes:
+def dump_mark(state: Sku) -> bytes:
     """The mark of a SKU as it is now."""
-    state, stock = actor.state, actor.state.stock
+    stock, freeze = state.stock, state.freeze
     bare = Stock(stock.anchors, {}, stock.adjustments, stock.settled_us, stock.settled)
-    freeze = state.freeze
-    lines = [(key, line.sightings[-1].version, pack(dump_line(line))) for key, line in stock.lines.items()]
+    lines = [(key, *packed) for key, packed in _packed(stock.lines)]
     plain = (
         dump(bare), sums_of(stock), lines,
         (freeze.by, freeze.reason) if freeze else None,
@@ -88,6 +89,13 @@ def dump_mark(actor: Actor) -> bytes:
         dump_kit(state.kit) if state.kit else None,
     )  # fmt: skip
     return zlib.compress(pack(plain), 1)
+
+
+def _packed(lines: dict[LineKey, Line]) -> Iterator[tuple[LineKey, tuple[int, bytes]]]:
+    """By key (newest version, bytes); a line that nobody unpacked stays as it is."""
+    found: Any
+    for key, found in dict.items(lines):
+        yield key, found if type(found) is tuple else (found.sightings[-1].version, pack(dump_line(found)))
 
 
 def load_mark(sku: str, payload: bytes) -> Sku:
@@ -114,6 +122,28 @@ def newest_mark(env: Environment, sku: str, until: int) -> tuple[int, Sku] | Non
     if not rows or len(rows[0][0]) != len(prefix) + 8:
         return None
     return int.from_bytes(rows[0][0][-8:], "big"), load_mark(sku, rows[0][1])
+
+
+@frozen
+class Base:
+    """What the events up to `seq` made of a SKU, the newest of which that is its own is `newest`."""
+
+    seq: int
+    newest: int
+    state: Sku
+
+    def dump(self) -> bytes:
+        """Its row."""
+        return pack((self.seq, self.newest, dump_mark(self.state)))
+
+
+def base_of(env: Environment, sku: str) -> Base | None:
+    """What the compacted events made of a SKU; None where none of it went."""
+    payload = env.get(BASES, sku.encode())
+    if payload is None:
+        return None
+    seq, newest, mark = unpack(payload)
+    return Base(seq, newest, load_mark(sku, mark))
 
 
 def first_mark(env: Environment, sku: str) -> int:

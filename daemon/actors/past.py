@@ -12,7 +12,7 @@ import trio
 from attrs import define, field, frozen
 
 from daemon.actors.circumstances import RULES_MAX
-from daemon.actors.marks import first_mark, newest_mark
+from daemon.actors.marks import Base, base_of, first_mark, newest_mark
 from daemon.domain.conditions import Condition, Estranged, FeedRead, Rules, Standing, Stuck
 from daemon.domain.policy import Policy
 from daemon.domain.sku import PolicyOf, Reprice, Sku
@@ -21,6 +21,10 @@ from daemon.storage.store import Store
 
 SLICE = 100
 """Events folded in one turn of the loop: a few milliseconds."""
+
+
+class GoneError(Exception):
+    """What is asked for was before the floor of the log, and is not kept."""
 
 
 @define(eq=False, repr=False)
@@ -35,6 +39,8 @@ class Folding:
     state: Sku
     seq: int = 0
     """The events up to here are in the state."""
+    newest: int = 0
+    """The newest of them that is the SKU's own; 0 where only a mark knows."""
     exact: bool = True
     """Were the rules always known? Else what the listings should show is not folded but assumed."""
     mark: int = 0
@@ -42,25 +48,39 @@ class Folding:
     changes: list[Record] = field(factory=list)
     """What concerns every SKU and is still to come: changes of the rules, and restores."""
     policies: dict[str, Policy] | None = None
+    floor: int = 0
+    """The floor of the log that is known of."""
 
     @classmethod
     def begin(cls, store: Store, sku: str, until: int, fallback: PolicyOf, *, anew: bool = False) -> Folding:
-        """From the newest mark on; `anew`: from the very first event, whatever marks there are."""
+        """From the newest mark on; `anew`: from the very first event, or what those that were compacted made of the
+        SKU, whatever marks there are. Raises `GoneError` where `until` itself was compacted."""
+        folding = cls(store, sku, until, fallback, Sku(sku), floor=store.floor.seq)
+        if until < folding.floor:
+            raise GoneError
         found = None if anew else newest_mark(store.env, sku, until)
-        seq, state = found or (0, Sku(sku))
-        folding = cls(store, sku, until, fallback, state, seq)
+        if found is not None:
+            folding._from(Base(found[0], 0, found[1]))
+        else:
+            folding._from(base_of(store.env, sku))
+        return folding
+
+    def _from(self, base: Base | None) -> None:
+        """Begin there; None: with nothing."""
+        self.seq, self.newest, self.state = (base.seq, base.newest, base.state) if base else (0, 0, Sku(self.sku))
+        self.policies, self.exact, self.mark = None, True, 0
+        store, seq, until = self.store, self.seq, self.until
         rules = store.events_of(RULES, 0, until, RULES_MAX)
         before = [record for record in rules if record.seq <= seq]
         changes = rules[len(before) :] + store.events_of(ESTRANGED, seq, until, RULES_MAX)
-        folding.changes = sorted(changes, key=lambda record: record.seq)
+        self.changes = sorted(changes, key=lambda record: record.seq)
         # Before anybody wrote the rules down, the first that were written are assumed.
         known = before[-1:] or rules[:1] or store.events_of(RULES, until, store.head.seq, 1)
-        folding._under(known[0] if known else None)
-        if found is None:
-            first = store.events_of(sku, 0, until, 1)
-            folding.exact = not first or not known or known[0].seq < first[0].seq
-            folding.mark = 0 if folding.exact else first_mark(store.env, sku)
-        return folding
+        self._under(known[0] if known else None)
+        if base is None:
+            first = store.events_of(self.sku, 0, until, 1)
+            self.exact = not first or not known or known[0].seq < first[0].seq
+            self.mark = 0 if self.exact else first_mark(store.env, self.sku)
 
     def _under(self, record: Record | None) -> None:
         if record is not None and isinstance(record.message, Rules):
@@ -71,18 +91,30 @@ class Folding:
         return self.policies.get(channel) if self.policies is not None else self.fallback(channel)
 
     def go(self, limit: int = SLICE) -> bool:
-        """Fold up to `limit` more events; True when the end is reached."""
+        """Fold up to `limit` more events; True when the end is reached. Not while events are going
+        (`Store.standing`); raises `GoneError` where those that are wanted went."""
+        if self.floor != self.store.floor.seq:
+            self._floor_moved()
         records = self.store.events_of(self.sku, self.seq, self.until, limit)
         for record in records:
             self._meet_mark(record.seq)
             self._rules_before(record.seq)
             self.state.step(record.message, record.at_us, self.policy_of)  # type: ignore[arg-type]  # as it is indexed
-            self.seq = record.seq
+            self.seq = self.newest = record.seq
         if len(records) == limit:
             return False
         self._rules_before(self.until + 1)
         self._meet_mark(self.until + 1)
         return True
+
+    def _floor_moved(self) -> None:
+        """Events that were still to be folded may be gone: then what they made of the SKU is the new beginning."""
+        self.floor = self.store.floor.seq
+        if self.until < self.floor:
+            raise GoneError
+        base = base_of(self.store.env, self.sku)
+        if base is not None and base.seq > self.seq:
+            self._from(base)
 
     def _rules_before(self, seq: int) -> None:
         while self.changes and self.changes[0].seq < seq:
@@ -104,9 +136,11 @@ class Folding:
         self.mark = 0
 
     async def finish(self, pause: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint) -> None:
-        """Fold all of it, with a pause after each slice."""
+        """Fold all of it, with a pause after each slice. Returns in the turn in which the end is reached."""
+        await self.store.standing()
         while not self.go():
             await pause()
+            await self.store.standing()
 
 
 @frozen
@@ -125,7 +159,11 @@ class Then:
 
 
 async def then(store: Store, sku: str, at_us: int, fallback: PolicyOf) -> Then:
-    """How a SKU was at that moment of our clock. Raises `DamagedError` where the log does not hold."""
+    """How a SKU was at that moment of our clock. Raises `DamagedError` where the log does not hold, and `GoneError`
+    where that moment is not kept any more."""
+    await store.standing()
+    if at_us < store.floor.at_us:
+        raise GoneError
     seq = store.seq_at(at_us)
     folding = Folding.begin(store, sku, seq, fallback)
     await folding.finish()

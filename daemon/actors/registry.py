@@ -454,7 +454,7 @@ class Registry:
         actor.dirty = False
         if actor.unmarked >= MARK_EVERY:
             # As of now, not as of its newest event: rules that changed since are in the state, too.
-            self.store.put(MARKS, mark_key(sku, self.store.head.seq), dump_mark(actor))
+            self.store.put(MARKS, mark_key(sku, self.store.head.seq), dump_mark(actor.state))
             actor.unmarked = 0
         actor.as_of = self.store.head.seq
         return dump_actor(actor)

@@ -44,6 +44,7 @@ def status_view(inside: Inside) -> Json:
             "commits": store.commits,
             "pending_rows": store.pending_rows,
             "readers": store.readers,
+            "history_since": when(inside.store.floor.at_us),
             "trouble": store.trouble or None,
         },
     }

@@ -40,6 +40,7 @@ from daemon.admin.shapes import Shape
 from daemon.admin.stream import EventStreams
 from daemon.admin.then import explain_then, sku_then
 from daemon.admin.views import Channels, entry, find_sku, page_of, sku_row, sku_view, valid_sku
+from daemon.admin.words import when
 from daemon.ingress.http_types import HttpResponse
 
 LIST_MAX: Final = 1_000
@@ -125,7 +126,7 @@ async def _history(desk: Desk, call: Call) -> Json:
     if not records:  # also of one that was linked to nothing since, and has no state any more
         find_sku(desk.inside, sku)
     page = page_of(map(entry, records), "history", records[-1].seq if len(records) == limit else None)
-    return {"sku": sku, **page}
+    return {"sku": sku, **page, "whole_since": when(desk.inside.store.floor.at_us)}
 
 
 async def _explain(desk: Desk, call: Call) -> Json:

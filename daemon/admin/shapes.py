@@ -157,11 +157,13 @@ class LogEvent(Shape, frozen=True):
 
 
 class History(Shape, frozen=True):
-    """Newest first. `next`: the `before` of the following page."""
+    """Newest first. `next`: the `before` of the following page. `whole_since`: what was before is compacted, and only
+    the newest of it is kept; null where nothing is."""
 
     sku: str
     history: list[LogEvent]
     next: int | None
+    whole_since: Moment
 
 
 class Anchor(Shape, frozen=True):
@@ -315,13 +317,14 @@ class OutboxFigures(Shape, frozen=True):
 
 
 class StorageFigures(Shape, frozen=True):
-    """`trouble`: why nothing new can be accepted."""
+    """`trouble`: why nothing new can be accepted. `history_since`: what was before is compacted."""
 
     map_bytes: int
     used_bytes: int
     commits: int
     pending_rows: int
     readers: int
+    history_since: Moment
     trouble: str | None
 
 

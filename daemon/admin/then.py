@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import define, field
 
-from daemon.actors.past import Then, since_us, then
+from daemon.actors.past import GoneError, Then, since_us, then
 from daemon.admin.answers import ApiError, Json, unknown_sku
 from daemon.admin.explain import explain_view
 from daemon.admin.inside import ChannelView, Inside
@@ -91,14 +91,21 @@ class Past:
 
 
 async def past(inside: Inside, sku: str, at: str) -> Past:
-    """The SKU and its circumstances then. Raises `ApiError`: 400 for what is no moment of the past, 404 for a SKU
-    that nobody had told of."""
+    """The SKU and its circumstances then. Raises `ApiError`: 400 for what is no moment of the past, 404 for one that
+    is not kept any more, and for a SKU that nobody had told of."""
     try:
         at_us = moment_us(at, max(inside.store.head.hlc_us, inside.store.wall_us()))
     except BadMomentError as error:
         raise ApiError(400, "bad_moment", str(error), FORMS) from None
-    moment = await then(inside.store, sku, at_us, inside.registry.policy_of)
+    try:
+        moment = await then(inside.store, sku, at_us, inside.registry.policy_of)
+    except GoneError:
+        raise ApiError(
+            404, "not_kept", f"what was at {rfc3339(at_us)} is not kept any more",
+            f"ask for a moment since {rfc3339(inside.store.floor.at_us)}; `retention.history_days` says how long",
+        ) from None  # fmt: skip
     if not is_told(moment.state):
+        await inside.store.standing()
         known_us = since_us(inside.store, sku)
         if known_us is None:
             raise unknown_sku(sku)

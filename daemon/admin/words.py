@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from daemon.domain.conditions import Condition, Estranged, FeedRead, Root, Rules, Standing, Stuck
+from daemon.domain.conditions import Compacted, Condition, Estranged, FeedRead, Root, Rules, Standing, Stuck
 from daemon.domain.instants import Instant
 from daemon.domain.kits import Assemble, ComponentLevel
 from daemon.domain.observations import Adjustment, LevelReport, OrderLine, Recipe, StockCount
@@ -73,6 +73,7 @@ KINDS: Final[dict[type, str]] = {
     Stuck: "stuck",
     Root: "chain.root",
     Estranged: "restored",
+    Compacted: "chain.compacted",
 }
 
 VERDICTS: Final = {
@@ -130,7 +131,7 @@ def _told(message: Entry) -> str:
             return f"a kit of {ingredients(message.recipe)}" if message.recipe else "no kit any more"
         case ComponentLevel():
             return _component(message)
-        case Rules() | Standing() | FeedRead() | Stuck() | Root() | Estranged():
+        case Rules() | Standing() | FeedRead() | Stuck() | Root() | Estranged() | Compacted():
             return _circumstance(message)
         case _:
             return _pushed(message)
@@ -149,6 +150,8 @@ def _circumstance(message: Condition) -> str:
             return f"the orders of {message.channel} are read up to {rfc3339(message.up_to_us)}"
         case Root():
             return f"the chain of {message.day} ends at event {message.seq} with {message.digest.hex()}"
+        case Compacted():
+            return f"what was up to event {message.seq} is kept as the state that it made"
         case Estranged():
             return "the state was restored from a backup: every listing is read before anything is pushed to it"
         case Stuck():

@@ -93,30 +93,33 @@ class Auditor:
     async def audit(self, sku: str) -> bool:
         """Fold one SKU anew and compare; False where its books, or its listings, are not what the log makes of them.
         What of the listings is not compared: see `app.listings`."""
-        # And compare in the very turn in which the fold is complete: nothing can come in between.
-        folding = await self.folded(sku, _pause)
-        why = self._difference(sku, books(folding.state), folding.seq) or difference(
-            self.store, self.registry, folding
-        )
+        why = await self.compare(sku, _pause)
         if why:
             self._differs(sku, why)
         return not why
 
-    async def folded(self, sku: str, pause: Callable[[], Awaitable[None]]) -> Folding:
-        """The SKU as the whole log makes it, up to its end as of the turn in which this returns."""
-        folding = Folding.begin(self.store, sku, self.store.head.seq, self.registry.policy_of, anew=True)
-        while True:
-            folding.until = self.store.head.seq
-            if folding.go(SLICE):
-                return folding
-            await pause()
-
-    async def listings(self, sku: str, *, repair: bool = False) -> str:
-        """Which of its listings is not what the log makes of it; with `repair`, what the log says takes its place."""
-        folding = await self.folded(sku, trio.lowlevel.checkpoint)
-        if repair and folding.exact:
+    async def compare(self, sku: str, pause: Callable[[], Awaitable[None]], *, repair: bool = False) -> str:
+        """What of a SKU is not what the log makes of it, in words; with `repair`, what the log says takes the place
+        of that."""
+        # In the very turn in which the fold is complete: nothing can come in between.
+        folding = await self._folded(sku, pause)
+        wrong_books = self._difference(sku, books(folding.state), folding.newest)
+        why = wrong_books or difference(self.store, self.registry, folding)
+        if repair and wrong_books:
+            self.registry.replace_books(folding.state)
+        if repair and why and folding.exact:
             self.registry.replace_listings(folding.state)
-        return difference(self.store, self.registry, folding)
+        return why
+
+    async def _folded(self, sku: str, pause: Callable[[], Awaitable[None]]) -> Folding:
+        """The SKU as the whole log makes it, up to its end as of the turn in which this returns."""
+        await self.store.standing()
+        folding = Folding.begin(self.store, sku, self.store.head.seq, self.registry.policy_of, anew=True)
+        while not folding.go(SLICE):
+            await pause()
+            await self.store.standing()
+            folding.until = self.store.head.seq
+        return folding
 
     def _difference(self, sku: str, folded: bytes, seq: int) -> str:
         actor, row = self.registry.actors.get(sku), self.store.env.get(SKUS, sku.encode())
@@ -125,6 +128,8 @@ class Auditor:
         told_later = actor is not None and actor.dirty
         if row is not None and not told_later and unpack(row)[0] >= seq and stored_books(row) != folded:
             return f"its stored books are not what the log makes of them at event {seq}"
+        if seq and actor is None and (row is None or unpack(row)[0] < seq):
+            return f"what is stored of it does not know of event {seq}"
         return ""
 
     def _differs(self, sku: str, why: str) -> None:

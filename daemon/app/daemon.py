@@ -14,6 +14,7 @@ from daemon.admin.inside import Inside
 from daemon.app.assembly import Parts, assemble
 from daemon.app.audit import Auditor
 from daemon.app.clocks import Clocks
+from daemon.app.compaction import Compactor
 from daemon.app.maintenance import Upkeep
 from daemon.app.roots import Roots
 from daemon.app.sentinel import Sentinel
@@ -72,6 +73,7 @@ class Daemon:
     clocks: Clocks = field(init=False)
     roots: Roots = field(init=False)
     auditor: Auditor = field(init=False)
+    compactor: Compactor = field(init=False)
     serving: trio.Event = field(factory=trio.Event)
     """Set when state is complete and webhooks are answered."""
     ended: trio.Event = field(factory=trio.Event)
@@ -83,6 +85,10 @@ class Daemon:
         self.clocks = Clocks(parts.store, parts.channels)
         self.roots = Roots(parts.store, parts.telemetry)
         self.auditor = Auditor(parts.store, parts.registry, parts.alarms, parts.ports.wall_us)
+        self.compactor = Compactor(
+            parts.store, parts.registry.circumstances, parts.alarms, parts.telemetry, parts.registry.policy_of,
+            parts.ports.wall_us, parts.config.retention.history_us, parts.config.retention.history_grain,
+        )  # fmt: skip
         intakes = {name: channel.intake for name, channel in parts.channels.items()}
         limits = parts.config.limits
         self.handler = PublicHandler(
@@ -224,6 +230,7 @@ class Daemon:
         sentinel = Sentinel(parts.alarms, parts.dead_letters, parts.channels, parts.ports.wall_us)
         rooms.start_soon(self._supervise, "sentinel", sentinel.run)
         rooms.start_soon(self._supervise, "self-audit", self.auditor.run)
+        rooms.start_soon(self._supervise, "compaction", self.compactor.run)
         rooms.start_soon(self._supervise, "roots of the chain", self.roots.run)
         rooms.start_soon(self._supervise, "orders since a backup", parts.aftermath.run)
         for teller in parts.tellers.each:

@@ -68,10 +68,10 @@ def difference(store: Store, registry: Registry, folding: Folding) -> str:
         return ""
     without = watched(store)
     if actor is not None and (where := different(folding.state.slots, actor.state.slots, without)):
-        return f"{where}, in use, is not what the log makes of it at event {folding.seq}"
+        return f"{where}, in use, is not what the log makes of it at event {folding.newest}"
     row = None if actor is not None and actor.dirty else _stored(store, sku, folding)
     if row is not None and (where := different(folding.state.slots, row.state.slots, without)):
-        return f"{where}, as it is stored, is not what the log makes of it at event {folding.seq}"
+        return f"{where}, as it is stored, is not what the log makes of it at event {folding.newest}"
     return ""
 
 
@@ -79,7 +79,7 @@ def _stored(store: Store, sku: str, folding: Folding) -> Actor | None:
     """The stored row, where it knows all that the folding knows: also of what concerned every SKU."""
     payload = store.env.get(SKUS, sku.encode())
     row = None if payload is None else load_actor(sku, payload)
-    if row is None or row.seq < folding.seq:
+    if row is None or row.seq < folding.newest:
         return None
     head = store.head.seq
     news = any(store.events_of(name, row.as_of, head, 1) for name in (RULES, ESTRANGED))

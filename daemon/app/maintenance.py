@@ -2,49 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
-import trio
-from attrs import define, evolve, field
+from attrs import define, field
 
 from daemon.actors.actor import Part
 from daemon.actors.letters import part_of
 from daemon.actors.registry import Registry
 from daemon.admin.inside import RebuildReport
 from daemon.admin.replay import ReplayProgress, ReplayReport
-from daemon.app.audit import Auditor, books, stored_books
+from daemon.app.audit import Auditor
+from daemon.app.rebuilding import Rebuilder
 from daemon.app.replaying import Replays
 from daemon.domain.channel import Delivery
-from daemon.domain.kits import Assemble, ComponentLevel
-from daemon.domain.observations import Adjustment, OrderLine, StockCount
-from daemon.domain.sku import Revive, Settle, Sku
+from daemon.domain.observations import OrderLine
+from daemon.domain.sku import Revive
 from daemon.events import Event
 from daemon.ingress.receiver import Intake, Receiver
-from daemon.storage.chain import BrokenLogError, chained
-from daemon.storage.codec import Cause, Record, unpack
+from daemon.storage.codec import Cause, unpack
 from daemon.storage.dead_letters import DeadLetter
 from daemon.storage.files import StoreError, structural_problems
 from daemon.storage.store import Store
-from daemon.storage.tables import SKUS
 from daemon.telemetry import Telemetry
-
-NAMED_MAX = 100
-"""SKUs named in a report."""
-
-
-def _fold(skus: dict[str, Sku], record: Record) -> None:
-    """Let an event change what the log makes of its SKU's stock and components; the rest of the SKU stays empty."""
-    message = record.message
-    if not isinstance(message, OrderLine | StockCount | Adjustment | Settle | Assemble | ComponentLevel):
-        return
-    state = skus.setdefault(record.sku, Sku(record.sku))
-    if isinstance(message, OrderLine | StockCount | Adjustment):
-        state.stock.apply(message)
-    elif isinstance(message, Settle):
-        state.stock.settle(message.horizon_us, message.floors or {})
-    else:
-        state.step(message, record.at_us, lambda _: None)
 
 
 @define(eq=False, repr=False)
@@ -57,8 +37,8 @@ class Upkeep:
     intakes: Mapping[str, Intake]
     telemetry: Telemetry
     auditor: Auditor
-    checkpoint: Callable[[], object]
-    """Awaitable: write everything that lags behind the log."""
+    checkpoint: Callable[[], Awaitable[object]]
+    """Write everything that lags behind the log."""
     replays: Replays = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -90,67 +70,9 @@ class Upkeep:
         return size
 
     async def rebuild(self, *, verify_only: bool) -> RebuildReport:
-        """Fold the whole log and compare with the stored stocks and kits, and with the listings as far as the log
-        determines them (`app.listings`); `verify_only` changes nothing.
-
-        The log is read in pages, so work goes on meanwhile; a SKU that changed since is compared as of then.
-        """
-        head = evolve(self.store.head)
-        await self.store.flush()
-        skus: dict[str, Sku] = {}
-        events, broken = 0, 0
-        try:
-            for record in chained(self.store.env, head):
-                events += 1
-                _fold(skus, record)
-                if events % 1_000 == 0:
-                    await trio.lowlevel.checkpoint()
-        except BrokenLogError as error:
-            broken = error.seq
-        end = head.seq
-        wrong = set() if broken else set(await self._compare(skus, end))
-        different = [] if broken else await self._listings(wrong)
-        repaired = False
-        if different and not verify_only:
-            for sku in different:
-                if sku in wrong:
-                    self.registry.replace_books(skus[sku])
-                await self.auditor.listings(sku, repair=True)
-            repaired = True
-        if not broken and not verify_only:
-            for sku in [sku for sku, stuck in self.registry.circumstances.stuck.items() if stuck.differs]:
-                self.auditor.right_again(sku)
-            await self.checkpoint()  # type: ignore[misc]  # an async callable
-        self.telemetry.event(Event.REBUILT, events=events, skus=len(skus), different=len(different), broken=broken)
-        return RebuildReport(events, len(skus), tuple(different[:NAMED_MAX]), broken, repaired)
-
-    async def _listings(self, wrong: Collection[str]) -> list[str]:
-        """`wrong`, and every SKU of which a listing is not what the log makes of it, in order."""
-        different, after = set(wrong), ""
-        while page := self.registry.skus(after=after, limit=500):
-            for sku in page:
-                if sku not in different and await self.auditor.listings(sku):
-                    different.add(sku)
-                await trio.lowlevel.checkpoint()
-            after = page[-1]
-        return sorted(different)
-
-    async def _compare(self, skus: dict[str, Sku], end: int) -> list[str]:
-        """SKUs whose books in use, or whose stored row, are not what the log makes of them, byte for byte."""
-        different = []
-        for place, (sku, state) in enumerate(sorted(skus.items())):
-            folded = books(state)
-            actor = self.registry.actors.get(sku)
-            if actor is not None:
-                same = actor.seq > end or books(actor.state) == folded
-            else:
-                payload = self.store.env.get(SKUS, sku.encode())
-                same = payload is not None and stored_books(payload) == folded
-            if not same:
-                different.append(sku)
-            if place % 500 == 499:
-                await trio.lowlevel.checkpoint()
-        return different
+        """Fold the whole log anew and compare, see `app.rebuilding`; `verify_only` changes nothing."""
+        rebuilder = Rebuilder(self.store, self.registry, self.auditor, self.telemetry, self.checkpoint)
+        return await rebuilder.run(verify_only=verify_only)
 
     async def retry_letter(self, letter: int) -> str:
         """Apply a dead letter again; what came of it, as a sentence. Raises `LookupError` for an unknown one."""

@@ -86,6 +86,7 @@ def status(document: Any) -> Group:
         (
             f"{document['events']} events, {document['actors']} SKUs in memory, "
             f"{storage['used_bytes'] >> 20} of {storage['map_bytes'] >> 20} MiB used"
+            + (f", history since {clock(storage['history_since'])}" if storage["history_since"] else "")
         ),
     ]
     if storage["trouble"]:
@@ -288,15 +289,20 @@ def skus(document: Any) -> Table:
     )
 
 
-def history(document: Any) -> Table:
+def history(document: Any) -> Group:
     """`onhand history`."""
-    return table(
+    rows = table(
         ("#seq", "at", "channel", "#before", "#after", "what", "told by"),
         (
             (each["seq"], clock(each["at"]), each["channel"], each["before"], each["after"], each["note"], _by(each))
             for each in document["history"]
         ),
     )
+    since = document["whole_since"]
+    if since is None or document["next"] is not None:
+        return Group(rows)
+    said = f"what was before {clock(since)} is compacted (retention.history_days): only the newest of it is kept"
+    return Group(rows, sentences([said]))
 
 
 def _by(each: Any) -> str:

@@ -116,4 +116,14 @@ class Root:
     digest: bytes
 
 
-Condition = Rules | Standing | FeedRead | Stuck | Root | Estranged
+@frozen
+class Compacted:
+    """The events up to `seq` were compacted; their chain ended with `chain`, 16 bytes, and what is kept in their
+    place adds up to `rows`, 32 bytes (`storage.floor`): so the chain of the later events proves that too."""
+
+    seq: int
+    chain: bytes
+    rows: bytes
+
+
+Condition = Rules | Standing | FeedRead | Stuck | Root | Estranged | Compacted

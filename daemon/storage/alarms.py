@@ -17,7 +17,7 @@ from daemon.storage.tables import ALARMS, pair
 
 Condition = Literal[
     "webhooks_silent", "acknowledgements_lie", "mass_change", "breaker_open", "raise_held", "feed_unread",
-    "pushes_dead", "queue_unread", "filter_ignored", "books_differ", "dead_letters_many",
+    "pushes_dead", "queue_unread", "filter_ignored", "books_differ", "log_broken", "dead_letters_many",
 ]  # fmt: skip
 
 RUNBOOK: dict[Condition, str] = {
@@ -52,6 +52,10 @@ RUNBOOK: dict[Condition, str] = {
         "the books of a SKU are not what the log makes of them (a fault of the disk, or a bug: report it with a "
         "backup), so nothing of it is pushed: `onhand rebuild --verify` checks the log itself, `onhand rebuild` puts "
         "the books right"
+    ),
+    "log_broken": (
+        "the event log is not what was written (a fault of the disk, or somebody changed it), so nothing of it is "
+        "compacted: `onhand rebuild --verify` checks all of it; restore a backup with `onhand restore`"
     ),
     "pushes_dead": (
         "`onhand dead-letters` names the listings and why the channel refuses them: mend them there, then "

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from hashlib import blake2b
 
-from daemon.domain.conditions import Root
+from attrs import frozen
+
+from daemon.domain.conditions import Compacted, Root
 from daemon.storage.codec import DamagedError, Record, load_record, number
 from daemon.storage.environment import Environment, Head
+from daemon.storage.floor import Floor, Row, read_floor, rows_below
 from daemon.storage.tables import CHAIN, CHAIN_EVERY, LOG
 
 PAGE = 1_000
@@ -27,10 +30,20 @@ def link(chain: bytes, key: bytes, payload: bytes) -> bytes:
     return blake2b(chain + key + payload, digest_size=16).digest()
 
 
-def chained(env: Environment, head: Head) -> Iterator[Record]:
-    """Every event up to `head`, each checked; raises `BrokenLogError` at the first that does not fit."""
-    chain, seq = bytes(16), 0
-    while seq < head.seq:
+@frozen
+class Chained:
+    """An event that fits: as it is stored, and the chain's digest after it."""
+
+    record: Record
+    row: Row
+    chain: bytes
+
+
+def linked(env: Environment, floor: Floor, until: int) -> Iterator[Chained]:
+    """Every event behind the floor up to `until`, each checked; raises `BrokenLogError` at the first that does not
+    fit."""
+    chain, seq = floor.chain, floor.seq
+    while seq < until:
         page = _page(env, seq)
         for key, payload in page:
             seq += 1
@@ -44,19 +57,51 @@ def chained(env: Environment, head: Head) -> Iterator[Record]:
             except DamagedError as error:
                 raise BrokenLogError(seq, str(error)) from None
             _check_root(record, before)
-            yield record
-            if seq == head.seq:
-                break
+            yield Chained(record, (LOG, key, payload), chain)
+            if seq == until:
+                return
         if not page:
             raise BrokenLogError(seq + 1, "it is missing")
+
+
+def chained(env: Environment, head: Head, floor: Floor | None = None) -> Iterator[Record]:
+    """Every event behind the floor (the stored one) up to `head`, and whether the log ends there; raises
+    `BrokenLogError` at the first that does not fit."""
+    floor = read_floor(env) if floor is None else floor
+    chain = floor.chain
+    for each in linked(env, floor, head.seq):
+        chain = each.chain
+        yield each.record
     if chain != head.chain:
-        raise BrokenLogError(seq, "the chain does not end where it should")
+        raise BrokenLogError(head.seq, "the chain does not end where it should")
     try:
         kept = env.head()
     except DamagedError as error:
-        raise BrokenLogError(seq, str(error)) from None
-    if kept.seq < seq:
+        raise BrokenLogError(head.seq, str(error)) from None
+    if kept.seq < head.seq:
         raise BrokenLogError(kept.seq + 1, "the head record does not know of it")
+
+
+def stands(env: Environment, floor: Floor, said: Compacted | None) -> Iterator[Row]:
+    """Every row that stands below the floor; raises `BrokenLogError` where one is damaged, or where together they are
+    not what was left there. `said`: what the log says last of it."""
+    if said is not None and (said.seq > floor.seq or (said.seq == floor.seq and _said(floor) != said)):
+        raise BrokenLogError(said.seq, "it is not where the log was compacted to")
+    total = Floor()
+    try:
+        for row in rows_below(env, floor):
+            total = total.with_rows([row], [])
+            yield row
+    except DamagedError as error:
+        table_is_log = len(error.key) == 8 and int.from_bytes(error.key, "big") <= floor.seq
+        seq = int.from_bytes(error.key, "big") if table_is_log else floor.seq
+        raise BrokenLogError(seq, str(error)) from None
+    if total.rows != floor.rows:
+        raise BrokenLogError(floor.seq, "what the events up to it were compacted to is not what it was")
+
+
+def _said(floor: Floor) -> Compacted:
+    return Compacted(floor.seq, floor.chain, floor.rows_digest)
 
 
 def _check_root(record: Record, chain: bytes) -> None:

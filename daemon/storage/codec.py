@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from attrs import fields, frozen
 
-from daemon.domain.conditions import Condition, Estranged, FeedRead, Root, Rules, Standing, Stuck
+from daemon.domain.conditions import Compacted, Condition, Estranged, FeedRead, Root, Rules, Standing, Stuck
 from daemon.domain.instants import Instant
 from daemon.domain.kits import Assemble, ComponentLevel, load_recipe
 from daemon.domain.observations import Adjustment, LevelReport, OrderLine, StockCount
@@ -42,7 +42,12 @@ _unpack = msgspec.msgpack.Decoder().decode
 
 
 class DamagedError(StoreError):
-    """A stored row is not what was written: the file is damaged, and to go on would be to count wrongly."""
+    """A stored row is not what was written: the file is damaged, and to go on would be to count wrongly. `key`: of
+    the row, where it is known which."""
+
+    def __init__(self, sentence: str, key: bytes = b"") -> None:
+        super().__init__(sentence)
+        self.key = key
 
 
 def seal(key: bytes, payload: bytes) -> bytes:
@@ -54,7 +59,7 @@ def unseal(key: bytes, value: bytes, table: str) -> bytes:
     """The payload of a stored value; raises `DamagedError` with the table and key if the seal does not hold."""
     payload = value[4:]
     if len(value) < 4 or zlib.crc32(payload, zlib.crc32(key)) != int.from_bytes(value[:4], "big"):
-        raise DamagedError(f"the row {key!r} of table {table} is damaged (its checksum does not hold): {REMEDY}")
+        raise DamagedError(f"the row {key!r} of table {table} is damaged (its checksum does not hold): {REMEDY}", key)
     return payload
 
 
@@ -148,6 +153,7 @@ _TYPES: tuple[type, ...] = (
     Postponed,
     Estranged,
     Link,
+    Compacted,
 )
 _NUMBER = {kind: place for place, kind in enumerate(_TYPES)}
 
@@ -208,6 +214,7 @@ def load_message(plain: list[Any], sku: str) -> Entry:
 
 
 RULES, STANDING, ROOT, ESTRANGED = "\x01rules", "\x01standing", "\x01root", "\x01estranged"
+COMPACTED = "\x01compacted"
 FEED, STUCK = "\x01read ", "\x01stuck "
 """Names under which the log's index finds what concerns no SKU's state; no SKU begins with a control character."""
 
@@ -217,6 +224,7 @@ _INDEX: dict[type, Callable[[str, Any], str]] = {
     Standing: lambda sku, message: STANDING,  # noqa: ARG005 - as above
     Estranged: lambda sku, message: ESTRANGED,  # noqa: ARG005 - as above
     Root: lambda sku, message: ROOT,  # noqa: ARG005 - as above
+    Compacted: lambda sku, message: COMPACTED,  # noqa: ARG005 - as above
     FeedRead: lambda sku, message: FEED + message.channel,  # noqa: ARG005 - as above
     Stuck: lambda sku, message: STUCK + sku,  # noqa: ARG005 - as above
 }

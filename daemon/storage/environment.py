@@ -31,7 +31,8 @@ MIB = 1 << 20
 
 @define
 class Head:
-    """Where everything ends: the newest event, its chain digest, and the other counters."""
+    """Where everything ends: the newest event, its chain digest, and the other counters. `records`: the events that
+    are kept, all unless the log was compacted."""
 
     seq: int = 0
     chain: bytes = bytes(16)
@@ -151,10 +152,10 @@ class Environment:
                 f"but there were {known}): put the newest file back, or restore a backup with `onhand restore`"
             )
         head, last, events = self.head(), self._last_log_seq(), self.count(LOG)
-        if last != head.seq or events != head.seq:
+        if last != head.seq or events != head.records:
             raise StoreError(
                 f"the event log of {self.directory} ends at {last} with {events} events but should end at {head.seq} "
-                "with as many: the file is damaged; restore a backup with `onhand restore`"
+                f"with {head.records}: the file is damaged; restore a backup with `onhand restore`"
             )
 
     def _take_over(self) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import zlib
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import lmdb
@@ -33,6 +33,7 @@ from daemon.storage.codec import (
 )
 from daemon.storage.environment import MIB, Batch, Environment, Head
 from daemon.storage.files import StoreError
+from daemon.storage.floor import FLOOR, Floor, Row, read_floor
 from daemon.storage.tables import CHAIN, CHAIN_EVERY, DELIVERIES, HISTORY, LOG, META
 
 RunBlocking = Callable[[Callable[[], Any]], Awaitable[Any]]
@@ -121,11 +122,15 @@ class Store:
     quiesce: Callable[[], object] = lambda: None
     """Called before rows are encoded: applies whatever was told but waits for its turn, so that no row (an order's
     known lines, say) becomes durable before the events that it follows from."""
+    floor: Floor = field(init=False)
+    """Where the log begins: what was before is compacted, or just about to be."""
     complete_to: int = field(init=False)
     """The event up to which the tables written behind are known to be complete."""
     commits: int = 0
     growing: trio.Lock = field(factory=trio.Lock)
     """Held while the file is copied or its map grows: never both."""
+    whole: trio.Lock = field(factory=trio.Lock)
+    """Held while the chain of the log is walked or the floor of the log moves: never both."""
     _next: _Pending = field(factory=_Pending)
     _wake: trio.Event = field(factory=trio.Event)
     _stopping: bool = False
@@ -133,9 +138,11 @@ class Store:
     _floor_checked_us: int = 0
     _news: trio.Event = field(factory=trio.Event)
     _committing: trio.Event | None = None
+    _compacting: trio.Event | None = None
 
     def __attrs_post_init__(self) -> None:
         self.head = self.env.head()
+        self.floor = read_floor(self.env)
         self.complete_to, _ = self.checkpointed()
 
     # -- writing --
@@ -352,6 +359,32 @@ class Store:
         seq, delivery = unpack(stored) if stored else (0, 0)
         return seq, delivery
 
+    # -- compacting --
+
+    async def compact(
+        self, floor: Floor, puts: Iterable[Row], deletes: Iterable[tuple[str, bytes]], events: int
+    ) -> None:
+        """Move the floor of the log up, in one transaction with these rows; so many events of the log go with it."""
+        for table, key, payload in puts:
+            self.put(table, key, payload)
+        for table, key in deletes:
+            self.delete(table, key)
+        self.head.records -= events
+        for seq in range(self.floor.seq - self.floor.seq % CHAIN_EVERY + CHAIN_EVERY, floor.seq + 1, CHAIN_EVERY):
+            self.delete(CHAIN, number(seq))
+        self.put(META, FLOOR, floor.dump())
+        self.floor, self._compacting = floor, trio.Event()
+        try:
+            await self.flush()
+        finally:
+            self._compacting.set()
+            self._compacting = None
+
+    async def standing(self) -> None:
+        """Return when no event is just going: whoever reads several of them then reads all in one turn."""
+        while self._compacting is not None:
+            await self._compacting.wait()
+
     async def run_aside(self, fn: Callable[[], T]) -> T:
         """Run something long that only reads, beside the commits."""
         found: T = await (self.aside or self.run_blocking)(fn)
@@ -405,8 +438,9 @@ class Store:
         return {seq: load_record(seq, payload) for seq, payload in zip(seqs, rows, strict=True)}
 
     def seq_at(self, us: int) -> int:
-        """The newest event that was there at that moment of our clock; 0 for none. Events are stamped in order."""
-        low, high = 0, self.head.seq
+        """The newest event that was there at that moment of our clock, or the floor of the log; 0 for none. Events
+        are stamped in order."""
+        low, high = self.floor.seq, self.head.seq
         while low < high:
             middle = (low + high + 1) // 2
             if self._at_us(middle) <= us:

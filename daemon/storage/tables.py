@@ -9,7 +9,8 @@ meta         name                       format, genesis, head, checkpoint (see `
                                         clocks, transaction, restored (there until what the backup could not know is
                                         known again), "webhooks of " channel ({topic: when it told something}),
                                         "mode " channel (modes.Modes), "priors " channel (priors.Taken),
-                                        "alarm targets" ({target: what it is})
+                                        "alarm targets" ({target: digest of what it is}), floor
+                                        (floor.Floor)
 log          seq                        one event (codec.Record)
 chain        seq                        digest of the hash chain after that event, every CHAIN_EVERY events
 deliveries   delivery number            (channel, topic, dedup digest, received_us, kept body zlib-compressed)
@@ -20,6 +21,9 @@ skus         sku            behind      (seq, stock.dump, freeze or None, [slot.
                                         events since the newest mark, newest event of the log)
 marks        sku NUL seq                how the SKU was at that event, zlib-compressed (`actors.marks`), every
                                         MARK_EVERY events of it: folding the log up to any moment begins there
+bases        sku                        the same as of the floor of the log, and its event: (seq, its own newest
+                                        event, mark). What the compacted events made of the SKU; folding it anew
+                                        begins there
 stuck        sku                        why a SKU is not worked on (conditions.Stuck), where it is so
 links        channel NUL listing behind sku, and where a person said so: NUL and who (links.Linked)
 orders       channel NUL order behind   ([[line, sku, listing, recipe if any] ...], [[version, read_us, instant] ...])
@@ -60,10 +64,11 @@ SHADOWS = "shadows"
 MARKS = "marks"
 STUCK = "stuck"
 TELLINGS = "tellings"
+BASES = "bases"
 
 TABLES = (
     META, LOG, CHAIN, DELIVERIES, DEAD, CURSORS, REFETCH, SKUS, LINKS, ORDERS, HISTORY, DEDUP, OPEN,
-    ALARMS, DRIFTS, DRIFT_DAYS, PRIORS, SHADOWS, MARKS, STUCK, TELLINGS,
+    ALARMS, DRIFTS, DRIFT_DAYS, PRIORS, SHADOWS, MARKS, STUCK, TELLINGS, BASES,
 )  # fmt: skip
 
 BEHIND = frozenset({SKUS, LINKS, ORDERS, HISTORY, DEDUP, OPEN, SHADOWS})

@@ -22,7 +22,7 @@ WAITING_MAX = 200
 """Tellings of one target that wait; the oldest gives way to one more, and is said to be lost."""
 
 TARGETS = b"alarm targets"
-"""The row of META that says who was told what stands: {target: what it is}."""
+"""The row of META that says who was told what stands: {target: a digest of what it is, which may be a secret}."""
 
 TargetKind = Literal["webhook", "command"]
 State = Literal["raised", "cleared"]
@@ -70,20 +70,21 @@ class Tellings:
         what stands; what waited for one that is gone is let go. Returns how many tellings that were."""
         kept = self.store.env.get(META, TARGETS)
         known = unpack(kept) if kept is not None else {}
+        digests = {target: blake2b(what.encode(), digest_size=16).digest() for target, what in targets.items()}
         lost = 0
         for target, waiting in self._waiting.items():
             if target not in targets:
                 lost += len(waiting)
                 for telling in list(waiting):
                     self.done(telling)
-            elif known.get(target) != targets[target]:
+            elif known.get(target) != digests[target]:
                 waits = {telling.id for telling in waiting}
                 for alarm in standing:
                     telling = self._telling(target, "raised", alarm, alarm.since_us)
                     if telling.id not in waits:
                         self._keep(telling)
-        if known != dict(targets):
-            self.store.put(META, TARGETS, pack(dict(targets)))
+        if known != digests:
+            self.store.put(META, TARGETS, pack(digests))
         return lost
 
     def add(self, target: TargetKind, state: State, alarm: Alarm, at_us: int) -> Telling | None:

@@ -36,6 +36,7 @@ from daemon.theatre.simulated_client import SimulatedClient
 from daemon.theatre.store_host import StoreHost
 from tests.simulation.clock import JumpingClock
 from tests.simulation.ports import Door
+from tests.simulation.retention import KeptFor
 
 EPOCH_US = 1_750_000_000 * SECOND_US
 T = TypeVar("T")
@@ -52,6 +53,8 @@ class Rules:
     poll_s: float = 600.0
     feed_lag_s: float = 0.0
     kits: Mapping[str, Recipe] = field(factory=lambda: NO_KITS)
+    history_s: float = 0.0
+    """How long events are kept; 0: for ever."""
 
 
 @define(eq=False)
@@ -113,7 +116,8 @@ class Mall:
             for name in self.stores
         }  # fmt: skip
         state = str(self.directory / "state")
-        return Config(state, str(self.directory / "admin.sock"), channels, kits=rules.kits)
+        retention = KeptFor(history_us=int(rules.history_s * SECOND_US))
+        return Config(state, str(self.directory / "admin.sock"), channels, kits=rules.kits, retention=retention)
 
     def _ports(self) -> Ports:
         self.number += 1

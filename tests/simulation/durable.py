@@ -74,6 +74,8 @@ class Durable:
         if life.torn or life.daemon is None:
             return  # what a power cut is about to take away was never durable
         parts = life.daemon.parts
+        if parts.store.floor.seq > self.seq:
+            self.oracle.fail("I10", f"event {self.seq + 1} went before anybody could have read it")
         while records := parts.store.records(self.seq):
             for record in records:
                 self._read(parts, record)

@@ -13,11 +13,13 @@ from daemon.config import Config, StorageSettings
 from daemon.config_channels import ChannelConfig
 from daemon.credentials import Secret, SecretRef
 from daemon.domain.channel import Platform
+from daemon.domain.instants import SECOND_US
 from daemon.notify import Notifier
 from daemon.storage.files import StoreError
 from tests.simulation.disk import opener
 from tests.simulation.platforms import PUBLIC_URL, blind, subscribing
 from tests.simulation.ports import FencedError, Life, Witness
+from tests.simulation.retention import ShortRetention
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -97,7 +99,7 @@ class Lives:
         return Config(
             str(world.directory / "state"), str(world.directory / "admin.sock"), channels,
             public_url=PUBLIC_URL, storage=StorageSettings(map_max_gb=1, settlement_days=plan.settlement_days),
-            kits=plan.kits,
+            retention=ShortRetention(history_us=int(plan.history_s * SECOND_US)), kits=plan.kits,
         )  # fmt: skip
 
     def _platforms(self) -> dict[str, Platform]:

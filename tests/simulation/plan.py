@@ -16,6 +16,8 @@ KINDS = (
 
 SHADOWS = 0.2
 """The share of worlds in which a channel is only watched, for ever or for a while."""
+FORGETS = 0.4
+"""The share in which events are compacted when they are old."""
 LONG_EVERY = 64
 LONG_STRETCH = 800.0
 """A world of twelve minutes lives a week then."""
@@ -82,11 +84,13 @@ class Plan:
     shadow: str = ""
     """A channel that is only watched: for ever, or where `switched` says so, until a person says otherwise."""
     switched: bool = False
+    history_s: float = 0.0
+    """How long events are kept before they are compacted; 0: for ever."""
 
     @classmethod
     def of(cls, seed: int) -> Plan:
         """The world of this seed; one in `LONG_EVERY` lives for weeks, at the pace of a small shop."""
-        plan = cls._of(seed).shadowed(seed, SHADOWS)
+        plan = cls._of(seed).shadowed(seed, SHADOWS).forgetting(seed, FORGETS)
         return plan._long() if seed % LONG_EVERY == LONG_EVERY - 1 else plan
 
     def shadowed(self, seed: int, share: float = 1.0) -> Plan:
@@ -98,12 +102,19 @@ class Plan:
         channel = rng.choice(self.channels[: 3 if switched or not self.subscribes else 2])
         return self if self.fair or drawn >= share else evolve(self, shadow=channel, switched=switched)
 
+    def forgetting(self, seed: int, share: float = 1.0) -> Plan:
+        """The same world, in which events are compacted, in this share of the worlds; it changes nothing else."""
+        rng = random.Random(f"{seed}:history")
+        drawn, history_s = rng.random(), rng.choice((5.0, 20.0, 60.0, 300.0))
+        return self if drawn >= share else evolve(self, history_s=history_s)
+
     def _long(self) -> Plan:
         """The same world at the pace of real life: 20 to 100 orders a day, quiet nights, weeks instead of hours."""
         return evolve(
             self, stretch=LONG_STRETCH, settlement_days=1, visits_s=self.visits_s / 15, rush=min(self.rush, 0.02),
             poll_s=300.0, catalogue_s=3600.0, operator_s=self.operator_s * 20, weather_s=self.weather_s * 10,
             crash_s=self.crash_s * 10, bolts=self.bolts / 50, eio=self.eio / 10, tears=self.tears / 10, drops=True,
+            history_s=self.history_s * LONG_STRETCH / 8,
         )  # fmt: skip
 
     @classmethod

@@ -406,6 +406,8 @@ class World:
                 self.events += 1
             after = rows[-1][0] + b"\0"
         self.log_hash = digest.hexdigest()
+        store = life.daemon.parts.store
+        self.counts["events compacted"] += store.head.seq - self.events
         self.over = True
         for front in self.front_list:
             for name, times in (front.store.fates | front.store.outbox.mishaps).items():

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.actors.actor import MARK_EVERY, Actor, dump_actor, load_actor
-from daemon.domain.conditions import Estranged, FeedRead, Root, Standing, Stuck, rules_of
+from daemon.domain.conditions import Compacted, Estranged, FeedRead, Root, Standing, Stuck, rules_of
 from daemon.domain.instants import Instant, Span
 from daemon.domain.observations import Adjustment, LevelReport, OrderLine, StockCount
 from daemon.domain.policy import Policy
@@ -79,6 +79,7 @@ MESSAGES = {
     "root": Root("2026-01-31", 8, bytes(range(16))),
     "estranged": Estranged((("shop", 9),)),
     "postponed": Postponed("shop", "L1", "no answer", 9),
+    "compacted": Compacted(256, bytes(range(16)), bytes(range(32))),
 }  # fmt: skip
 
 
@@ -151,6 +152,10 @@ GOLDEN = {
     "postponed": (
         "97cd03e8a1419516a473686f70a24c31a96e6f20616e737765720995a4706f6c6ca473686f7003a431303031a13104c0a46c617465"
     ),
+    "compacted": (
+        "97cd03e8a1419419cd0100c410000102030405060708090a0b0c0d0e0fc420000102030405060708090a0b0c0d0e0f1011121314"
+        "15161718191a1b1c1d1e1f95a4706f6c6ca473686f7003a431303031a13104c0a46c617465"
+    ),
 }
 
 
@@ -173,6 +178,7 @@ def test_the_tables_are_these() -> None:
     assert TABLES == (
         "meta", "log", "chain", "deliveries", "dead", "cursors", "refetch", "skus", "links", "orders", "history",
         "dedup", "open", "alarms", "drifts", "drift_days", "priors", "shadows", "marks", "stuck", "tellings",
+        "bases",
     )  # fmt: skip
     assert sorted(BEHIND) == ["dedup", "history", "links", "open", "orders", "shadows", "skus"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from attrs import evolve
 
 from daemon.storage.alarms import Alarm
-from daemon.storage.tables import TELLINGS
+from daemon.storage.tables import META, TELLINGS
 from daemon.storage.tellings import WAITING_MAX, Telling, Tellings
 from tests.storage.rooms import opened
 
@@ -84,3 +84,12 @@ def test_the_id_names_the_beginning_or_the_end_of_one_alarm() -> None:
         ("since_us", 1_001),
     )]  # fmt: skip
     assert len({each.id for each in [one, *others]}) == 6
+
+
+async def test_what_a_target_is_stands_nowhere_in_the_store_for_it_may_be_a_secret(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        Tellings(store).retarget({"webhook": "https://hooks.example.com/canary"}, [ALARM])
+        await store.flush()
+        rows = store.env.scan(META, limit=100)
+        assert any(key == b"alarm targets" for key, _ in rows)
+        assert not [key for key, payload in rows if b"canary" in payload]

@@ -37,6 +37,20 @@ STORAGE: Final = (
         (Patch(f"{_REGISTRY}._logged", "if not step.log:", "if not step.log or now_us % 50 == 0:"),),
     ),
     Mutant(
+        "base_without_the_last_event",
+        "What compacted events made of a SKU is folded up to the last but one of them.",
+        "I10",
+        (Patch("daemon.app.compaction:Compactor._found", "Folding.begin(store, sku, end,",
+               "Folding.begin(store, sku, (store.history(sku, before=end + 1, limit=1)[0].seq - 1),"),),
+    ),
+    Mutant(
+        "events_gone_before_their_floor",
+        "Compacted events go in a transaction of their own, before the one that says where the log begins.",
+        "I10",
+        (Patch("daemon.storage.store:Store.compact", "self.head.records -= events",
+               "self.head.records -= events\n    await self.flush()"),),
+    ),
+    Mutant(
         "no_work_taken_up_after_a_start",
         "Listings that needed a push before a crash wait for their next change.",
         "I7",
