@@ -14,7 +14,10 @@ _MESSAGES: dict[type, str] = {
     Sent: "claim", Confirmed: "settle", Failed: "settle", Doubted: "settle", ReadBack: "read-back",
     Adjustment: "adjust", Freeze: "freeze", Revive: "revive",
 }  # fmt: skip
-_META = {b"checkpoint": "checkpoint-end", b"clocks": "clocks", b"paused": "pause", b"format": "birth"}
+_META = {
+    b"checkpoint": "checkpoint-end", b"clocks": "clocks", b"paused": "pause", b"format": "birth",
+    b"floor": "compacted",
+}  # fmt: skip
 _ROWS = {CURSORS: "cursor", DELIVERIES: "webhook", DEAD: "letter", REFETCH: "refetch-wish"}
 
 

@@ -21,8 +21,9 @@ from attrs import define
 from daemon.actors.registry import Registry
 from daemon.admin.api import AdminHandler
 from daemon.app import main as app_main
-from daemon.app import maintenance
+from daemon.app.audit import Auditor
 from daemon.app.daemon import Daemon
+from daemon.app.rebuilding import Rebuilder
 from daemon.domain.exchange import Reply, Request
 from daemon.ingress.direct import DirectStream
 from daemon.ingress.receiver import Receiver
@@ -323,8 +324,8 @@ def _operators(fuse: Fuse) -> None:
 
 def _upkeep(fuse: Fuse) -> None:
     _around(Environment, "copy_to", None, _at(fuse, "backup.marked"))
-    _around(maintenance, "_fold", _at(fuse, "verify.folding"))
-    _around(maintenance.Upkeep, "_compare", _at(fuse, "verify.comparing"))
+    _around(Rebuilder, "_check_index", _at(fuse, "verify.walking"))
+    _around(Auditor, "compare", _at(fuse, "verify.comparing"))
 
 
 def _stop(fuse: Fuse) -> None:

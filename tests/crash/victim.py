@@ -3,7 +3,7 @@
     --die-at POINT --nth K   die by SIGKILL at the K-th passing of a point; `tests.crash.matrix --list` names them
     --brisk                  poll, write down and read back more often, so that every point is passed soon
     --small-map              open the database with little room, so that its map must grow
-    --forgetful              keep deliveries for seconds, not days
+    --forgetful              keep deliveries and events for a second, not for days
     --listen-fd N            take the listening socket N as systemd hands it over
     --planted BUG            run with a bug (ack-first, no-dedup), to show that the checks would find it
 
@@ -35,7 +35,7 @@ from tests.crash.points import POINTS
 
 REQUEST_LIFE_S, POLL_S, CHECKPOINT_S, TAIL_MAX = 1.0, 0.5, 0.3, 20
 SMALL_MAP_BYTES = 96 << 10
-KEPT_S = 0.2
+KEPT_S, HISTORY_S = 0.2, 1.0
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -93,9 +93,9 @@ def _leave_little_room() -> None:
 def _forget_soon() -> None:
     """Correctness does not rest on what was delivered before: the orders say themselves which version is news."""
     app_daemon.EXPIRE_S = CHECKPOINT_S
-    kept: Any = property(lambda settings: int(KEPT_S * SECOND_US))
-    RetentionSettings.dedup_us = kept  # type: ignore[method-assign]
-    RetentionSettings.deliveries_us = kept  # type: ignore[method-assign]
+    settings: Any = RetentionSettings
+    settings.dedup_us = settings.deliveries_us = int(KEPT_S * SECOND_US)
+    settings.history_us, settings.history_grain = int(HISTORY_S * SECOND_US), 16
 
 
 if __name__ == "__main__":
