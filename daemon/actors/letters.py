@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from hashlib import blake2b
+from typing import Any
+
+from attrs import asdict
+from msgspec import convert
 
 from daemon.actors.actor import Part
 from daemon.domain.observations import Observation, OrderLine
@@ -45,8 +49,10 @@ def part_of(content: bytes) -> Part:
         # Not a wrong type but a wrong wish: what was written down is words for a person.
         raise ValueError(f"the message itself cannot be kept, so it cannot be told again: {plain[:200]}")  # noqa: TRY004 - see above
     try:
-        sku, message, cause = plain
-        return Part(sku, load_message(message, sku), Cause(*cause))  # type: ignore[arg-type]  # letters hold what actors are told
+        sku, message, cause = convert(plain, tuple[str, list[Any], tuple[str, str, int, str, str]])
+        loaded = load_message(message, sku)
+        # Held against the types of its fields: these bytes were not written by the log's own hand.
+        return Part(sku, convert(asdict(loaded), type(loaded)), Cause(*cause))  # type: ignore[arg-type]  # what actors are told
     except (TypeError, ValueError, LookupError) as error:
         raise ValueError(f"this letter holds no message that can be read ({error}): discard it") from None
 

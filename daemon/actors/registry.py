@@ -356,9 +356,8 @@ class Registry:
                     actor.state.step(Reprice(), record.at_us, policy_of)
             elif isinstance(message, Estranged) and record.seq > actor.as_of:
                 message.applied(actor.state.slots.values(), record.at_us)
-            elif record.sku == actor.state.sku and record.seq > actor.seq and not isinstance(message, Aside):
-                actor.state.step(message, record.at_us, policy_of)
-                actor.knows(record.seq)
+            elif record.sku == actor.state.sku and not isinstance(message, Aside):
+                self._repeat(record, policy_of)
 
     def replace_books(self, folded: Sku) -> None:
         """Stock and components as the log makes them take the place of ones that differ; the listings wish anew."""

@@ -35,10 +35,9 @@ def _message(content: bytes) -> Json | None:
     """None for a letter of another make: its bytes are shown instead."""
     try:
         part = part_of(content)
-        shown: Json = {"kind": kind_of(part.message), "sku": part.sku or None, "text": told(part.message)}
-    except Exception:  # bytes of any kind, of which a message can be made that means nothing
+        return {"kind": kind_of(part.message), "sku": part.sku or None, "text": told(part.message)}
+    except (DamagedError, ValueError, OverflowError):  # also a moment that no calendar has
         return None
-    return shown if isinstance(shown["sku"], str | None) else None
 
 
 def _order_line(content: bytes) -> Json | None:

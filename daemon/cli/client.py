@@ -17,8 +17,8 @@ QUICK_S: Final = 60.0
 PATIENT_S: Final = 3600.0
 """The same for what talks to a channel or reads the whole store."""
 READ_BYTES: Final = 64 * 1024
-REFUSAL_BYTES: Final = 1 << 20
-"""Of a refusal; whoever says that more of it comes is not believed."""
+ANSWER_BYTES_MAX: Final = 1 << 28
+"""Of an answer that is read whole."""
 
 
 class NoDaemonError(Exception):
@@ -62,13 +62,13 @@ class AdminClient:
     def get(self, *segments: str, **query: object) -> Any:
         """The JSON document at `/v1/` + segments."""
         with self._asked("GET", _target(segments, query), None, QUICK_S) as answer:
-            return json.load(answer)
+            return json.loads(_whole(answer))
 
     def post(self, *segments: str, body: object = None, timeout_s: float = QUICK_S) -> Any:
         """Command `/v1/` + segments; its JSON answer."""
         payload = None if body is None else json.dumps(body).encode()
         with self._asked("POST", _target(segments, {}), payload, timeout_s) as answer:
-            return json.load(answer)
+            return json.loads(_whole(answer))
 
     def lines(self, *segments: str, follow: bool = False, **query: object) -> Iterator[Any]:
         """JSON lines as they come; with `follow` until the daemon stops. Raises `BrokenOffError` where they end
@@ -92,9 +92,9 @@ class AdminClient:
             connection.request(method, target, body=body)
             answer = connection.getresponse()
             if answer.status >= 400:
-                raise _refusal(answer.status, answer.read(REFUSAL_BYTES))
+                raise _refusal(answer.status, _whole(answer))
             yield answer
-        except (http.client.HTTPException, ValueError, RecursionError, OverflowError, MemoryError):
+        except (http.client.HTTPException, ValueError, RecursionError, OverflowError):
             raise NoDaemonError(
                 f"what answers on {self.path} broke off or is no onhand daemon: see the daemon's log, then try again"
             ) from None
@@ -124,6 +124,16 @@ def _read(answer: http.client.HTTPResponse) -> bytes:
         return answer.read1(READ_BYTES)
     except (http.client.HTTPException, ConnectionError):
         raise _broken_off() from None
+
+
+def _whole(answer: http.client.HTTPResponse) -> bytes:
+    """All of the body. Piece by piece, whatever length it says it has: only what comes takes memory."""
+    body = bytearray()
+    while piece := _read(answer):
+        body += piece
+        if len(body) > ANSWER_BYTES_MAX:
+            raise http.client.HTTPException("no answer of ours is as long as that")
+    return bytes(body)
 
 
 def _broken_off() -> BrokenOffError:

@@ -427,17 +427,17 @@ def sums_of(stock: Stock) -> Sums:
     return (stock._units, stock._held, stock._ambiguous, own, tuple(stock._open))
 
 
-def resumed(plain: Plain, lines: dict[LineKey, Line], sums: Sums | tuple[Any, ...]) -> Stock:
-    """A stock without its lines (`plain`, see `dump`) joined with them; nothing is added up, unless the sums are from
-    before open lines were among them."""
+def resumed(plain: Plain, lines: dict[LineKey, Line], sums: list[Any]) -> Stock:
+    """A stock without its lines (`plain`, see `dump`) joined with them and with their sums as `sums_of` gave them.
+    Nothing is added up, unless the sums are from before open lines were among them."""
     stock = load(plain)
     stock.lines = lines
-    if len(sums) < 5:
+    stock._units, stock._held, stock._ambiguous, own, *opened = sums
+    if not opened:
         stock._recount()
         return stock
-    stock._units, stock._held, stock._ambiguous, own, opened = sums
     stock._own = {(where[0], where[1]): units for where, units in own}
-    stock._open = {(key[0], key[1], key[2]): None for key in opened}
+    stock._open = {(key[0], key[1], key[2]): None for key in opened[0]}
     return stock
 
 

@@ -72,7 +72,8 @@ def unpack(payload: bytes) -> Any:
     """The inverse of `pack`; sequences come back as lists. Raises `DamagedError` on anything else."""
     try:
         return _unpack(payload)
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:  # ValueError: a text that is not UTF-8
+    # A text that is not UTF-8, nested without end, or said to be longer than memory.
+    except (msgspec.DecodeError, ValueError, RecursionError, MemoryError) as error:
         raise DamagedError(f"a stored value cannot be decoded ({error}): {REMEDY}") from None
 
 
