@@ -647,16 +647,19 @@ async def test_where_nothing_compares_a_level_of_zero_leaves_without_a_look(
         assert w.channel.reads == []
 
 
-async def test_where_nobody_can_look_a_cut_leaves_and_a_raise_waits(
-    tmp_path: Path, autojump_clock: MockClock
+@pytest.mark.parametrize("unseen", [{"readable": False}, {"silent": True}])
+async def test_where_nobody_can_look_or_is_not_told_a_cut_leaves_and_a_raise_waits(
+    tmp_path: Path, autojump_clock: MockClock, unseen: dict[str, bool]
 ) -> None:
     async with world(tmp_path, compare_and_set=False, batch_max=2) as w:
         await w.listed(A=5, B=5)
-        w.channel.readable = False
+        for what, so in unseen.items():
+            setattr(w.channel, what, so)
         await w.counted(A=3, B=7)
         await trio.sleep(5)
         assert w.channel.levels == {"A": 3, "B": 5}
-        w.channel.readable = True
+        for what, so in unseen.items():
+            setattr(w.channel, what, not so)
         await w.quiet()
         assert w.channel.levels == {"A": 3, "B": 7}
 
@@ -735,20 +738,6 @@ async def test_a_zero_that_becomes_a_level_while_the_batch_waits_does_not_leave_
         await w.tell(OrderLine("shop", "1", "1", "A", 5, version=1, at=sold_at, listing="A"))
         await w.quiet()
         assert w.channel.levels == {"A": 3, "B": 8}  # the newer count holds those five already
-
-
-async def test_where_the_channel_does_not_say_what_it_shows_a_cut_leaves_and_a_raise_waits(
-    tmp_path: Path, autojump_clock: MockClock
-) -> None:
-    async with world(tmp_path, compare_and_set=False, batch_max=2) as w:
-        await w.listed(A=5, B=5)
-        w.channel.silent = True
-        await w.counted(A=3, B=7)
-        await trio.sleep(5)
-        assert w.channel.levels == {"A": 3, "B": 5}
-        w.channel.silent = False
-        await w.quiet()
-        assert w.channel.levels == {"A": 3, "B": 7}
 
 
 async def test_a_look_that_is_throttled_puts_the_write_behind_it_off_as_well(
