@@ -92,7 +92,7 @@ class Poller:
             self._wished = trio.Event()
             while wait_s := self.account.wait_s():  # noqa: ASYNC110 - a wait of a known length, which may be prolonged
                 await trio.sleep(wait_s)
-            if await self._refetch():
+            if await self._refetch(last=False):
                 self.poke_soon()
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -143,7 +143,7 @@ class Poller:
             # Somebody else's poll that began after we asked is ours as well.
             if self.watermark_us() >= asked_us:
                 return True
-            error = await self._read_feed() or await self._refetch()
+            error = await self._read_feed() or await self._refetch(last=True)
         self.polls += 1
         if error:
             if not self.broken:
@@ -180,8 +180,9 @@ class Poller:
                 return ""
         return f"the order feed has more than {PAGES_MAX} pages"
 
-    async def _refetch(self) -> str:
-        """Fetch the orders that are wished for; the error, or the empty string."""
+    async def _refetch(self, *, last: bool) -> str:
+        """Fetch the orders that are wished for; the error, or the empty string. `last`: the feed was just read, so a
+        channel that will never give an order means that order, and nothing that a person could mend."""
         account, store = self.account, self.receiver.store
         async with self._fetching:
             for order, asked_us in self.refetches.wanted(account.name, store.now_us()):
@@ -189,7 +190,7 @@ class Poller:
                 answer = await account.converse(account.adapter.order(order))
                 if isinstance(answer, NoAnswer):
                     return answer.reason
-                if isinstance(answer, Failure) and answer.outcome.kind != "permanent":
+                if isinstance(answer, Failure) and not (last and answer.outcome.kind == "permanent"):
                     return answer.reason
                 found = [] if answer is None or isinstance(answer, Failure) else [answer]
 
