@@ -11,7 +11,7 @@ from adapters.strict import RowId, UnreadableError, whole_units
 from daemon.domain.channel import LevelSeen, LineSeen, OrderSeen
 from daemon.domain.instants import SECOND_US, Span
 
-_LISTING = re.compile(r"([1-9][0-9]{0,17})/([1-9][0-9]{0,17})")
+_LISTING = re.compile(r"([1-9][0-9]{0,18})/([1-9][0-9]{0,18})")
 _LAST_S: Final = 253_402_300_799
 
 # --- receipts -----------------------------------------------------------------------------------------------
@@ -73,10 +73,10 @@ def _line_seen(receipt: Receipt, line: Transaction) -> LineSeen:
     quantity = whole_units(line.quantity, f"the quantity of line {line.transaction_id}")
     sent = receipt.is_shipped or receipt.status.lower() == "completed" or line.shipped_timestamp is not None
     held = 0 if receipt.status.lower() == "canceled" and not sent else quantity
-    known = bool(line.listing_id and line.product_id and line.listing_id > 0 and line.product_id > 0)
+    named = str(ProductId(line.listing_id or 0, line.product_id or 0))
     return LineSeen(
         line=str(line.transaction_id),
-        listing=str(ProductId(line.listing_id or 0, line.product_id or 0)) if known else "",
+        listing=named if product_id(named) else "",
         seller_sku=line.sku or None,
         ordered=held,
         fulfilled=held if sent else 0,

@@ -141,9 +141,10 @@ def _broken_off() -> BrokenOffError:
 
 
 def _target(segments: tuple[str, ...], query: dict[str, object]) -> str:
-    path = "/".join(quote(segment, safe="") for segment in ("v1", *segments))
+    # A word that is no UTF-8 is the daemon's to refuse, in a sentence.
+    path = "/".join(quote(segment, safe="", errors="surrogatepass") for segment in ("v1", *segments))
     given = {name: value for name, value in query.items() if value not in (None, "")}
-    return f"/{path}?{urlencode(given, quote_via=quote)}" if given else f"/{path}"
+    return f"/{path}?{urlencode(given, quote_via=quote, errors='surrogatepass')}" if given else f"/{path}"
 
 
 def _refusal(status: int, body: bytes) -> RefusedError:

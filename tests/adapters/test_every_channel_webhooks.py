@@ -104,7 +104,7 @@ class Room:
 
     async def fetch(self) -> None:
         """Fetch the orders that webhooks named, and not the feed."""
-        assert await self.poller._refetch() == ""
+        assert await self.poller._refetch(last=True) == ""
 
     async def poll(self) -> None:
         assert await self.poller.poll(), self.poller.broken
