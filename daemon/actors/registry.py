@@ -475,10 +475,13 @@ class Registry:
 
     def settle_some(self, after: str, horizon_us: int, floors: Mapping[str, int], limit: int = 200) -> str:
         """Fold what is older than `horizon_us` in the next `limit` SKUs behind `after`; returns the last one seen,
-        or the empty string behind the last SKU of all. `floors`: see `Settle`."""
+        or the empty string behind the last SKU of all. `floors`: see `Settle`.
+
+        Nothing of a SKU is folded while a dead letter holds a fact about it: when that is told again, it must count.
+        """
         page = self.skus(after=after, limit=limit)
         for sku in page:
-            state = self.peek(sku)
+            state = None if self.dead_letters.poison(sku) else self.peek(sku)
             if state is not None and state.stock.settles(horizon_us, floors):
                 self.tell([Part(sku, Settle(horizon_us, floors), Cause("settlement"))])
         return page[-1] if len(page) == limit else ""

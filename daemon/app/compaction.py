@@ -38,7 +38,7 @@ SLICES: Final = 4
 MARKS_MAX: Final = 10_000
 """Marks of one SKU that go in one transaction; further ones do with its next event that does."""
 LOOK_MAX_S: Final = 3600.0
-LOOKS: Final = 24
+LOOKS: Final = 4
 """While an event gets as old as that; or every `LOOK_MAX_S`."""
 PAUSE_S: Final = 1.0
 """Between two slices: sales go first."""
@@ -116,6 +116,8 @@ class Compactor:
     def _end(self) -> int:
         """The next floor; 0 where nothing is old enough."""
         store = self.store
+        if store.head.seq < store.floor.seq + self.grain:
+            return 0
         old = min(store.seq_at(self.now_us() - self.history_us), store.complete_to)
         end = min(old - old % self.grain, store.floor.seq + SLICES * self.grain)
         return end if end > store.floor.seq else 0

@@ -342,6 +342,29 @@ async def test_news_of_settled_facts_is_a_letter(tmp_path: Path) -> None:
         assert state.stock.available == 7
 
 
+async def test_what_a_dead_letter_holds_still_counts_when_it_is_told_again_after_the_horizon(
+    tmp_path: Path, bombs: list[bool]
+) -> None:
+    hour = 3_600 * SECOND_US
+    async with house(tmp_path, wall=Ticking(100 * hour)) as h:
+        early = OrderLine("shop", "1", "1", "A", 2, fulfilled=2, at=exactly(hour), placed=exactly(hour))
+        lost = Adjustment("person", "r", "A", -13, at=exactly(2 * hour))
+        await h.tell(counted("A", 40), early)
+        assert await h.tell(lost) == ["poison"]
+        (letter,) = h.letters.page()
+        h.registry.settle_some("", 10 * hour, {})
+        h.registry.drain()
+        bombs[0] = False
+        assert (await h.registry.deliver([part_of(letter.content)])).verdicts == ["applied"]
+        h.letters.remove(letter.letter)
+        state = h.registry.peek("A")
+        assert state is not None
+        assert state.stock.available == 40 - 2 - 13
+        h.registry.settle_some("", 10 * hour, {})
+        h.registry.drain()
+        assert await h.tell(early) == ["late"]
+
+
 @pytest.mark.parametrize(("lines", "marks"), [(MARK_EVERY // 2, 0), (MARK_EVERY + 1, 2)])
 async def test_what_went_through_many_order_lines_leaves_a_mark(tmp_path: Path, lines: int, marks: int) -> None:
     hour = 3_600 * SECOND_US
