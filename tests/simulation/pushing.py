@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.simulation.fronts import Front
     from tests.simulation.oracle import Oracle
     from tests.simulation.ports import LevelsAsked, Life
-    from tests.simulation.truth import TrueLine
+    from tests.simulation.truth import TrueLine, Version
 
 PROMPT_S = 2.0
 """In fair weather a wish leaves within this."""
@@ -279,12 +279,28 @@ class Pushing:
             seen = {sighting.version for sighting in known.sightings}
             newest = [each for each in line.versions if not seen.isdisjoint(line.numbers(each, last))][-1:]
             then = line.as_of(0, base_us)
+            if then is not None and self._seen_too_late(line, then, seen, base_us):
+                return None
             if not newest or (then is not None and newest[0].number <= then.number):
                 continue
             if then is not None and seen.isdisjoint(line.numbers(then, last)):
                 return None
             units += newest[0].taken() - (then.taken() if then else 0)
         return units
+
+    def _seen_too_late(self, line: TrueLine, then: Version, seen: set[int], base_us: int) -> bool:
+        """Was what the evidence holds told by a later version of the order only, and something else before? Then
+        nobody who was told can say on which side of the evidence it happened."""
+        truth = self.oracle.fronts[line.channel]
+        stamps = truth.stamps[line.order]
+        numbers = line.numbers(then, truth.last[line.order])
+        if any(stamps[number - 1] <= base_us for number in seen.intersection(numbers)):
+            return False
+        earlier = [each for each in line.versions if each.number < then.number]
+        return bool(seen.intersection(numbers)) and any(
+            not seen.isdisjoint(line.numbers(each, truth.last[line.order])) and each.taken() != then.taken()
+            for each in earlier
+        )
 
     # -- people, poison and strangers --
 
