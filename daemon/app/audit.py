@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 import trio
-from attrs import define, evolve, field
+from attrs import define, evolve
 
 from daemon.actors.circumstances import FREE
 from daemon.actors.past import Folding
@@ -25,12 +25,14 @@ from daemon.domain.stock import dump
 from daemon.storage.alarms import Alarms
 from daemon.storage.codec import pack, unpack
 from daemon.storage.store import Store
-from daemon.storage.tables import SKUS
+from daemon.storage.tables import META, SKUS
 
 WAKE_S = 60.0
 """Between two handfuls of SKUs."""
 HANDFUL_MIN = 20
 """SKUs of a handful; more where a day would else not be enough."""
+PROGRESS = b"audit"
+"""The row of META that says how far it is."""
 SLICE = 50
 SLICE_PAUSE_S = 0.2
 """Events folded in one turn, a millisecond or two, and the pause after them."""
@@ -60,31 +62,55 @@ class Auditor:
     alarms: Alarms
     now_us: Callable[[], int]
     since_us: int = 0
-    """When the round under way began."""
+    """When the round under way, or the last one, began; 0: there was none."""
     audited: int = 0
     """SKUs of it that are done."""
     rounds: int = 0
-    _skus: int = field(default=0)
+    """That are complete."""
+    _after: str = ""
+    """The last SKU that is done."""
+    _resting: bool = True
+    """Is the round complete?"""
+    _skus: int = 0
 
     async def run(self) -> None:
-        """Round after round, one a day, for ever."""
+        """Round after round, one a day, for ever; also over restarts, so that a daemon that is stopped often comes to
+        the last SKU as well."""
+        self._recall()
         while True:
-            self.since_us, self.audited = self.now_us(), 0
+            if self._resting:
+                await self._rest()
+                self.since_us, self.audited, self._after, self._resting = self.now_us(), 0, "", False
             await trio.sleep(WAKE_S)
             await self.round()
+
+    async def _rest(self) -> None:
+        if self.since_us:
             rest_us = self.since_us + DAY_US - self.now_us()
-            await trio.sleep(min(max(rest_us / SECOND_US, WAKE_S), DAY_US / SECOND_US))
+            await trio.sleep(min(max(rest_us / SECOND_US, 0.0), DAY_US / SECOND_US))
 
     async def round(self) -> None:
-        """Every SKU once."""
-        after = ""
-        while page := self.registry.skus(after=after, limit=self._handful()):
+        """Every SKU that is not done yet."""
+        while page := self.registry.skus(after=self._after, limit=self._handful()):
             for sku in page:
                 await self.audit(sku)
                 self.audited += 1
-            after = page[-1]
+            self._after = page[-1]
+            self._note()
             await trio.sleep(WAKE_S)
-        self.rounds += 1
+        self.rounds, self._resting = self.rounds + 1, True
+        self._note()
+
+    def _recall(self) -> None:
+        stored = self.store.env.get(META, PROGRESS)
+        if stored is not None:
+            self.since_us, self.audited, self.rounds, self._after, self._resting = unpack(stored)
+        self._skus = self.store.env.count(SKUS)
+
+    def _note(self) -> None:
+        """Written behind: an idle daemon writes nothing for it, and after a kill a few SKUs are read again."""
+        now = (self.since_us, self.audited, self.rounds, self._after, self._resting)
+        self.store.behind[META, PROGRESS] = lambda: pack(now)
 
     def _handful(self) -> int:
         self._skus = self.store.env.count(SKUS)

@@ -10,7 +10,7 @@ meta         name                       format, genesis, head, checkpoint (see `
                                         known again), "webhooks of " channel ({topic: when it told something}),
                                         "mode " channel (modes.Modes), "priors " channel (priors.Taken),
                                         "alarm targets" ({target: digest of what it is}), floor
-                                        (floor.Floor)
+                                        (floor.Floor), audit (how far the self-audit is: app.audit)
 log          seq                        one event (codec.Record)
 chain        seq                        digest of the hash chain after that event, every CHAIN_EVERY events
 deliveries   delivery number            (channel, topic, dedup digest, received_us, kept body zlib-compressed)

@@ -10,6 +10,8 @@ import trio
 from attrs import evolve
 
 from daemon.actors.actor import dump_actor
+from daemon.app import audit
+from daemon.app.audit import Auditor
 from daemon.storage.codec import seal
 from daemon.storage.tables import SKUS
 from tests.reconcile.mall import Mall, Rules, opened, play
@@ -169,5 +171,39 @@ def test_a_sound_catalogue_is_read_once_a_day_and_nothing_is_written_by_it(tmp_p
             await trio.sleep(MINUTES_S)
             assert mall.daemon.parts.store.head.seq == events
             assert mall.daemon.auditor.rounds == 1
+
+    play(main)
+
+
+def test_a_daemon_that_is_stopped_often_comes_to_the_last_sku_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    audited = Auditor.audit
+
+    async def noted(self: Auditor, sku: str) -> bool:
+        read.append(sku)
+        return await audited(self, sku)
+
+    monkeypatch.setattr(Auditor, "audit", noted)
+    monkeypatch.setattr(audit, "HANDFUL_MIN", 1)
+    names = [f"MUG-{number}" for number in range(6)]
+
+    async def main() -> None:
+        async with opened(tmp_path, {"shop": dict.fromkeys(names, 5)}, Rules()) as mall:
+            for _ in names:
+                await trio.sleep(audit.WAKE_S + 20)
+                await mall.restart()
+                await mall.looked()
+            await trio.sleep(2 * audit.WAKE_S)
+            report = (await mall.ask("/v1/status"))[1]["audit"]
+            assert (report["rounds"], report["audited"], report["skus"]) == (1, 6, 6)
+            assert read == names
+            await mall.restart()
+            await mall.looked()
+            await trio.sleep(20 * audit.WAKE_S)
+            assert read == names, "not before a day is over"
+            await trio.sleep(86_400)
+            assert read == names * 2
 
     play(main)
