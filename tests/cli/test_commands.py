@@ -18,6 +18,7 @@ from daemon.domain.gaps import Capture
 from daemon.domain.mode import ChannelMode
 from daemon.domain.shadow import Sums
 from daemon.ingress.masses import MassHold
+from daemon.storage.floor import Floor
 from tests.admin.test_commands import ME, stopped_by_a_letter
 from tests.app.test_replaying import furnish
 from tests.cli.conftest import Onhand
@@ -220,6 +221,22 @@ async def test_history_and_explain_tell_the_story(house: House, onhand: Onhand) 
     assert "it should show 3: available 3" in explained
     assert "person counted 5 available at" in explained
     assert (await onhand("explain", "A", "--json")).json()["listings"][0]["should_show"] == 3
+
+
+async def test_where_the_log_begins_later_history_and_status_say_so_and_no_earlier_moment_is_told(
+    house: House, onhand: Onhand
+) -> None:
+    await house.counted("A", 5)
+    assert "compacted" not in (await onhand("history", "A")).out
+    assert "history since" not in (await onhand("status")).out
+    house.store.floor = Floor(1, START_US)
+    found = (await onhand("history", "A")).out
+    assert "what was before 2025-06-15 15:06:40Z is compacted" in " ".join(found.split())
+    assert "compacted" not in (await onhand("history", "A", "--limit", "1")).out, "there are more to ask for"
+    assert "history since 2025-06-15 15:06:40Z" in " ".join((await onhand("status")).out.split())
+    refused = await onhand("sku", "A", "--at", "2025-06-14")
+    assert refused.code == 1
+    assert "is not kept any more: ask for a moment since 2025-06-15T15:06:40" in refused.err
 
 
 async def test_events_are_lines_for_people_and_programs(house: House, onhand: Onhand) -> None:
