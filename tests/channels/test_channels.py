@@ -51,7 +51,7 @@ def test_each_kind_of_fault_happens_where_each_has_its_turn(channel: str) -> Non
 @pytest.mark.parametrize(("name", "channel"), FOUND)
 def test_a_planted_bug_is_found(name: str, channel: str) -> None:
     with planted(MUTANTS[name].mutant):
-        assert any(play(channel, seed, 6.0).failures for seed in range(6))
+        assert any(play(channel, seed, 12.0).failures for seed in range(8))
     assert channel in MUTANTS[name].channels
 
 
