@@ -1,6 +1,6 @@
 """Where the event log begins: what was before is kept as the state that it made, and proved as the log itself is.
 
-Compacting moves the floor up, a few hundred events at a time and each time in one transaction: the events up to there
+Compacting moves the floor up, a thousand events or so at a time, each time in one transaction: the events up to there
 go, but for the newest of each SKU, and every SKU's state as of there (its base) takes their place. Below the floor no
 chain can be held against the events; instead the sum of the digests of all rows that stand there is kept, also in the
 log itself (`conditions.Compacted`), which the chain proves.
