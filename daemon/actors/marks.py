@@ -7,7 +7,6 @@ thousands, of which the few events behind a mark concern a handful.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
 from typing import Any
 
 from attrs import frozen
@@ -81,30 +80,40 @@ def dump_mark(state: Sku) -> bytes:
     """The mark of a SKU as it is now."""
     stock, freeze = state.stock, state.freeze
     bare = Stock(stock.anchors, {}, stock.adjustments, stock.settled_us, stock.settled)
-    lines = [(key, *packed) for key, packed in _packed(stock.lines)]
     plain = (
-        dump(bare), sums_of(stock), lines,
+        dump(bare), sums_of(stock), (),
         (freeze.by, freeze.reason) if freeze else None,
         [dump_slot(slot) for _, slot in sorted(state.slots.items())],
         dump_kit(state.kit) if state.kit else None,
+        _columns(stock.lines),
     )  # fmt: skip
     return zlib.compress(pack(plain), 1)
 
 
-def _packed(lines: dict[LineKey, Line]) -> Iterator[tuple[LineKey, tuple[int, bytes]]]:
-    """By key (newest version, bytes); a line that nobody unpacked stays as it is."""
-    found: Any
-    for key, found in dict.items(lines):
-        yield key, found if type(found) is tuple else (found.sightings[-1].version, pack(dump_line(found)))
+def _columns(lines: dict[LineKey, Line]) -> list[tuple[Any, ...]]:
+    """Channels, orders, lines, newest versions and packed lines: five flat rows are read in a fraction of the time
+    that as many small ones take. A line that nobody unpacked stays as it is."""
+    return [*zip(*((*key, *_packed(found)) for key, found in dict.items(lines)), strict=True)]
+
+
+def _packed(found: Any) -> tuple[int, bytes]:
+    """A line as `PackedLines` holds it."""
+    return found if type(found) is tuple else (found.sightings[-1].version, pack(dump_line(found)))
+
+
+def _lines(columns: list[Any]) -> PackedLines:
+    """The inverse of `_columns`."""
+    channels, orders, names, versions, packed = columns or [()] * 5
+    keys = zip(channels, orders, names, strict=True)
+    return PackedLines(zip(keys, zip(versions, packed, strict=True), strict=True))  # type: ignore[arg-type]  # packed, see there
 
 
 def load_mark(sku: str, payload: bytes) -> Sku:
     """The inverse of `dump_mark`. Raises `DamagedError` on anything else."""
     try:
-        bare, sums, packed, freeze, slots, kit = unpack(zlib.decompress(payload))
-        lines = PackedLines()
-        for key, version, line in packed:
-            lines[key[0], key[1], key[2]] = (version, line)  # type: ignore[assignment]  # packed, see there
+        bare, sums, rows, freeze, slots, kit, *later = unpack(zlib.decompress(payload))
+        # Rows of (key, version, bytes) are from before the lines stood in columns.
+        lines = _lines(later[0] if later else [*zip(*((*key, *rest) for key, *rest in rows), strict=True)])
         state = Sku(sku, resumed(bare, lines, sums), kit=load_kit(kit) if kit else None)
         state.freeze = Freeze(frozen=True, by=freeze[0], reason=freeze[1]) if freeze else None
         for plain in slots:

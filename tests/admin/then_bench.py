@@ -8,6 +8,7 @@ of them of the hot SKU, and the figures are printed as JSON.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import random
 import tempfile
@@ -20,6 +21,7 @@ import trio
 from daemon.actors.actor import Part
 from daemon.admin.then import explain_then, sku_then
 from daemon.admin.words import rfc3339
+from daemon.app.main import GC_THRESHOLDS
 from daemon.domain.instants import DAY_US, Span
 from daemon.domain.instants import Instant as At
 from daemon.domain.observations import LevelReport, OrderLine, StockCount
@@ -119,6 +121,7 @@ def main() -> None:
     parser.add_argument("--hot", type=int, default=100_000)
     parser.add_argument("--looks", type=int, default=300)
     given = parser.parse_args()
+    gc.set_threshold(*GC_THRESHOLDS)  # as the daemon runs
     with tempfile.TemporaryDirectory() as other:
         trio.run(bench, given.directory or Path(other), given.events, given.hot, given.looks)
 
