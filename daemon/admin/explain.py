@@ -219,11 +219,11 @@ def _waits(slot: Slot, around: Surroundings) -> list[str]:
     if slot.open() and (letter := raise_stuck(slot, around)):
         said.append(f"it is not raised until {letter} is retried or discarded: that may be a sale not yet applied")
     elif slot.open() and around.raise_waits(slot):
-        waited_s = max(0, around.now_us - slot.wanted_us) / SECOND_US
+        waited_s = max(0, around.now_us - slot.raised_us) / SECOND_US
+        read = when(around.read_us(slot.channel)) or "none"
         said.append(
             f"held: waiting for {slot.channel}'s order feed, {waited_s:.1f} s; raising waits until every order up to "
-            f"the wish has been read (so far up to {when(around.read_us(slot.channel)) or 'none'}): a sale not yet "
-            "seen must not be sold twice"
+            f"what it rests on has been read (so far up to {read}): a sale not yet seen must not be sold twice"
         )
     return said or ["there is nothing to do" if slot.belief == slot.desired else "it is pushed next"]
 

@@ -24,6 +24,9 @@ often already on its way."""
 TOUCHED_MAX = 256
 """Own-channel lines remembered since the last evidence; more of them ask for fresh evidence."""
 
+RECENT_US = 60_000_000
+"""Orders that were read this much before a try that came to nothing are still recent enough to raise by."""
+
 Held = Literal["", "report", "mass", "adopt", "correct"]
 """Why nothing is pushed to a listing although its level is not the wished one: `report`: it drifted, and that is
 only reported · `mass`: it changed together with so many others that a person must say what to make of it ·
@@ -66,6 +69,8 @@ class Slot:
     generation: int = 0
     wanted_us: int = 0
     """When the present wish came up."""
+    raised_us: int = field(default=0, kw_only=True)
+    """When what is wished last went up: a wish that only falls rests on no newer reason to raise anything."""
 
     base: int | None = None
     """The level of the newest evidence: an acknowledged push or a read."""
@@ -124,6 +129,8 @@ class Slot:
         self.added = added
         if level is None or level == self.desired:
             return False
+        if self.desired is None or level > self.desired:
+            self.raised_us = now_us
         self.desired = level
         self.generation += 1
         self.wanted_us = now_us
@@ -265,11 +272,19 @@ class Slot:
     def raise_needs_us(self, *, compares: bool) -> int:
         """Up to when the channel's orders must have been read before a raise may leave.
 
-        Up to the wish; where the channel `compares` it with our belief, sales since the evidence show by themselves.
-        But a catalogue shows a level whose sales nobody may have told us of yet: until a listing was pushed once, its
-        channel's orders must be read up to the evidence."""
+        Up to what it rests on: the moment at which the wish last went up (sales elsewhere, which let it fall again,
+        do not put off the raise for ever), what was seen there and is not explained yet, and nearly up to a try that
+        came to nothing: a channel that was down for long has sold meanwhile. Where the channel `compares` the wish
+        with our belief, sales since the evidence show by themselves. But a catalogue shows a level whose sales
+        nobody may have told us of yet: until a listing was pushed once, its channel's orders must be read up to the
+        evidence.
+        """
         shown_us = self.base_at.at.hi if self.base_at is not None and not self.pushed_us else 0
-        return shown_us if compares else max(self.wanted_us, shown_us)
+        if compares:
+            return shown_us
+        seen_us = self.suspicion.at_us if self.suspicion else 0
+        tried_us = self.sent_us - RECENT_US if self.sent_us > self.pushed_us and not self.in_flight else 0
+        return max(self.raised_us, shown_us, seen_us, tried_us)
 
     def closes(self) -> bool:
         """Is zero to be pushed before anything is read back? It raises nothing, whatever the listing shows; and while
@@ -385,13 +400,18 @@ def dump_slot(slot: Slot) -> Plain:
     """The slot as plain tuples."""
     return (
         slot.channel, slot.listing, slot.sku,
-        slot.desired, slot.generation, slot.wanted_us,
+        slot.desired, slot.generation, _dump_wanted(slot),
         slot.base, dump_instant(slot.base_at) if slot.base_at else None, slot.belief, tuple(slot.touched),
         slot.in_flight, slot.sent_level, slot.sent_us, slot.settled_generation,
         slot.attempt, slot.due_us, slot.recheck_us, slot.alive_until_us,
         slot.error, slot.dead_letter, slot.pushed_us,
         *_dump_doubts(slot),
     )  # fmt: skip
+
+
+def _dump_wanted(slot: Slot) -> int | tuple[int, int]:
+    """When the wish came up, and when it last went up where that was before."""
+    return slot.wanted_us if slot.wanted_us == slot.raised_us else (slot.wanted_us, slot.raised_us)
 
 
 def _dump_doubts(slot: Slot) -> Plain:
@@ -413,4 +433,5 @@ def load_slot(plain: Plain) -> Slot:
         values[_PLAIN] = Suspicion(*values[_PLAIN]) if values[_PLAIN] else None  # type: ignore[misc]  # as below
     values[7] = load_instant(values[7]) if values[7] is not None else None  # type: ignore[arg-type]  # the codec checked the seal
     values[9] = [tuple(key) for key in values[9]]  # type: ignore[attr-defined]  # as above
-    return Slot(*values)  # type: ignore[arg-type]  # as above
+    values[5], raised_us = values[5] if isinstance(values[5], list | tuple) else (values[5], values[5])
+    return Slot(*values, raised_us=raised_us)  # type: ignore[arg-type]  # as above

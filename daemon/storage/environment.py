@@ -99,7 +99,7 @@ class Environment:
             known = markers.read_genesis(directory)
             if known is None:
                 markers.begin_birth(directory)
-            as_left, used_bytes = markers.check_file(directory, new=known is None), file_bytes(directory / DATA)
+            as_left, used_bytes = cls.check_file(directory, new=known is None), file_bytes(directory / DATA)
             wanted_bytes = min(max(map_bytes, used_bytes * 2), max(map_max_bytes, used_bytes))
             env = open_engine(directory, wanted_bytes)
             _check_format(directory, engine.format_of(env))
@@ -130,6 +130,11 @@ class Environment:
                 ) from None
             raise
         return opened
+
+    @staticmethod
+    def check_file(directory: Path, *, new: bool) -> bool:
+        """See `markers.check_file`: its cost grows with the file, and a simulation pays it rarely."""
+        return markers.check_file(directory, new=new)
 
     def _meet(self, *, new: bool) -> None:
         if new:

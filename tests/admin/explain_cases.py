@@ -64,7 +64,7 @@ class Scene:
         """The next push would raise the level."""
         self.slot.desired, self.slot.belief = 5, 3
         self.slot.generation, self.slot.settled_generation = 7, 6
-        self.slot.wanted_us = LATER_US
+        self.slot.wanted_us = self.slot.raised_us = LATER_US
 
     async def poison(self) -> None:
         self.house.dead_letters.add(
@@ -350,7 +350,7 @@ class Ill:
 
 @case(
     "held raise, stale feed", "held: waiting for shop's order feed, ",
-    "raising waits until every order up to the wish has been read (so far up to 2025-",
+    "raising waits until every order up to what it rests on has been read (so far up to 2025-",
     "a sale not yet seen must not be sold twice",
 )  # fmt: skip
 def _held_raise(scene: Scene) -> None:

@@ -44,7 +44,7 @@ class Listing(RuleBasedStateMachine):
         self.truth, self.shown = stock, shown
         self.untold: list[OrderLine] = []
         self.told: list[OrderLine] = []
-        self.feed_us = 0
+        self.feed_us = self.raised_us = 0
         self.flying: Write | None = None
         self.zombies: list[Write] = []
         self.reading: tuple[int, int, int] | None = None
@@ -60,7 +60,11 @@ class Listing(RuleBasedStateMachine):
 
     def step(self, message: Any) -> Any:
         self.now += SECOND_US
-        return self.sku.step(message, self.now, lambda _: Policy())
+        wished = self.slot.desired if self.sku.slots else None
+        outcome = self.sku.step(message, self.now, lambda _: Policy())
+        if self.slot.desired is not None and (wished is None or self.slot.desired > wished):
+            self.raised_us = self.now
+        return outcome
 
     def at(self, own_us: int, since_us: int | None = None) -> Instant:
         own = Span(own_us, own_us) if self.stamps else None
@@ -157,7 +161,7 @@ class Listing(RuleBasedStateMachine):
         slot = self.slot
         assert slot.desired is not None
         assert slot.belief is not None
-        return not self.cas and slot.desired > slot.belief and self.feed_us < slot.wanted_us
+        return not self.cas and slot.desired > slot.belief and self.feed_us < slot.raise_needs_us(compares=False)
 
     @rule()
     def the_feed_is_read(self) -> None:
@@ -273,6 +277,10 @@ class Listing(RuleBasedStateMachine):
         assert available == self.truth + len(self.untold)
         assert self.slot.desired == max(0, available)
         assert load_slot(tuple(unpack(pack(dump_slot(self.slot))))) == self.slot
+
+    @invariant()
+    def a_raise_rests_on_what_made_the_wish_go_up(self) -> None:
+        assert self.slot.raised_us == self.raised_us <= self.slot.raise_needs_us(compares=False)
 
     @invariant()
     def a_doubted_push_is_looked_at_until_it_must_be_dead(self) -> None:

@@ -15,7 +15,7 @@ from daemon.actors.actor import Part
 from daemon.domain.breaker import FAILURES_MAX
 from daemon.domain.channel import LevelSeen
 from daemon.domain.exchange import NoAnswer
-from daemon.domain.instants import exactly
+from daemon.domain.instants import SECOND_US, exactly
 from daemon.domain.observations import Adjustment, LevelReport, OrderLine
 from daemon.domain.sku import ReadBack, Revive, Sku
 from daemon.domain.slot import Slot
@@ -249,6 +249,41 @@ async def test_a_raise_waits_for_the_order_feed_and_a_cut_does_not(tmp_path: Pat
         w.dispatcher.wake()
         await w.quiet()
         assert w.channel.levels == {"A": 8, "B": 2}
+
+
+async def test_sales_elsewhere_do_not_put_off_a_raise_for_ever(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with world(tmp_path, compare_and_set=False) as w:
+        w.feed.standing_us = wall_us()
+        await w.listed(A=5)
+        await trio.sleep(1)
+        await w.counted(A=80)
+        for place in range(30):  # a feed that tells of orders two minutes late
+            await trio.sleep(10)
+            w.feed.standing_us = wall_us() - 120 * SECOND_US
+            w.dispatcher.feed_advanced()
+            await w.sold_elsewhere("A", 1, order=str(place))
+            assert (w.channel.levels["A"] > 5) == (place >= 12), place
+        await w.quiet()
+        assert w.channel.levels["A"] == 50
+
+
+async def test_a_raise_that_came_to_nothing_for_long_waits_until_orders_were_read_once_more(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with world(tmp_path, compare_and_set=False) as w:
+        await w.listed(A=5)
+        w.channel.script = lambda rows: LOST
+        await w.counted(A=8)
+        await trio.sleep(1)
+        w.feed.standing_us = wall_us()
+        await trio.sleep(600)
+        w.channel.script = lambda rows: None
+        await trio.sleep(600)
+        assert w.channel.levels["A"] == 5
+        w.feed.standing_us = wall_us()
+        w.dispatcher.feed_advanced()
+        await w.quiet()
+        assert w.channel.levels["A"] == 8
 
 
 @pytest.mark.parametrize("compare_and_set", [False, True])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import lmdb
 
 from daemon.storage.environment import MIB, Batch, Environment
-from daemon.storage.markers import CLOSED, DATA, INITIALISED, UNCLEAN
+from daemon.storage.markers import CLOSED, DATA, INITIALISED, UNCLEAN, check_file
 from daemon.storage.tables import CURSORS, DEAD, DELIVERIES, LOG, REFETCH
 from tests.simulation.memory import MemoryEnvironment
 
@@ -32,6 +32,10 @@ KINDS = (
 FILES = (DATA, INITIALISED, UNCLEAN, CLOSED)
 FREE_BYTES = 1 << 40
 
+STRUCTURE_EVERY = 8
+"""Of so many starts after a crash one walks every page of LMDB's file before it is opened, as the daemon does: it is
+a quarter of a world's time, and proved by cut and damaged files elsewhere. The rows are always checked."""
+
 
 def kind_of(batch: Batch) -> str:
     """What a commit is of."""
@@ -47,6 +51,15 @@ def opener(life: Life) -> Any:
         """Before, in and after each commit something may happen."""
 
         memory = world.memory
+
+        if world.memory is None:
+
+            @staticmethod
+            def check_file(directory: Path, *, new: bool) -> bool:
+                crashed = not new and not (directory / CLOSED).exists()
+                if crashed and (world.seed + life.number) % STRUCTURE_EVERY:
+                    return False
+                return check_file(directory, new=new)
 
         def write(self, batch: Batch) -> None:
             life.commit = kind_of(batch)

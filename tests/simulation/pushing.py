@@ -139,11 +139,11 @@ class Pushing:
             self.oracle.fail("I7", f"a wish waited {waited_s:.3f} s in fair weather: {slot}")
 
     def _check_raise(self, slot: Slot, sold: str, registry: Registry) -> None:
-        """Without compare-and-set, and where kits share units: every sale there before the wish must be known, of the
-        SKU itself and of `sold`, which takes or gives the same units."""
+        """Without compare-and-set, and where kits share units: every sale there before the wish last rose must be
+        known, of the SKU itself and of `sold`, which takes or gives the same units."""
         truth, state = self.oracle.fronts[slot.channel], registry.peek(sold)
         for line in truth.by_sku[sold]:
-            then = line.as_of(slot.wanted_us - 1, None)
+            then = line.as_of(slot.raised_us - 1, None)
             known = state.stock.lines.get((slot.channel, line.order, line.name)) if state else None
             newest = max((seen.version for seen in known.sightings), default=0) if known else 0
             taken = known.now().taken if known else 0
