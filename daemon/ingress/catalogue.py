@@ -14,13 +14,14 @@ from attrs import define, field, frozen
 
 from daemon.actors.actor import Part
 from daemon.actors.registry import Registry
-from daemon.domain.channel import LevelSeen
-from daemon.domain.exchange import NoAnswer
+from daemon.domain.channel import LevelSeen, ListingPage
+from daemon.domain.exchange import Exchange, NoAnswer
 from daemon.domain.instants import Instant, Span
 from daemon.domain.mass import Tally
 from daemon.domain.observations import LevelReport, StockCount
 from daemon.domain.outcomes import Failure
 from daemon.ingress.masses import SUSPECTS_MAX, Masses
+from daemon.ingress.paging import read_page
 from daemon.ingress.receiver import Intake, Receiver
 from daemon.outbound.account import Account
 from daemon.storage.codec import Cause
@@ -235,11 +236,9 @@ class Catalogue:
         tally, odd = Tally(), list[Part]()
         found: dict[str, Odd] = {}
         for _ in range(PAGES_MAX):
-            asked_us = self.receiver.wall_us()
-            answer = await self.account.converse(self.account.adapter.listings(page))
+            moment, answer = await self._page(page)
             if isinstance(answer, (NoAnswer, Failure)):
                 return Pulled(listings, linked, tally.differing, answer.reason)
-            moment = Span(asked_us, max(asked_us, self.receiver.wall_us()))
             seen(answer.levels)
             self._look_for_odd(answer.levels, found)
             parts = self.receiver.levels(self.intake, answer.levels, moment, "catalogue")
@@ -266,6 +265,18 @@ class Catalogue:
         if linked and self.receiver.relink(self.account.name):
             self.intake.look()
         return Pulled(listings, linked, tally.differing)
+
+    async def _page(self, page: str) -> tuple[Span, ListingPage | NoAnswer | Failure]:
+        """One page, and when it was read."""
+        asked_us = 0
+
+        def ask() -> Exchange[ListingPage | Failure]:
+            nonlocal asked_us
+            asked_us = self.receiver.wall_us()
+            return self.account.adapter.listings(page)
+
+        answer = await read_page(self.account, page, ask)
+        return Span(asked_us, max(asked_us, self.receiver.wall_us())), answer
 
     def _look_for_odd(self, levels: Sequence[LevelSeen], found: dict[str, Odd]) -> None:
         """Note what only a person can link. Nothing is guessed."""

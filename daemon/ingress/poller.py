@@ -7,6 +7,7 @@ moves in the transaction that holds the last page. The watermark says up to when
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from math import inf
 
 import trio
@@ -15,6 +16,7 @@ from attrs import define, field
 from daemon.domain.exchange import NoAnswer
 from daemon.domain.instants import SECOND_US
 from daemon.domain.outcomes import Failure
+from daemon.ingress.paging import read_page
 from daemon.ingress.receiver import Intake, Receiver
 from daemon.outbound.account import Account
 from daemon.storage.cursors import Cursor, Cursors, Refetches
@@ -166,7 +168,7 @@ class Poller:
         page = ""
         for number in range(1, PAGES_MAX + 1):
             self._pages = number
-            answer = await account.converse(account.adapter.orders(since_us, page))
+            answer = await read_page(account, page, partial(account.adapter.orders, since_us, page))
             if isinstance(answer, (NoAnswer, Failure)):
                 return answer.reason
             high_us = max(high_us, answer.high_water_us)
