@@ -50,6 +50,8 @@ class Pushing:
         self.oracle = oracle
         self.known: dict[str, dict[str, dict[tuple[str, str], int]]] = {}
         """By push: what the daemon knew its listings' channel to have sold when it left, by (order, line)."""
+        self.last_look_us: dict[str, dict[str, int]] = {}
+        """By push: when each of its listings had last been read when it left."""
         self.keys: set[tuple[str, str]] = set()
         self.unanswered: set[Where] = set()
         """Listings with a push of which nobody knows what became of it, and at which nobody looked since."""
@@ -91,6 +93,8 @@ class Pushing:
             fail("I6", f"{front.name}: the key {asked.idempotency_key} was used before")
         self.keys.add((front.name, asked.idempotency_key))
         known: dict[str, dict[tuple[str, str], int]] = {}
+        looks = {item["listing"]: self.looked_us.get((front.name, item["listing"]), 0) for item in asked.items}
+        self.last_look_us[asked.idempotency_key] = looks
         for item in asked.items:
             sku = front.store.shop.listings[item["listing"]].sku
             state = parts.registry.peek(sku)
@@ -203,8 +207,8 @@ class Pushing:
         honest = self.edited_us[front.name, write.listing] < 0 and front.host.moods.snapshot is None
         if write.after <= write.before or not honest or write.key not in self.known:
             return
-        # Where nothing compares, what was sold since the listing was last read nobody can have noticed.
-        seen_us = self.looked_us.get((front.name, write.listing), 0) if front.blind else write.at_us
+        # Where nothing compares, what was sold since the listing had last been read nobody can have noticed.
+        seen_us = self.last_look_us[write.key][write.listing] if front.blind else write.at_us
         if front.blind and self.oracle.world.wall_set:
             return
         known = self.known[write.key][write.listing]
