@@ -41,12 +41,14 @@ TRAITS = Traits(
     webhooks_late_s=600.0,
     job_life_s=30.0,
     empty_answers=True,
+    returns_unsure=True,
 )
 """The smallest plan allows 150 calls in 30 s, for all apps of the store together (bigcommerce.md §6); every answer
 says the true figures. One write at a time: what two at once leave is undefined (§5). 2,000 items may be written in
 one call; 250 is what one read can look at before and after it. What a write left is looked at for half a minute, then
 it is in doubt. Stamps are whole seconds, hence the feed's lag. Deliveries are repeated after 1, 3, 5 minutes and so
-on, and a blocked domain waits three minutes more (§2)."""
+on, and a blocked domain waits three minutes more (§2). What a cancellation puts back under an item's safety stock
+does not show (§4), and zero is written without reading how much that is."""
 
 _STORE_HASH = re.compile(r"[a-z0-9]{1,40}")
 _NUMBER = re.compile(r"[1-9][0-9]{0,9}")
