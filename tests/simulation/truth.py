@@ -191,7 +191,9 @@ def truth_of(fronts: dict[str, FrontTruth], sku: str, basis: Basis) -> Truth:
             truth.available -= line.versions[-1].taken() - before
             for off in (*_never_seen(line, then, basis, front), *_doubts(line, basis, front)):
                 least, most = least + min(0, off), most + max(0, off)
-            if any(abs(version.at_us - basis.at_us) <= UNSURE_US for version in line.versions):
+            # As long as no answer told its storefront's clock, the daemon has its stamp alone.
+            moments = (us for version in line.versions for us in (version.at_us, version.own_us))
+            if any(abs(us - basis.at_us) <= UNSURE_US for us in moments):
                 units = max(version.ordered for version in line.versions)
                 if line.versions[0].at_us < basis.settled_us:
                     least -= units  # folded as the lower number that it was then
