@@ -5,6 +5,7 @@ and on what evidence, the push under way, what stopped or holds it. Not compared
 
 - when it is tried or read again (`due_us`, `recheck_us`): a channel that answers again has both moved, without a word
   in the log;
+- when its wish last rose (`raised_us`): rows from before that was kept do not say;
 - listings of a channel that was ever not live: what is only watched is looked at again without a word in the log, and
   under a rule of its own;
 - all listings of a SKU whose first events are older than the rules in the log (`Folding.exact`), of one that is just
@@ -27,7 +28,7 @@ from daemon.storage.tables import SKUS
 
 Listings = Mapping[tuple[str, str], Slot]
 
-DUE, RECHECK = 15, 16
+WANTED, DUE, RECHECK = 5, 15, 16
 """Places in `dump_slot` of what is not compared."""
 
 
@@ -45,7 +46,7 @@ def compared(slots: Listings, without: Collection[str]) -> dict[tuple[str, str],
     for key, slot in slots.items():
         if slot.channel not in without:
             plain = list(dump_slot(slot))
-            plain[DUE] = plain[RECHECK] = 0
+            plain[WANTED], plain[DUE], plain[RECHECK] = slot.wanted_us, 0, 0
             found[key] = pack(plain)
     return found
 
