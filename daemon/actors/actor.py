@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 
 from attrs import define, field
 
-from daemon.domain.kits import dump_kit, load_kit
+from daemon.actors.packed import PackedLines, plain_of, state_of
+from daemon.domain.kits import load_kit
 from daemon.domain.sku import Freeze, Message, Sku
-from daemon.domain.slot import dump_slot, load_slot
-from daemon.domain.stock import dump, load
+from daemon.domain.slot import load_slot
+from daemon.domain.stock import load
 from daemon.storage.codec import REMEDY, Cause, DamagedError, EmptyOrder, pack, unpack
 
 MARK_EVERY = 256
@@ -88,19 +89,7 @@ class Actor:
 
 def dump_actor(actor: Actor) -> bytes:
     """The stored row of a SKU."""
-    state = actor.state
-    freeze = state.freeze
-    return pack(
-        (
-            actor.seq,
-            dump(state.stock),
-            (freeze.by, freeze.reason) if freeze else None,
-            [dump_slot(slot) for _, slot in sorted(state.slots.items())],
-            dump_kit(state.kit) if state.kit else None,
-            actor.unmarked,
-            actor.as_of,
-        )
-    )
+    return pack((actor.seq, None, *plain_of(actor.state), actor.unmarked, actor.as_of))
 
 
 def load_actor(sku: str, payload: bytes) -> Actor:
@@ -112,12 +101,21 @@ def load_actor(sku: str, payload: bytes) -> Actor:
 
 
 def _load_actor(sku: str, payload: bytes) -> Actor:
-    seq, stock, freeze, slots, *later = unpack(payload)
+    seq, stock, *rest = unpack(payload)
+    if stock is not None:
+        return _load_unpacked(sku, seq, stock, *rest)
+    *plain, unmarked, as_of = rest
+    return Actor(state_of(sku, plain), seq, unmarked=unmarked, as_of=as_of)
+
+
+def _load_unpacked(sku: str, seq: int, stock: Any, freeze: Any, slots: Any, *later: Any) -> Actor:
+    """A row from before lines were packed one by one."""
     kit = later[0] if later else None
     # A row from before there were marks is due for one.
     unmarked, as_of = later[1:] if len(later) > 1 else (MARK_EVERY, seq)
-    state = Sku(sku, load(stock), freeze=Freeze(frozen=True, by=freeze[0], reason=freeze[1])
-                if freeze else None, kit=load_kit(kit) if kit else None)  # fmt: skip
+    state = Sku(sku, load(stock), kit=load_kit(kit) if kit else None)
+    state.stock.lines = PackedLines(state.stock.lines)
+    state.freeze = Freeze(frozen=True, by=freeze[0], reason=freeze[1]) if freeze else None
     for plain in slots:
         slot = load_slot(plain)
         state.slots[slot.channel, slot.listing] = slot

@@ -19,6 +19,7 @@ from daemon.actors.circumstances import Circumstances
 from daemon.actors.kits import KitNews
 from daemon.actors.letters import content_of, sameness_of, subject_of
 from daemon.actors.marks import dump_mark, mark_key
+from daemon.actors.packed import PackedLines, blank
 from daemon.domain.conditions import Estranged, Rules, Stuck
 from daemon.domain.instants import SECOND_US
 from daemon.domain.kits import NO_KITS
@@ -364,6 +365,7 @@ class Registry:
         sku = folded.sku
         actor = self.actor(sku)
         actor.state.stock, actor.state.kit = folded.stock, folded.kit
+        folded.stock.lines = PackedLines(folded.stock.lines)
         for slot in actor.state.slots.values():
             slot.lines_changed()
         now_us = self.store.now_us()
@@ -420,7 +422,7 @@ class Registry:
         """The SKU's actor, woken if need be."""
         actor = self.actors.get(sku)
         if actor is None:
-            actor = self.actors[sku] = self._stored(sku) or Actor(Sku(sku))
+            actor = self.actors[sku] = self._stored(sku) or Actor(blank(sku))
         return actor
 
     def _stored(self, sku: str) -> Actor | None:

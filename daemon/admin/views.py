@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 from attrs import define, field
 
-from daemon.actors.marks import PackedLines
+from daemon.actors.packed import PackedLines
 from daemon.admin.answers import ApiError, Json, unknown_sku
 from daemon.admin.inside import ChannelView, Inside
 from daemon.admin.words import kind_of, told, when

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 import trio
 from attrs import define, evolve
 
+from daemon.actors.actor import load_actor
 from daemon.actors.circumstances import FREE
 from daemon.actors.past import Folding
 from daemon.actors.registry import Registry
@@ -43,10 +44,9 @@ def books(state: Sku) -> bytes:
     return pack((dump(state.stock), dump_kit(state.kit) if state.kit else None))
 
 
-def stored_books(row: bytes) -> bytes:
+def stored_books(sku: str, row: bytes) -> bytes:
     """The same of a stored row."""
-    values = unpack(row)
-    return pack((values[1], values[4] if len(values) > 4 else None))
+    return books(load_actor(sku, row).state)
 
 
 async def _pause() -> None:
@@ -152,7 +152,7 @@ class Auditor:
         if actor is not None and books(actor.state) != folded:
             return f"its books in use are not what the log makes of them at event {seq}"
         told_later = actor is not None and actor.dirty
-        if row is not None and not told_later and unpack(row)[0] >= seq and stored_books(row) != folded:
+        if row is not None and not told_later and unpack(row)[0] >= seq and stored_books(sku, row) != folded:
             return f"its stored books are not what the log makes of them at event {seq}"
         if seq and actor is None and (row is None or unpack(row)[0] < seq):
             return f"what is stored of it does not know of event {seq}"

@@ -423,8 +423,8 @@ without looking at them."""
 
 def sums_of(stock: Stock) -> Sums:
     """The sums as they stand, so that they need not be added up again."""
-    own = tuple(sorted(stock._own.items()))
-    return (stock._units, stock._held, stock._ambiguous, own, tuple(stock._open))
+    own = tuple(sorted((where, units) for where, units in stock._own.items() if units))
+    return (stock._units, stock._held, stock._ambiguous, own, tuple(sorted(stock._open)))
 
 
 def resumed(plain: Plain, lines: dict[LineKey, Line], sums: list[Any]) -> Stock:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.actors.marks import PackedLines, dump_mark, load_mark
+from daemon.actors.marks import dump_mark, load_mark
+from daemon.actors.packed import PackedLines
 from daemon.domain.instants import exactly
 from daemon.domain.observations import Observation, OrderLine
 from daemon.domain.sku import Sku

@@ -500,5 +500,6 @@ def test_after_kills_anywhere_every_sku_is_byte_for_byte_what_it_was(
 
 def _lasting(row: bytes) -> Any:
     """The row without what is only planned: when to look again is decided anew after a kill."""
-    seq, stock, freeze, slots, *_ = unpack(row)
-    return seq, stock, freeze, [[value for place, value in enumerate(slot) if place != 16] for slot in slots]
+    seq, _, stock, sums, _, freeze, slots, _, lines, *_ = unpack(row)
+    lasting = [[value for place, value in enumerate(slot) if place != 16] for slot in slots]
+    return seq, stock, sums, lines, freeze, lasting

@@ -196,12 +196,19 @@ def sku() -> Actor:
 
 
 ROW = (
+    "9b2ac09500909196a0fda9617661696c61626c659401020304a6706572736f6ea0909195a6706572736f6ea27231fe94"
+    "01020304a095040202919292a473686f70a0029193a473686f70a431303031a1319092a3616e6ea5617564697491dc00"
+    "15a473686f70a24c31a141000165059401020304039193a473686f70a431303031a131000000000000ce001e84e600a0"
+    "0000c09591a473686f7091a43130303191a131910791c4129491940700920102919502000000a0c0c2a00000"
+)
+UNPACKED_ROW = (
     "972a9500909196a0fda9617661696c61626c659401020304a6706572736f6ea09197a473686f70a431303031a1319194"
     "0700920102919502000000a0c0c2a09195a6706572736f6ea27231fe9401020304a092a3616e6ea5617564697491dc00"
     "15a473686f70a24c31a141000165059401020304039193a473686f70a431303031a131000000000000ce001e84e600a0"
     "0000c00000"
 )
-FIRST_ROW = "94" + ROW[2:-6]
+"""As it was written before its order lines were packed one by one."""
+FIRST_ROW = "94" + UNPACKED_ROW[2:-6]
 """As it was written before there were marks."""
 
 
@@ -211,6 +218,12 @@ def test_the_row_of_a_sku_is_these_bytes() -> None:
     again = load_actor("A", payload)
     assert (again.seq, again.state, again.unmarked) == (42, sku().state, 0)
     assert dump_actor(again) == payload
+
+
+def test_a_row_from_before_lines_were_packed_is_read_and_written_anew() -> None:
+    again = load_actor("A", bytes.fromhex(UNPACKED_ROW))
+    assert (again.seq, again.state, again.unmarked) == (42, sku().state, 0)
+    assert dump_actor(again).hex() == ROW
 
 
 def test_a_row_from_before_there_were_marks_is_read_and_marked_with_its_next_event() -> None:

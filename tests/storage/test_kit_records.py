@@ -53,12 +53,17 @@ def test_a_log_record_is_these_bytes(name: str) -> None:
     assert load_record(9, payload) == record
 
 
+KIT = "929292a34355500192a5504c415445029194a34355500507a3776879"
+
+
 def test_a_kits_row_is_these_bytes() -> None:
     actor = Actor(Sku("SET", kit=Kit(RECIPE, {"CUP": ComponentLevel("CUP", 5, 7, "why")})), 9)
     row = dump_actor(actor)
-    assert row.hex() == "9709950090909090c090929292a34355500192a5504c415445029194a34355500507a37768790000"
+    assert row.hex() == "9b09c095009090909095000000909090c090" + KIT + "900000"
     assert load_actor("SET", row) == actor
-    before_marks = load_actor("SET", b"\x95" + row[1:-2])
+    before_lines_were_packed = load_actor("SET", bytes.fromhex("9709950090909090c090" + KIT + "0000"))
+    assert before_lines_were_packed == actor
+    before_marks = load_actor("SET", bytes.fromhex("9509950090909090c090" + KIT))
     assert (before_marks.seq, before_marks.state) == (9, actor.state)
 
 
